@@ -1,0 +1,42 @@
+# make demo: set up, run the whole experiment on digits, end with a report.
+# make test: set up, then formatter, linter, types and tests.
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+  2>/dev/null && command -v $$p && break; done)
+BIN := .venv/bin
+WORKDIR ?= runs/digits
+
+.PHONY: demo test slow lint setup clean
+.DEFAULT_GOAL := test
+
+setup: .venv/installed
+
+.venv/installed: setup.py $(wildcard requirements/*.txt)
+	@test -n "$(PYTHON)" || { echo 'make: no Python 3.11 or 3.12 found;' \
+	  'install one or name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -r requirements/lock-py$$($(BIN)/python -c \
+	  'import sys; print("%d%d" % sys.version_info[:2])').txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/python -m launch.pipeline --config=configs/digits.py \
+	  --workdir=$(WORKDIR)
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+slow: setup
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf .venv build dist *.egg-info

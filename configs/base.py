@@ -1,0 +1,231 @@
+"""Every key of every experiment: its meaning, unit and default.
+
+Experiments (`configs/digits.py`, ...) change values, ablations change a few
+more. Nothing else holds defaults.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from lcjax import errors
+
+
+def _optimizer(learning_rate: float, schedule: str) -> dict[str, Any]:
+  return {
+    'name': 'adam',  # any optax transformation that takes a learning rate
+    'learning_rate': learning_rate,
+    'schedule': schedule,  # constant | cosine | log_linear
+    'final_learning_rate': learning_rate / 100,  # ignored by `constant`
+    'arguments': {'b1': 0.9, 'b2': 0.999},  # passed to optax
+  }
+
+
+def _train(num_steps: int, batch_size: int) -> dict[str, Any]:
+  return {
+    'num_steps': num_steps,
+    'batch_size': batch_size,  # rows over all devices together
+    'steps_per_call': 50,  # steps in one dispatch (lax.scan)
+    'log_every': 50,  # steps between lines of metrics.jsonl
+    'evaluate_every': 500,  # steps between validation values
+    'checkpoint_every': 1000,  # steps
+    'keep': 2,  # newest checkpoints that stay
+  }
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The config with every key at its default."""
+  config = ml_collections.ConfigDict()
+  config.seed = 0  # of the first repetition; the others count on from it
+  config.num_seeds = 1  # repetitions of the experiment from the VAE on
+  config.parallel = 'jit'  # jit | pmap: how a step spreads over devices
+
+  config.data = {
+    'name': 'digits',  # see lcjax/data/dataset.py
+  }
+
+  config.vae = {
+    'latent_size': 16,
+    'hidden_sizes': (256, 256),  # encoder; the decoder mirrors it
+    'activation': 'relu',
+    'sigma_x': 0.1,  # standard deviation of p(x|z), in units of the pixel range
+    'beta': 1.0,  # weight of the KL divergence
+    'optimizer': _optimizer(1e-3, 'cosine'),
+    'train': _train(5000, 64),
+  }
+
+  config.classifier = {  # the judge
+    'hidden_sizes': (256, 256),
+    'activation': 'relu',
+    'pixel_noise': 0.1,  # standard deviation, added in training only
+    'optimizer': _optimizer(1e-3, 'cosine'),
+    'train': _train(2000, 128),
+  }
+
+  config.actor_critic = {  # the actor G(z, y) and its critic D(z, y)
+    'actor_hidden_sizes': (256, 256, 256),
+    'critic_hidden_sizes': (256, 256, 256),
+    'label_size': 64,  # width of the linear map of y
+    'activation': 'silu',
+    'moved_weight': 1.0,  # fakes: prior latents moved by the actor
+    'prior_weight': 0.1,  # fakes: raw prior latents
+    'mismatched_weight': 1.0,  # fakes: real latents, attributes of other rows
+    'gradient_penalty_weight': 0.0,
+    'distance_weight': 0.0,  # lambda_dist; the penalty is a mean over latents
+    'actor_on_encodings': True,  # with a distance: a second actor update there
+    'critic_steps_per_actor_step': 1,
+    'average_decay': 0.998,  # of the actor's debiased averaged parameters
+    'actor_optimizer': _optimizer(1e-3, 'constant'),
+    'critic_optimizer': _optimizer(1e-3, 'constant'),
+    'train': _train(3000, 128),
+  }
+
+  config.latent_critics = {  # D_attr(z) and D_realism(z), for optimizer-G
+    'hidden_sizes': (256, 256, 256),
+    'activation': 'silu',
+    'moved_weight': 1.0,  # fakes: prior latents moved by the inner loop
+    'prior_weight': 0.1,  # fakes: raw prior latents
+    'gradient_penalty_weight': 0.0,
+    'inner_steps': 15,  # of optimizer-G in each step; 0: only q(z) and p(z)
+    'average_decay': 0.998,
+    'attribute_optimizer': _optimizer(1e-3, 'constant'),
+    'realism_optimizer': _optimizer(1e-3, 'constant'),
+    'train': _train(2000, 128),
+  }
+
+  config.optimize = {  # optimizer-G
+    'realism_weight': 1.0,
+    'attribute_weight': 3.0,
+    'distance_weight': 0.0,
+    'realism_threshold': 0.9,  # satisfied: D_realism(z) above it, and
+    'attribute_tolerance': 0.1,  # every |y - D_attr(z)| below it
+    'max_steps': 100,
+    'optimizer': _optimizer(0.1, 'constant'),
+  }
+
+  config.generate = {
+    'num_rows': 8,  # rows of the grid; a column for every requested y
+    'batch_size': 512,  # latents at once; also in compare
+    'mixture_components': 20,  # of the Gaussian mixture that may be the start
+  }
+
+  config.compare = {
+    'split': 'test',  # choose settings on 'validation', report on 'test'
+    'num_samples': 2000,  # requested labels: the split's own, over and over
+    'num_neighbours': 5,  # k of precision, recall, density and coverage
+    'mixture_components': 3,  # of the mixture of each class
+    'kept_above': 0.99,  # D_attr's probability that class_mixture_kept asks for
+    'curve_steps': (0, 2, 5, 10, 20, 30, 50, 75, 100),  # of optimizer-G
+    'grid_rows': 4,  # images of each class in the report
+  }
+  return config
+
+
+# Checked by `validate`: dotted key, or its last parts, to (test, what it is).
+RANGES = {
+  'num_seeds': (lambda v: v >= 1, 'at least 1'),
+  'parallel': (lambda v: v in ('jit', 'pmap'), "'jit' or 'pmap'"),
+  'sigma_x': (lambda v: v > 0, 'above 0'),
+  'beta': (lambda v: v >= 0, 'at least 0'),
+  'latent_size': (lambda v: v >= 1, 'at least 1'),
+  'label_size': (lambda v: v >= 1, 'at least 1'),
+  'hidden_sizes': (lambda v: all(s >= 1 for s in v), 'sizes of at least 1'),
+  'activation': (
+    lambda v: v in ('relu', 'silu', 'gelu', 'tanh'),
+    'relu, silu, gelu or tanh',
+  ),
+  'pixel_noise': (lambda v: v >= 0, 'at least 0'),
+  'weight': (lambda v: v >= 0, 'at least 0'),
+  'average_decay': (lambda v: 0 <= v < 1, 'in [0, 1)'),
+  'critic_steps_per_actor_step': (lambda v: v >= 1, 'at least 1'),
+  'inner_steps': (lambda v: v >= 0, 'at least 0'),
+  'max_steps': (lambda v: v >= 0, 'at least 0'),
+  'realism_threshold': (lambda v: 0 <= v < 1, 'in [0, 1)'),
+  'attribute_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'learning_rate': (lambda v: v > 0, 'above 0'),
+  'schedule': (
+    lambda v: v in ('constant', 'cosine', 'log_linear'),
+    'constant, cosine or log_linear',
+  ),
+  'num_steps': (lambda v: v >= 1, 'at least 1'),
+  'batch_size': (lambda v: v >= 1, 'at least 1'),
+  'steps_per_call': (lambda v: v >= 1, 'at least 1'),
+  'every': (lambda v: v >= 1, 'at least 1'),
+  'keep': (lambda v: v >= 1, 'at least 1'),
+  'num_rows': (lambda v: v >= 1, 'at least 1'),
+  'grid_rows': (lambda v: v >= 1, 'at least 1'),
+  'split': (lambda v: v in ('validation', 'test'), "'validation' or 'test'"),
+  'num_samples': (lambda v: v >= 2, 'at least 2'),
+  'num_neighbours': (lambda v: v >= 1, 'at least 1'),
+  'mixture_components': (lambda v: v >= 1, 'at least 1'),
+  'kept_above': (lambda v: 0 <= v < 1, 'in [0, 1)'),
+  'curve_steps': (lambda v: all(s >= 0 for s in v), 'steps of at least 0'),
+}
+
+
+def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+  """Leaves of a nested mapping by dotted key."""
+  leaves: dict[str, Any] = {}
+  for key, value in config.items():
+    if isinstance(value, Mapping | ml_collections.ConfigDict):
+      leaves |= flatten(value, f'{prefix}{key}.')
+    else:
+      leaves[f'{prefix}{key}'] = value
+  return leaves
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+  """Raises UserError that names the first key out of its range."""
+  for key, value in flatten(config).items():
+    for suffix, (test, meaning) in RANGES.items():
+      last = key.rsplit('.', 1)[-1]
+      if (last == suffix or last.endswith(f'_{suffix}')) and not test(value):
+        raise errors.UserError(
+          f'config.{key}={value!r} is out of range: it must be {meaning}'
+        )
+
+
+def nearest(name: str, names: list[str]) -> str:
+  """A hint that names what was probably meant."""
+  close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+  return f'did you mean {close[0]}?' if close else f'one of {", ".join(names)}'
+
+
+def ablate(
+  config: ml_collections.ConfigDict,
+  ablations: Mapping[str, Mapping[str, Any]],
+  name: str,
+) -> ml_collections.ConfigDict:
+  """Applies one ablation: a mapping of dotted keys to values.
+
+  Args:
+    config: of the experiment; changed in place.
+    ablations: by name.
+    name: which.
+
+  Returns:
+    The config.
+
+  Raises:
+    UserError: no such ablation, or it names a key that does not exist.
+  """
+  if name not in ablations:
+    raise errors.UserError(
+      f'{name!r} is not an ablation of this config: '
+      f'{nearest(name, list(ablations))}'
+    )
+  known = list(flatten(config))
+  for key, value in ablations[name].items():
+    *path, last = key.split('.')
+    section = config
+    for part in path:
+      section = section.get(part, {})
+    if last not in section:
+      raise errors.UserError(
+        f'ablation {name!r} sets config.{key}, which does not exist: '
+        f'{nearest(key, known)}'
+      )
+    section[last] = value
+  return config

@@ -1,0 +1,259 @@
+"""From a config to data, networks, optimisers and callables of arrays."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from lcjax import errors
+from lcjax.data import dataset
+from lcjax.latent import encodings, optimize
+from lcjax.losses import attributes, constraint
+from lcjax.models import actor, classifier, critic, vae
+from lcjax.training import objectives, steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+  """The modules of one experiment."""
+
+  vae: vae.Vae
+  classifier: classifier.Classifier
+  actor: actor.Actor
+  critic: critic.Critic
+  attribute_critic: critic.AttributeCritic
+  realism_critic: critic.Critic
+
+
+def load_data(config: ml_collections.ConfigDict, split: str) -> dataset.Dataset:
+  """One split of the config's data set."""
+  return dataset.load(split=split, **config.data)
+
+
+def build_networks(
+  config: ml_collections.ConfigDict, data: dataset.Dataset
+) -> Networks:
+  """Builds every module; parameters come from `init_*`."""
+  stage, critics = config.actor_critic, config.latent_critics
+  num_attributes = len(data.attribute_names)
+  return Networks(
+    vae=vae.Vae(
+      image_shape=data.image_shape,
+      latent_size=config.vae.latent_size,
+      hidden_sizes=config.vae.hidden_sizes,
+      activation=config.vae.activation,
+    ),
+    classifier=classifier.Classifier(
+      num_attributes=num_attributes,
+      hidden_sizes=config.classifier.hidden_sizes,
+      activation=config.classifier.activation,
+    ),
+    actor=actor.Actor(
+      latent_size=config.vae.latent_size,
+      label_size=stage.label_size,
+      hidden_sizes=stage.actor_hidden_sizes,
+      activation=stage.activation,
+    ),
+    critic=critic.Critic(
+      label_size=stage.label_size,
+      hidden_sizes=stage.critic_hidden_sizes,
+      activation=stage.activation,
+    ),
+    attribute_critic=critic.AttributeCritic(
+      num_attributes=num_attributes,
+      hidden_sizes=critics.hidden_sizes,
+      activation=critics.activation,
+    ),
+    realism_critic=critic.Critic(
+      label_size=0,
+      hidden_sizes=critics.hidden_sizes,
+      activation=critics.activation,
+    ),
+  )
+
+
+def stage_key(seed: int, stage: str) -> jax.Array:
+  """The key of one stage of one repetition."""
+  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(stage.encode()))
+
+
+def make_schedule(
+  section: ml_collections.ConfigDict, num_steps: int
+) -> optax.ScalarOrSchedule:
+  """The learning rate over `num_steps`, as the section names it."""
+  first, last = section.learning_rate, section.final_learning_rate
+  if section.schedule == 'constant':
+    return first
+  if section.schedule == 'cosine':
+    return optax.cosine_decay_schedule(first, num_steps, alpha=last / first)
+  # Log-spaced decay, as in the authors' code: a straight line in log rate.
+  return optax.exponential_decay(first, num_steps, last / first)
+
+
+def make_optimizer(
+  section: ml_collections.ConfigDict, num_steps: int, key: str
+) -> optax.GradientTransformation:
+  """Any optax transformation by its name.
+
+  Args:
+    section: an optimizer section of the config.
+    num_steps: over which the learning rate decays.
+    key: dotted name of the section, for errors.
+  """
+  make = getattr(optax, section.name, None)
+  if not callable(make):
+    raise errors.UserError(
+      f'config.{key}.name={section.name!r} is not an optax optimiser: '
+      'adam, sgd, rmsprop, lion, ... are'
+    )
+  arguments = section.arguments.to_dict()
+  try:
+    return make(make_schedule(section, num_steps), **arguments)
+  except TypeError as error:
+    raise errors.UserError(
+      f'config.{key}.arguments={arguments} do not fit optax.{section.name}: '
+      f'{error}'
+    ) from error
+
+
+def make_cost(
+  section: ml_collections.ConfigDict,
+  networks: Networks,
+  mean_scale: jax.Array,
+  exclusive: bool,
+) -> Callable[[Any, Any], optimize.CostFn]:
+  """Builds `(attribute params, realism params) -> cost of one row`.
+
+  Args:
+    section: `config.optimize`, or a section like it.
+    networks: of the experiment.
+    mean_scale: [Z] training mean of the encoder's scale.
+    exclusive: whether attributes are one-hot.
+  """
+  weights = constraint.Weights(
+    section.realism_weight, section.attribute_weight, section.distance_weight
+  )
+
+  def with_params(attribute_params: Any, realism_params: Any) -> optimize.CostFn:
+    def cost_fn(
+      z: jax.Array, start: jax.Array, target: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+      y, mask = target
+      realism = networks.realism_critic.apply(realism_params, z)
+      logits = networks.attribute_critic.apply(attribute_params, z)
+      cost = constraint.cost(
+        realism,
+        attributes.cross_entropy(logits, y, mask, exclusive),
+        constraint.distance_penalty(z, start, mean_scale),
+        weights,
+      )
+      satisfied = (
+        jax.nn.sigmoid(realism) > section.realism_threshold
+      ) & attributes.all_within(
+        logits, y, mask, section.attribute_tolerance, exclusive
+      )
+      return cost, satisfied
+
+    return cost_fn
+
+  return with_params
+
+
+def make_optimizer_g(
+  section: ml_collections.ConfigDict,
+  networks: Networks,
+  mean_scale: jax.Array,
+  exclusive: bool,
+) -> Callable[..., optimize.Optimized]:
+  """Builds jitted `(attribute params, realism params, start, y, mask, S)`."""
+  tx = make_optimizer(
+    section.optimizer, section.max_steps, 'optimize.optimizer'
+  )
+  with_params = make_cost(section, networks, mean_scale, exclusive)
+
+  @jax.jit
+  def move(
+    attribute_params: Any,
+    realism_params: Any,
+    start: jax.Array,
+    y: jax.Array,
+    mask: jax.Array,
+    max_steps: jax.Array,
+  ) -> optimize.Optimized:
+    cost_fn = with_params(attribute_params, realism_params)
+    return optimize.optimize_latents(cost_fn, start, (y, mask), tx, max_steps)
+
+  return move
+
+
+def make_encode(networks: Networks) -> Callable[..., Any]:
+  """Builds jitted `(vae params, uint8 images) -> (mean, scale)`."""
+
+  @jax.jit
+  def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    units = objectives.to_unit(images)
+    return networks.vae.apply(params, units, method='encode')
+
+  return encode
+
+
+def make_decode(networks: Networks) -> Callable[..., Any]:
+  """Builds jitted `(vae params, z) -> uint8 images`, the mean of p(x|z)."""
+
+  @jax.jit
+  def decode(params: Any, z: jax.Array) -> jax.Array:
+    pixels = jax.nn.sigmoid(networks.vae.apply(params, z, method='decode'))
+    return jnp.round(255.0 * pixels).astype(jnp.uint8)
+
+  return decode
+
+
+def make_judge(networks: Networks) -> Callable[..., Any]:
+  """Builds jitted `(classifier params, uint8 images) -> (logits, features)`."""
+
+  @jax.jit
+  def judge(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return networks.classifier.apply(params, objectives.to_unit(images))
+
+  return judge
+
+
+def make_validate(
+  loss_fn: steps.LossFn, key: jax.Array, batch_size: int = 500
+) -> Callable[[Any, dict[str, np.ndarray]], dict[str, float]]:
+  """Builds `(params, whole split) -> mean metrics` of a loss.
+
+  Args:
+    loss_fn: its metrics are means over a batch.
+    key: the same noise at every evaluation, so that values compare.
+    batch_size: rows at once.
+  """
+
+  @jax.jit
+  def per_row(params: Any, batch: dict[str, jax.Array]) -> steps.Metrics:
+    def one(row: dict[str, jax.Array]) -> steps.Metrics:
+      single = jax.tree.map(lambda leaf: leaf[None], row)
+      return loss_fn(params, single, key)[1]
+
+    return jax.vmap(one)(batch)
+
+  def validate(
+    params: Any, arrays: dict[str, np.ndarray]
+  ) -> dict[str, float]:
+    names = [*arrays, 'row']
+    rows = np.arange(len(next(iter(arrays.values()))))
+    values = encodings.in_batches(
+      lambda *parts: per_row(params, dict(zip(names, parts, strict=True))),
+      *arrays.values(),
+      rows,
+      batch_size=batch_size,
+    )
+    return {name: float(np.mean(v)) for name, v in values.items()}
+
+  return validate

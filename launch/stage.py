@@ -1,0 +1,244 @@
+"""One resumable training: checkpoints, log, progress and signals around it."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+import tqdm
+from etils import epath
+
+from launch import startup
+from lcjax import errors
+from lcjax.training import (
+  checkpoints,
+  loop,
+  metrics_log,
+  parallel,
+  steps,
+)
+
+
+class Stage(NamedTuple):
+  """A training by its name.
+
+  Attributes:
+    name: of its folder, and of its section of the config.
+    launcher: the module of `launch` that runs it.
+    sections: of the config that its result depends on.
+    shown: metrics in the progress bar.
+  """
+
+  name: str
+  launcher: str
+  sections: tuple[str, ...]
+  shown: tuple[str, ...]
+
+
+VAE = Stage(
+  'vae',
+  'train_vae',
+  ('data', 'vae'),
+  ('train/elbo_nats', 'train/kl_nats', 'validation/elbo_nats'),
+)
+CLASSIFIER = Stage(
+  'classifier',
+  'train_classifier',
+  ('data', 'classifier'),
+  ('train/loss', 'validation/accuracy'),
+)
+LATENT_CRITICS = Stage(
+  'latent_critics',
+  'train_actor_critic',
+  ('data', 'vae', 'latent_critics', 'optimize'),
+  ('train/attribute_accuracy', 'train/discriminator_score'),
+)
+ACTOR_CRITIC = Stage(
+  'actor_critic',
+  'train_actor_critic',
+  ('data', 'vae', 'actor_critic'),
+  ('train/critic_loss', 'train/actor_loss', 'train/generator_score'),
+)
+
+
+def folder_of(workdir: epath.Path, stage: Stage, repeat: int) -> epath.Path:
+  """WORKDIR/NAME, or WORKDIR/seeds/REPEAT/NAME from the second seed on."""
+  root = workdir if repeat == 0 else workdir / 'seeds' / str(repeat)
+  return root / stage.name
+
+
+def dependencies(
+  config: ml_collections.ConfigDict, stage: Stage, repeat: int
+) -> dict[str, Any]:
+  """All that a stage's result follows from."""
+  found = {name: config[name].to_dict() for name in stage.sections}
+  return found | {'seed': config.seed + repeat}
+
+
+class Finished(NamedTuple):
+  """A finished training: its state, and the seconds it took."""
+
+  state: Any
+  seconds: float
+
+
+def load(
+  config: ml_collections.ConfigDict,
+  workdir: epath.Path,
+  stage: Stage,
+  repeat: int,
+  make_state: Callable[[], Any],
+) -> Finished:
+  """Restores a finished training, or raises UserError naming its command."""
+  folder = folder_of(workdir, stage, repeat)
+  found = checkpoints.check_same_config(
+    folder, dependencies(config, stage, repeat)
+  )
+  command = startup.command(stage.launcher)
+  if found is None:
+    raise errors.UserError(
+      f'{stage.name} has not been trained in {workdir}: run {command}'
+    )
+  step, meta = found
+  last = config[stage.name].train.num_steps
+  if step < last:
+    raise errors.UserError(
+      f'{stage.name} in {workdir} stands at step {step} of {last}: run '
+      f'{command}'
+    )
+  template = jax.eval_shape(make_state)
+  state = checkpoints.restore(folder, template, step, meta)
+  return Finished(state, meta['seconds'])
+
+
+def run(
+  config: ml_collections.ConfigDict,
+  workdir: epath.Path,
+  stage: Stage,
+  repeat: int,
+  make_state: Callable[[], Any],
+  make_step: Callable[[str | None], steps.Step],
+  make_batches: Callable[[int, int], dict[str, np.ndarray]],
+  evaluate: Callable[[Any], dict[str, float]],
+  key: jax.Array,
+) -> None:
+  """Runs a training to its end; resumes a started one, skips a finished one.
+
+  Args:
+    config: of the experiment.
+    workdir: of the run.
+    stage: which training.
+    repeat: which repetition, from 0.
+    make_state: the state before the first step.
+    make_step: builds the pure step, given the axis to average over or None.
+    make_batches: (first step, K) -> stacked batches.
+    evaluate: validation values of a state.
+    key: of the whole training.
+
+  Raises:
+    UserError: the folder holds a training with another config.
+    Interrupted: a signal came; the checkpoint is complete.
+  """
+  schedule = config[stage.name].train
+  parallel.check_batch_size(
+    schedule.batch_size, f'config.{stage.name}.train.batch_size'
+  )
+  folder = folder_of(workdir, stage, repeat)
+  current = dependencies(config, stage, repeat)
+  title = stage.name + (f' (seed {config.seed + repeat})' if repeat else '')
+  try:
+    found = checkpoints.check_same_config(folder, current)
+  except errors.UserError:
+    if not startup.OVERWRITE.value:
+      raise
+    checkpoints.delete(folder)
+    found = None
+  if found is not None and found[0] >= schedule.num_steps:
+    print(f'{title}: finished before, nothing to do')
+    return
+  folder.mkdir(parents=True, exist_ok=True)
+  started = time.perf_counter()
+  if found is None:
+    state, spent = make_state(), 0.0
+  else:
+    state = checkpoints.restore(
+      folder, jax.eval_shape(make_state), found[0], found[1]
+    )
+    spent = found[1]['seconds']
+    print(f'{title}: going on from step {found[0]}')
+  log = metrics_log.MetricsLog(
+    folder, title, schedule.log_every, int(state.step)
+  )
+  with (
+    checkpoints.open_manager(folder, schedule.keep) as manager,
+    tqdm.tqdm(
+      total=schedule.num_steps, initial=int(state.step), desc=title, unit='step'
+    ) as bar,
+    startup.stop_on_signal() as should_stop,
+  ):
+
+    def show(step: int, state: Any, metrics: steps.Metrics) -> None:
+      del state, metrics
+      shown = {
+        name.replace('validation/', 'val/').replace('train/', ''): value
+        for name, value in log.latest.items()
+        if name in stage.shown
+      }
+      bar.set_postfix({k: f'{v:.4g}' for k, v in shown.items()}, refresh=False)
+      bar.update(step - bar.n)
+
+    last_step = int(state.step)
+
+    def save(step: int, state: Any) -> None:
+      log.flush()  # the log is never behind a checkpoint
+      checkpoints.check_state_finite(title, step, state)
+      seconds = spent + time.perf_counter() - started
+      checkpoints.save(manager, step, state, current, seconds)
+
+    def periodic(step: int, state: Any, metrics: steps.Metrics) -> None:
+      nonlocal last_step
+      count, last_step = step - last_step, step
+      if (
+        loop.crossed(step, count, schedule.evaluate_every)
+        or step == schedule.num_steps
+      ):
+        log.flush()
+        values = evaluate(state)
+        loop.check_finite(title, step, values)
+        log.write(step, values, 'validation')
+      if (
+        loop.crossed(step, count, schedule.checkpoint_every)
+        or step == schedule.num_steps
+      ):
+        loop.check_finite(title, step, jax.device_get(metrics))
+        save(step, state)
+
+    try:
+      state = loop.train(
+        parallel.compile_step(make_step, config.parallel),
+        state,
+        make_batches,
+        key,
+        schedule.num_steps,
+        schedule.steps_per_call,
+        [log, periodic, show],
+        should_stop,
+      )
+      if int(state.step) < schedule.num_steps:
+        save(int(state.step), state)
+        raise startup.Interrupted(
+          f'{title} is checkpointed at step {int(state.step)}'
+        )
+    finally:
+      log.close()
+
+
+def curves(workdir: epath.Path) -> dict[str, list[dict[str, Any]]]:
+  """Records of every training of the first repetition, by stage name."""
+  return {
+    stage.name: metrics_log.read(folder_of(workdir, stage, 0))
+    for stage in (VAE, CLASSIFIER, LATENT_CRITICS, ACTOR_CRITIC)
+  }
+

@@ -1,0 +1,311 @@
+"""Trains what moves latents: optimizer-G's critics, then actor and critic.
+
+python -m launch.train_actor_critic --config=configs/digits.py --workdir=runs/digits
+
+The data set is encoded once; both trainings see encodings and labels only.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from etils import epath
+
+from launch import experiment, stage, startup, train_vae
+from lcjax.data import batches, dataset
+from lcjax.latent import encodings
+from lcjax.losses import adversarial, attributes
+from lcjax.training import latent_steps, state, steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """What both trainings share: the networks and the encoded data."""
+
+  networks: experiment.Networks
+  train: encodings.Encodings
+  validation: encodings.Encodings
+  exclusive: bool
+  seed: int
+
+  @property
+  def mean_scale(self) -> jax.Array:
+    """[Z] training mean of the encoder's scale."""
+    return jnp.asarray(self.train.mean_scale)
+
+
+def encode(
+  config: ml_collections.ConfigDict,
+  networks: experiment.Networks,
+  params: Any,
+  data: dataset.Dataset,
+) -> encodings.Encodings:
+  """Encodes one split with a trained VAE."""
+  fn = experiment.make_encode(networks)
+  return encodings.encode(
+    lambda images: fn(params, images),
+    data.images,
+    data.attributes,
+    config.generate.batch_size,
+  )
+
+
+def prepare(
+  config: ml_collections.ConfigDict, workdir: epath.Path, repeat: int
+) -> Setting:
+  """Loads the trained VAE and encodes the data with it."""
+  data = experiment.load_data(config, 'train')
+  networks = experiment.build_networks(config, data)
+  params = train_vae.load(config, workdir, networks, data, repeat).state.params
+  held_out = experiment.load_data(config, 'validation')
+  return Setting(
+    networks,
+    encode(config, networks, params, data),
+    encode(config, networks, params, held_out),
+    data.exclusive,
+    config.seed + repeat,
+  )
+
+
+def make_batches(
+  setting: Setting, batch_size: int
+) -> Callable[[int, int], dict[str, np.ndarray]]:
+  """Builds (first step, K) -> stacked batches of encodings and attributes."""
+  data = setting.train
+
+  def make(step: int, count: int) -> dict[str, np.ndarray]:
+    rows, others = (
+      batches.stacked_indices(
+        (setting.seed, order), step, count, batch_size, len(data.mean)
+      )
+      for order in (0, 1)
+    )
+    return {
+      'mean': data.mean[rows],
+      'scale': data.scale[rows],
+      'attributes': data.attributes[rows],
+      'other_attributes': data.attributes[others],
+      'row': np.broadcast_to(np.arange(batch_size), rows.shape),
+    }
+
+  return make
+
+
+def make_critics_state(
+  config: ml_collections.ConfigDict, networks: experiment.Networks, seed: int
+) -> Callable[[], state.LatentCriticsState]:
+  """Builds the function that makes D_attr's and D_realism's first state."""
+  section = config.latent_critics
+  key = experiment.stage_key(seed, 'latent_critics/init')
+  attribute_key, realism_key = jax.random.split(key)
+  z = jnp.zeros((1, config.vae.latent_size))
+  attribute_tx, realism_tx = critics_optimizers(config)
+
+  def make() -> state.LatentCriticsState:
+    average = section.average_decay > 0
+    return state.LatentCriticsState(
+      jnp.int32(0),
+      state.create(
+        networks.attribute_critic.init(attribute_key, z), attribute_tx, average
+      ),
+      state.create(
+        networks.realism_critic.init(realism_key, z), realism_tx, average
+      ),
+    )
+
+  return make
+
+
+def critics_optimizers(config: ml_collections.ConfigDict) -> tuple:
+  """The optimisers of D_attr and D_realism."""
+  section = config.latent_critics
+  return tuple(
+    experiment.make_optimizer(
+      section[name], section.train.num_steps, f'latent_critics.{name}'
+    )
+    for name in ('attribute_optimizer', 'realism_optimizer')
+  )
+
+
+def train_critics(
+  config: ml_collections.ConfigDict,
+  workdir: epath.Path,
+  repeat: int,
+  setting: Setting,
+) -> None:
+  """Trains D_attr(z) and D_realism(z) of one repetition."""
+  section, networks = config.latent_critics, setting.networks
+  attribute_tx, realism_tx = critics_optimizers(config)
+  move_tx = experiment.make_optimizer(
+    config.optimize.optimizer, config.optimize.max_steps, 'optimize.optimizer'
+  )
+  weights = latent_steps.CriticWeights(
+    moved=section.moved_weight,
+    prior=section.prior_weight,
+    mismatched=0.0,
+    gradient_penalty=section.gradient_penalty_weight,
+  )
+
+  def make_step(axis_name: str | None) -> steps.Step:
+    return latent_steps.make_latent_critics_step(
+      networks.attribute_critic.apply,
+      networks.realism_critic.apply,
+      experiment.make_cost(
+        config.optimize, networks, setting.mean_scale, setting.exclusive
+      ),
+      move_tx,
+      attribute_tx,
+      realism_tx,
+      weights,
+      setting.exclusive,
+      section.inner_steps,
+      section.average_decay,
+      axis_name,
+    )
+
+  z, y = setting.validation.sample(0), setting.validation.attributes
+
+  def evaluate(current: state.LatentCriticsState) -> dict[str, float]:
+    attribute_params = state.averaged(current.attribute, section.average_decay)
+    realism_params = state.averaged(current.realism, section.average_decay)
+    logits = networks.attribute_critic.apply(attribute_params, z)
+    realism = networks.realism_critic.apply(realism_params, z)
+    accuracy = attributes.accuracy(logits, y, setting.exclusive)
+    return {
+      'attribute_accuracy': float(jnp.mean(accuracy)),
+      'realism_of_encodings': float(jnp.mean(jax.nn.sigmoid(realism))),
+    }
+
+  stage.run(
+    config,
+    workdir,
+    stage.LATENT_CRITICS,
+    repeat,
+    make_critics_state(config, networks, setting.seed),
+    make_step,
+    make_batches(setting, section.train.batch_size),
+    evaluate,
+    experiment.stage_key(setting.seed, 'latent_critics'),
+  )
+
+
+def actor_optimizers(config: ml_collections.ConfigDict) -> tuple:
+  """The optimisers of actor and critic."""
+  section = config.actor_critic
+  return tuple(
+    experiment.make_optimizer(
+      section[name], section.train.num_steps, f'actor_critic.{name}'
+    )
+    for name in ('actor_optimizer', 'critic_optimizer')
+  )
+
+
+def make_actor_state(
+  config: ml_collections.ConfigDict,
+  networks: experiment.Networks,
+  num_attributes: int,
+  seed: int,
+) -> Callable[[], state.ActorCriticState]:
+  """Builds the function that makes actor's and critic's first state."""
+  key = experiment.stage_key(seed, 'actor_critic/init')
+  actor_key, critic_key = jax.random.split(key)
+  z = jnp.zeros((1, config.vae.latent_size))
+  y = jnp.zeros((1, num_attributes))
+  actor_tx, critic_tx = actor_optimizers(config)
+  average = config.actor_critic.average_decay > 0
+
+  def make() -> state.ActorCriticState:
+    return state.ActorCriticState(
+      jnp.int32(0),
+      state.create(networks.actor.init(actor_key, z, y), actor_tx, average),
+      state.create(networks.critic.init(critic_key, z, y), critic_tx, False),
+    )
+
+  return make
+
+
+def train_actor(
+  config: ml_collections.ConfigDict,
+  workdir: epath.Path,
+  repeat: int,
+  setting: Setting,
+) -> None:
+  """Trains G(z, y) and D(z, y) of one repetition."""
+  section, networks = config.actor_critic, setting.networks
+  actor_tx, critic_tx = actor_optimizers(config)
+  weights = latent_steps.CriticWeights(
+    moved=section.moved_weight,
+    prior=section.prior_weight,
+    mismatched=section.mismatched_weight,
+    gradient_penalty=section.gradient_penalty_weight,
+  )
+
+  def make_step(axis_name: str | None) -> steps.Step:
+    return latent_steps.make_actor_critic_step(
+      networks.actor.apply,
+      networks.critic.apply,
+      setting.mean_scale,
+      actor_tx,
+      critic_tx,
+      weights,
+      section.distance_weight,
+      section.actor_on_encodings,
+      section.critic_steps_per_actor_step,
+      section.average_decay,
+      axis_name,
+    )
+
+  y = setting.validation.attributes
+  real = setting.validation.sample(0)
+  prior = np.random.default_rng(0).standard_normal(real.shape, np.float32)
+
+  def evaluate(current: state.ActorCriticState) -> dict[str, float]:
+    params = state.averaged(current.actor, section.average_decay)
+    moved = networks.actor.apply(params, prior, y)
+    fake_logits = networks.critic.apply(current.critic.params, moved, y)
+    real_logits = networks.critic.apply(current.critic.params, real, y)
+    fake, true = jax.nn.sigmoid(fake_logits), jax.nn.sigmoid(real_logits)
+    return {
+      'critic_loss': float(
+        jnp.mean(adversarial.real_loss(real_logits))
+        + jnp.mean(adversarial.fake_loss(fake_logits))
+      ),
+      'generator_score': float(jnp.mean(fake)),
+      'discriminator_score': float(jnp.mean(true + 1.0 - fake) / 2.0),
+      'moved_variance': float(jnp.mean(jnp.var(moved, axis=0))),
+      'encodings_variance': float(np.mean(np.var(real, axis=0))),
+    }
+
+  stage.run(
+    config,
+    workdir,
+    stage.ACTOR_CRITIC,
+    repeat,
+    make_actor_state(config, networks, y.shape[-1], setting.seed),
+    make_step,
+    make_batches(setting, section.train.batch_size),
+    evaluate,
+    experiment.stage_key(setting.seed, 'actor_critic'),
+  )
+
+
+def run(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
+  """Trains critics and actor for every seed."""
+  for repeat in range(config.num_seeds):
+    setting = prepare(config, workdir, repeat)
+    train_critics(config, workdir, repeat, setting)
+    train_actor(config, workdir, repeat, setting)
+
+
+def main() -> None:
+  """Flags, then one call."""
+  config = startup.load_config()
+  run(config, startup.open_workdir(config))
+
+
+if __name__ == '__main__':
+  startup.run(main)

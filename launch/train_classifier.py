@@ -1,0 +1,102 @@
+"""Trains the pixel classifier that judges samples, on real data only.
+
+python -m launch.train_classifier --config=configs/digits.py --workdir=runs/digits
+"""
+
+from collections.abc import Callable
+
+import ml_collections
+import numpy as np
+from etils import epath
+
+from launch import experiment, stage, startup
+from lcjax.data import batches, dataset
+from lcjax.training import objectives, state, steps
+
+
+def make_state(
+  config: ml_collections.ConfigDict,
+  networks: experiment.Networks,
+  data: dataset.Dataset,
+) -> Callable[[], state.TrainState]:
+  """Builds the function that makes the state before the first step."""
+  key = experiment.stage_key(config.seed, 'classifier/init')
+  image = np.zeros((1, *data.image_shape), np.float32)
+  tx = experiment.make_optimizer(
+    config.classifier.optimizer,
+    config.classifier.train.num_steps,
+    'classifier.optimizer',
+  )
+  return lambda: state.create(
+    networks.classifier.init(key, image), tx, average=False
+  )
+
+
+def load(
+  config: ml_collections.ConfigDict,
+  workdir: epath.Path,
+  networks: experiment.Networks,
+  data: dataset.Dataset,
+) -> stage.Finished:
+  """The trained classifier: one judge for all repetitions."""
+  make = make_state(config, networks, data)
+  return stage.load(config, workdir, stage.CLASSIFIER, 0, make)
+
+
+def run(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
+  """Trains the judge."""
+  data = experiment.load_data(config, 'train')
+  held_out = experiment.load_data(config, 'validation')
+  networks = experiment.build_networks(config, data)
+  section = config.classifier
+
+  def make_loss(pixel_noise: float) -> steps.LossFn:
+    return objectives.make_classifier_loss(
+      lambda p, x: networks.classifier.apply(p, x)[0],
+      data.exclusive,
+      pixel_noise,
+    )
+
+  loss_fn = make_loss(section.pixel_noise)
+  tx = experiment.make_optimizer(
+    section.optimizer, section.train.num_steps, 'classifier.optimizer'
+  )
+
+  def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
+    rows = batches.stacked_indices(
+      (config.seed, 0), step, count, section.train.batch_size, len(data)
+    )
+    return {
+      'image': data.images[rows],
+      'attributes': data.attributes[rows],
+      'row': np.broadcast_to(np.arange(rows.shape[1]), rows.shape),
+    }
+
+  key = experiment.stage_key(config.seed, 'classifier')
+  validate = experiment.make_validate(make_loss(0.0), key)
+
+  def evaluate(current: state.TrainState) -> dict[str, float]:
+    arrays = {'image': held_out.images, 'attributes': held_out.attributes}
+    return validate(current.params, arrays)
+
+  stage.run(
+    config,
+    workdir,
+    stage.CLASSIFIER,
+    0,
+    make_state(config, networks, data),
+    lambda axis: steps.make_train_step(loss_fn, tx, axis_name=axis),
+    make_batches,
+    evaluate,
+    key,
+  )
+
+
+def main() -> None:
+  """Flags, then one call."""
+  config = startup.load_config()
+  run(config, startup.open_workdir(config))
+
+
+if __name__ == '__main__':
+  startup.run(main)

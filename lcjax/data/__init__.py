@@ -1,0 +1,1 @@
+"""Data sets as arrays, and the batches drawn from them."""

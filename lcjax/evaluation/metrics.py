@@ -1,0 +1,323 @@
+"""What the judge says of samples, as scalars: arrays in, floats out.
+
+`features` are a judge's penultimate activations. The judge is trained on real
+images alone; critics never score the samples that were made to please them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import scipy.linalg
+from sklearn.metrics import pairwise_distances_chunked
+from sklearn.neighbors import NearestNeighbors
+
+Scores = dict[str, float]
+Statistics = dict[str, dict[str, dict[str, float | None]]]
+
+# Training images are searched in pieces, as floats they may exceed memory.
+_SEARCH_ROWS = 10_000
+_WORKING_MEMORY_MIB = 256
+_EDGE = 1e-6
+
+
+def predict(logits: np.ndarray, exclusive: bool) -> np.ndarray:
+  """Decides on attributes from the judge's logits.
+
+  Args:
+    logits: [N, Y] of a softmax if `exclusive`, else of Y sigmoids.
+    exclusive: whether every row has one attribute only.
+
+  Returns:
+    [N, Y] of 0.0 and 1.0; exactly one 1.0 in each row if `exclusive`.
+  """
+  logits = np.asarray(logits)
+  if exclusive:
+    return np.eye(logits.shape[1])[np.argmax(logits, axis=1)]
+  return (logits > 0).astype(np.float64)
+
+
+def classification_scores(
+  predicted: np.ndarray, requested: np.ndarray, exclusive: bool
+) -> Scores:
+  """Agreement of predicted with requested attributes, every score in [0, 1].
+
+  Exclusive attributes are classes: the share of rows whose class agrees;
+  precision, recall and F1 averaged over the classes that occur; the lowest
+  recall of a requested class. Otherwise the share of bits that agree; the
+  averages over attributes; the lowest share of an attribute's bits.
+
+  Args:
+    predicted: [N, Y] of 0 and 1.
+    requested: [N, Y] of 0 and 1.
+    exclusive: whether every row has one attribute only.
+  """
+  predicted = np.asarray(predicted) > 0.5
+  requested = np.asarray(requested) > 0.5
+  if predicted.shape != requested.shape or predicted.ndim != 2:
+    raise ValueError(
+      f'two [N, Y] arrays, not {predicted.shape} and {requested.shape}'
+    )
+  hits = (predicted & requested).sum(axis=0)
+  num_predicted, num_requested = predicted.sum(axis=0), requested.sum(axis=0)
+  # An attribute never predicted has precision 0, never requested recall 0.
+  precision = hits / np.maximum(num_predicted, 1)
+  recall = hits / np.maximum(num_requested, 1)
+  f1 = 2 * hits / np.maximum(num_predicted + num_requested, 1)
+  if exclusive:
+    occurs = num_predicted + num_requested > 0
+    accuracy, worst = hits.sum() / len(requested), recall[num_requested > 0]
+  else:
+    occurs = np.full(len(hits), True)
+    agrees = predicted == requested
+    accuracy, worst = agrees.mean(), agrees.mean(axis=0)
+  return {
+    'accuracy': float(accuracy),
+    'macro_precision': float(precision[occurs].mean()),
+    'macro_recall': float(recall[occurs].mean()),
+    'macro_f1': float(f1[occurs].mean()),
+    'worst_class_accuracy': float(worst.min()),
+  }
+
+
+def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
+  """Squared Frechet distance of Gaussian fits, over the reference's variance.
+
+  |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)), Heusel et al., arXiv:1706.08500,
+  divided by tr(S'): without unit, so that judges whose features have another
+  scale compare.
+
+  Args:
+    features: [N, F] of samples. Values that are not finite give NaN: a mover
+      that diverged is a result, not a reason to lose the others.
+    reference: [M, F] of real images; its covariance may be singular.
+  """
+  features, reference = _matrices(features, reference)
+  if not np.isfinite(features).all():
+    return float('nan')
+  shift = features.mean(axis=0) - reference.mean(axis=0)
+  cov, reference_cov = _covariance(features), _covariance(reference)
+  # tr((S S')^(1/2)) is the nuclear norm of S^(1/2) S'^(1/2). Unlike the root of
+  # the product it never takes the root of rounding errors around zero twice.
+  overlap = scipy.linalg.svdvals(_root(cov) @ _root(reference_cov)).sum()
+  total = np.trace(reference_cov)
+  squared = shift @ shift + np.trace(cov) + total - 2 * overlap
+  return float(max(squared, 0.0) / total)
+
+
+def diversity(
+  features: np.ndarray,
+  attributes: np.ndarray,
+  reference_features: np.ndarray,
+  reference_attributes: np.ndarray,
+) -> float:
+  """Variance within an attribute over that of real images; 1 is as varied.
+
+  Args:
+    features: [N, F] of samples.
+    attributes: [N, Y] of 0 and 1, as requested.
+    reference_features: [M, F] of real images.
+    reference_attributes: [M, Y] of 0 and 1.
+
+  Returns:
+    The mean, over attributes that at least two rows on either side have, of
+    the ratio of covariance traces among those rows; NaN if there is none.
+  """
+  features, reference_features = _matrices(features, reference_features)
+  ratios = []
+  for has, real_has in zip(
+    np.asarray(attributes).T > 0.5,
+    np.asarray(reference_attributes).T > 0.5,
+    strict=True,
+  ):
+    if min(has.sum(), real_has.sum()) >= 2:
+      # The trace of a covariance is the sum of variances.
+      variance = features[has].var(axis=0, ddof=1).sum()
+      real_variance = reference_features[real_has].var(axis=0, ddof=1).sum()
+      ratios.append(_ratio(variance, real_variance))
+  return float(np.mean(ratios)) if ratios else float('nan')
+
+
+def neighbour_scores(
+  features: np.ndarray, reference: np.ndarray, num_neighbours: int
+) -> Scores:
+  """How samples and real images lie among each other, by k-NN balls.
+
+  A ball reaches from a point to its k-th nearest other point of its own set.
+  `knn_precision`: share of samples in a real ball, and `knn_recall`: share of
+  real images in a sample's ball (Kynkaanniemi et al., arXiv:1904.06991).
+  `density`: mean number of real balls around a sample over k, and `coverage`:
+  share of real balls with a sample inside (Naeem et al., arXiv:2002.09797).
+
+  All depend on the number of points, so equally many are compared: the first
+  min(N, M) rows of either set; shuffle sorted rows before.
+
+  Args:
+    features: [N, F] of samples; values that are not finite give NaN.
+    reference: [M, F] of real images.
+    num_neighbours: k, smaller than min(N, M).
+  """
+  features, reference = _matrices(features, reference)
+  num = min(len(features), len(reference))
+  if not 0 < num_neighbours < num:
+    raise ValueError(f'{num_neighbours} neighbours among {num} rows')
+  features, reference = features[:num], reference[:num]
+  names = ('knn_precision', 'knn_recall', 'density', 'coverage')
+  if not np.isfinite(features).all():
+    return dict.fromkeys(names, float('nan'))
+  radius = _ball_radius(features, num_neighbours)
+  real_radius = _ball_radius(reference, num_neighbours)
+  balls_around = np.empty(num)
+  recalled, covered = np.zeros(num, bool), np.zeros(num, bool)
+  start = 0
+  for distance in pairwise_distances_chunked(
+    features, reference, working_memory=_WORKING_MEMORY_MIB
+  ):
+    rows = slice(start, start + len(distance))
+    in_real_ball = distance <= real_radius
+    balls_around[rows] = in_real_ball.sum(axis=1)
+    covered |= in_real_ball.any(axis=0)
+    recalled |= (distance <= radius[rows, None]).any(axis=0)
+    start = rows.stop
+  values = (
+    (balls_around > 0).mean(),
+    recalled.mean(),
+    balls_around.mean() / num_neighbours,
+    covered.mean(),
+  )
+  return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def nearest_train_ratio(
+  images: np.ndarray, train_images: np.ndarray, test_images: np.ndarray
+) -> float:
+  """How near samples are to training images, beside how near test images are.
+
+  The median pixel distance to the nearest training image, over the same median
+  for test images. 1 is as near as unseen images; clearly below 1 smells of
+  memorising; above 1 means that samples lie off the data.
+
+  Args:
+    images: [N, ...] pixels of samples.
+    train_images: [T, ...] pixels, of the same scale and kind: all uint8, or
+      all floats. The search takes N * T distances: pass a part of large sets.
+    test_images: [M, ...] pixels.
+  """
+  kinds = {
+    np.asarray(a).dtype.kind for a in (images, train_images, test_images)
+  }
+  if len(kinds) > 1:
+    raise ValueError(
+      f'images of different kinds, so of different scales? {kinds}'
+    )
+  near, test_near = (
+    np.median(_nearest_distance(rows, train_images))
+    for rows in (images, test_images)
+  )
+  return _ratio(near, test_near)
+
+
+def z_distance(
+  z: np.ndarray, start: np.ndarray, mean_scale: np.ndarray
+) -> float:
+  """Mean squared move of latents, in squared mean posterior scales.
+
+  Args:
+    z: [N, Z] latents after the move.
+    start: [N, Z] latents before it.
+    mean_scale: [Z] encoder scale, averaged over training data.
+  """
+  move = (np.asarray(z, np.float64) - start) / np.asarray(mean_scale)
+  return float(np.mean(move**2))
+
+
+def active_units(means: np.ndarray, threshold: float = 0.01) -> int:
+  """Number of latents that tell one datum from another.
+
+  A latent is active if its posterior mean varies by more than `threshold` over
+  data: Burda et al., arXiv:1509.00519, with their threshold.
+
+  Args:
+    means: [N, Z] posterior means.
+    threshold: variance, in squared units of z.
+  """
+  return int(np.sum(np.var(np.asarray(means, np.float64), axis=0) > threshold))
+
+
+def summarise(
+  runs: Sequence[Mapping[str, Mapping[str, float | None]]],
+) -> Statistics:
+  """Mean and spread over seeds of a table each.
+
+  Args:
+    runs: for each seed, row -> metric -> value. A metric that a run lacks, or
+      has as None, is left out of that average.
+
+  Returns:
+    row -> metric -> {'mean', 'std'}, in order of first appearance. `std` is
+    the sample standard deviation, None if only one run has the metric.
+  """
+  values: dict[str, dict[str, list[float]]] = {}
+  for run in runs:
+    for row, scores in run.items():
+      values.setdefault(row, {})
+      for name, value in scores.items():
+        if value is not None:
+          values[row].setdefault(name, []).append(float(value))
+  return {
+    row: {name: _mean_and_std(found) for name, found in scores.items()}
+    for row, scores in values.items()
+  }
+
+
+def _mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
+  std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+  return {'mean': float(np.mean(values)), 'std': std}
+
+
+def _matrices(*arrays: np.ndarray) -> list[np.ndarray]:
+  """Checks [N, F] features with N > 1 and equal F; returns them as float64."""
+  matrices = [np.asarray(array, np.float64) for array in arrays]
+  shapes = [matrix.shape for matrix in matrices]
+  if any(len(s) != 2 or s[0] < 2 or s[1] != shapes[0][1] for s in shapes):
+    raise ValueError(f'[N, F] features with N > 1 and one F, not {shapes}')
+  return matrices
+
+
+def _covariance(features: np.ndarray) -> np.ndarray:
+  return np.atleast_2d(np.cov(features, rowvar=False))
+
+
+def _root(cov: np.ndarray) -> np.ndarray:
+  """Symmetric square root; eigenvalues below zero are rounding errors."""
+  eigenvalues, vectors = scipy.linalg.eigh(cov)
+  return (vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ vectors.T
+
+
+def _ball_radius(points: np.ndarray, num_neighbours: int) -> np.ndarray:
+  """[N] distance of every point to its k-th neighbour among the others."""
+  index = NearestNeighbors(n_neighbors=num_neighbours).fit(points)
+  distance, _ = (
+    index.kneighbors()
+  )  # without an argument, a point is not its own
+  # A point on the edge is inside; rounding, here and there, must not decide.
+  return distance[:, -1] * (1 + _EDGE)
+
+
+def _nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:
+  """[N] euclidean pixel distances to the nearest of [T, ...] images."""
+  rows = np.reshape(images, (len(images), -1)).astype(np.float32)
+  nearest = np.full(len(rows), np.inf)
+  for start in range(0, len(among), _SEARCH_ROWS):
+    part = among[start : start + _SEARCH_ROWS]
+    others = np.reshape(part, (len(part), -1)).astype(np.float32)
+    index = NearestNeighbors(n_neighbors=1, algorithm='brute').fit(others)
+    found = index.kneighbors(rows, return_distance=False)[:, 0]
+    # The search rounds |a|^2 - 2ab + |b|^2; the distance of a copy must be 0.
+    exact = np.linalg.norm(rows - others[found], axis=1)
+    nearest = np.minimum(nearest, exact)
+  return nearest
+
+
+def _ratio(value: float, reference: float) -> float:
+  """`value / reference`, NaN where the reference leaves nothing to compare."""
+  return float(value / reference) if reference > 0 else float('nan')

@@ -1,0 +1,353 @@
+"""Grids of images and figures of curves, as pixels or as PNG bytes.
+
+The only file that imports matplotlib, and only its object-oriented half: no
+global figure, no display, the same picture on every machine.
+"""
+
+import io
+import itertools
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import matplotlib.ticker
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+from PIL import Image, ImageDraw, ImageFont
+
+Path = str | os.PathLike[str]
+
+# Okabe and Ito's palette without yellow, told apart by colour-blind readers.
+COLOURS = (
+  '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00', '#000000'
+)  # fmt: skip
+_STYLE: Any = {  # keys are literals to matplotlib's types
+  'axes.edgecolor': '#666666',
+  'axes.labelsize': 9,
+  'axes.linewidth': 0.7,
+  'axes.spines.right': False,
+  'axes.spines.top': False,
+  'axes.titlesize': 9,
+  'font.family': 'DejaVu Sans',
+  'font.size': 8.5,
+  'grid.color': '#e4e4e4',
+  'grid.linewidth': 0.6,
+  'legend.fontsize': 8.5,
+  'legend.frameon': False,
+  'lines.linewidth': 1.4,
+  'xtick.color': '#444444',
+  'xtick.labelsize': 8,
+  'ytick.color': '#444444',
+  'ytick.labelsize': 8,
+}
+_PAGE_INCHES, _DOTS_PER_INCH = 8.2, 180
+_PANELS_PER_LINE = 4
+_PANEL_INCHES, _TITLE_INCHES = 1.55, 0.35
+
+# metric -> series, such as 'train' -> [(step, value)]
+_Panels = dict[str, dict[str, list[tuple[float, float]]]]
+
+
+def tile(images: np.ndarray, pad: int = 1, scale: int = 1) -> np.ndarray:
+  """Lays images out as a grid, white between them.
+
+  Args:
+    images: [R, C, H, W, ch] uint8 pixels.
+    pad: pixels between images, after scaling.
+    scale: every pixel becomes a square of this side.
+
+  Returns:
+    [R * (H * scale + pad) - pad, C * (W * scale + pad) - pad, ch] uint8.
+  """
+  images = np.asarray(images)
+  if images.ndim != 5 or images.dtype != np.uint8:
+    raise ValueError(
+      f'uint8 [R, C, H, W, ch], not {images.dtype} {images.shape}'
+    )
+  images = images.repeat(scale, axis=2).repeat(scale, axis=3)
+  edge = ((0, 0), (0, 0), (0, pad), (0, pad), (0, 0))
+  padded = np.pad(images, edge, constant_values=255)
+  rows, columns, height, width, channels = padded.shape
+  grid = padded.transpose(0, 2, 1, 3, 4)
+  grid = grid.reshape(rows * height, columns * width, channels)
+  return grid[: rows * height - pad, : columns * width - pad]
+
+
+def labelled_grid(
+  images: np.ndarray,
+  row_labels: Sequence[str],
+  column_labels: Sequence[str],
+  cell_pixels: int = 64,
+) -> np.ndarray:
+  """A grid with a label before every row and above every column.
+
+  Column labels wider than a column are written upwards.
+
+  Args:
+    images: [R, C, H, W, ch] uint8 pixels, grey or RGB.
+    row_labels: R of them, or none at all.
+    column_labels: C of them, or none at all.
+    cell_pixels: images are enlarged, by a whole number, to about this width.
+
+  Returns:
+    [height, width, 3] uint8, black text on white.
+  """
+  rows, columns, _, width, _ = images.shape
+  if len(row_labels) not in (0, rows) or len(column_labels) not in (0, columns):
+    raise ValueError(
+      f'{len(row_labels)} row and {len(column_labels)} column labels for '
+      f'{rows} x {columns} images'
+    )
+  scale, pad = max(1, round(cell_pixels / width)), 2
+  body = Image.fromarray(_as_rgb(tile(images, pad, scale)))
+  # Row-label images share a size, and so do column-label images.
+  left = _label_images(row_labels)
+  above = _label_images(column_labels, centred=True)
+  if above and above[0].width > width * scale:
+    turn = Image.Transpose.ROTATE_90
+    above = [label.transpose(turn) for label in _label_images(column_labels)]
+  margin = left[0].width if left else 0
+  head = above[0].height if above else 0
+  page = Image.new('RGB', (margin + body.width, head + body.height), 'white')
+  page.paste(body, (margin, head))
+  row_step = (body.height + pad) / rows
+  for index, label in enumerate(left):
+    middle = head + (index + 0.5) * row_step - label.height / 2
+    page.paste(label, (0, round(middle)))
+  column_step = (body.width + pad) / columns
+  for index, label in enumerate(above):
+    middle = margin + (index + 0.5) * column_step - label.width / 2
+    page.paste(label, (round(middle), 0))
+  return np.asarray(page)
+
+
+def png_bytes(array: np.ndarray) -> bytes:
+  """Encodes [H, W], [H, W, 1] or [H, W, 3] uint8 pixels as PNG."""
+  array = np.asarray(array)
+  if array.ndim == 3 and array.shape[-1] == 1:
+    array = array[..., 0]
+  stream = io.BytesIO()
+  Image.fromarray(array).save(stream, format='PNG', optimize=True)
+  return stream.getvalue()
+
+
+def save_png(path: Path, array: np.ndarray) -> None:
+  """Writes [H, W], [H, W, 1] or [H, W, 3] uint8 pixels as a PNG file."""
+  _write(path, png_bytes(array))
+
+
+def curves(
+  stages: Mapping[str, Sequence[Mapping[str, Any]]], path: Path | None = None
+) -> bytes:
+  """Training curves as small multiples: a band per stage, a panel per metric.
+
+  'train/loss' and 'validation/loss' share the panel 'loss' of their stage. The
+  vertical axis ignores the first tenth of long curves, whose start would
+  flatten all that follows.
+
+  Args:
+    stages: stage -> records, each with 'step' and some metrics by name.
+    path: also write the figure there.
+
+  Returns:
+    A PNG file's bytes.
+  """
+  bands = {stage: _panels(records) for stage, records in stages.items()}
+  bands = {stage: panels for stage, panels in bands.items() if panels}
+  heights = [
+    _TITLE_INCHES + _PANEL_INCHES * math.ceil(len(panels) / _PANELS_PER_LINE)
+    for panels in bands.values()
+  ]
+  series = dict.fromkeys(
+    name for band in bands.values() for panel in band.values() for name in panel
+  )
+  # Series keep their colour from stage to stage.
+  colours = dict(zip(series, itertools.cycle(COLOURS), strict=False))
+  with matplotlib.rc_context(_STYLE):
+    figure = Figure(
+      figsize=(_PAGE_INCHES, sum(heights) + 0.1), layout='constrained'
+    )
+    parts = figure.subfigures(
+      max(len(bands), 1), 1, height_ratios=heights or None, squeeze=False
+    )
+    for index, (stage, panels) in enumerate(bands.items()):
+      _draw_band(parts[index, 0], stage, panels, colours)
+    return _finish(figure, path)
+
+
+def quality_against_compute(
+  steps: Sequence[int],
+  optimizer: Mapping[str, Sequence[float]],
+  others: Mapping[str, Mapping[str, float | None]],
+  path: Path | None = None,
+) -> bytes:
+  """What optimisation steps buy, beside movers that take none.
+
+  Args:
+    steps: S numbers of optimiser steps, 0 for where the latents start.
+    optimizer: 'accuracy' and 'frechet', S values each; 'latents_per_second',
+      if known, S values of which the last is quoted.
+    others: by name, the 'accuracy' and 'frechet' of further movers, drawn as
+      levels; with 'steps' as points. 'latents_per_second' is quoted if there.
+    path: also write the figure there.
+
+  Returns:
+    A PNG file's bytes.
+  """
+  with matplotlib.rc_context(_STYLE):
+    figure = Figure(figsize=(_PAGE_INCHES, 3.1), layout='constrained')
+    speeds = optimizer.get('latents_per_second', ())
+    name = f'optimizer{_speed(speeds[-1] if len(speeds) else None)}'
+    axes = figure.subplots(1, 2)
+    for axis, metric in zip(axes, ('accuracy', 'frechet'), strict=True):
+      axis.plot(
+        steps, optimizer[metric], 'o-', color=COLOURS[0], ms=4, label=name
+      )
+      _draw_levels(axis, metric, others)
+      axis.set_xlabel('Optimiser steps')
+      axis.grid(True)
+      # Linear up to one step, so that none at all has a place.
+      axis.set_xscale('symlog', linthresh=1, linscale=0.5)
+      axis.set_xticks(list(steps), [str(step) for step in steps])
+      axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes[0].set_title('Accuracy', loc='left')
+    axes[1].set_title('Frechet distance', loc='left')
+    if min(optimizer['frechet'], default=0) > 0:
+      axes[1].set_yscale('log')
+      axes[1].yaxis.set_major_locator(
+        matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0))
+      )
+      axes[1].yaxis.set_major_formatter('{x:g}')
+      axes[1].yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside lower center', ncols=3)
+    return _finish(figure, path)
+
+
+def _panels(records: Sequence[Mapping[str, Any]]) -> _Panels:
+  """Sorts records into metric -> series -> [(step, value)]."""
+  panels: _Panels = {}
+  for record in records:
+    for key, value in record.items():
+      if key == 'step' or not isinstance(value, int | float | np.number):
+        continue
+      series, _, metric = key.rpartition('/')
+      points = panels.setdefault(metric, {}).setdefault(series, [])
+      points.append((float(record['step']), float(value)))
+  return panels
+
+
+def _draw_band(
+  part: SubFigure, stage: str, panels: _Panels, colours: Mapping[str, str]
+) -> None:
+  part.suptitle(
+    stage.replace('_', ' '), x=0.01, ha='left', weight='bold', size=10
+  )
+  lines = math.ceil(len(panels) / _PANELS_PER_LINE)
+  axes = part.subplots(lines, _PANELS_PER_LINE, squeeze=False).ravel()
+  handles: dict[str, Artist] = {}
+  for axis, (metric, panel) in zip(axes, panels.items(), strict=False):
+    _draw_panel(axis, metric, panel, colours)
+    lines_drawn, names = axis.get_legend_handles_labels()
+    handles.update(zip(names, lines_drawn, strict=True))
+  for axis in axes[len(panels) :]:
+    axis.set_axis_off()
+  if len(handles) > 1:
+    part.legend(
+      handles.values(),
+      handles,
+      loc='upper right',
+      ncols=4,
+      borderpad=0.2,
+      borderaxespad=0,
+    )
+
+
+def _draw_levels(
+  axis: Axes, metric: str, others: Mapping[str, Mapping[str, float | None]]
+) -> None:
+  for index, (name, scores) in enumerate(others.items(), start=1):
+    value, steps = scores.get(metric), scores.get('steps')
+    if value is None:
+      continue
+    colour = COLOURS[index % len(COLOURS)]
+    label = f'{name}{_speed(scores.get("latents_per_second"))}'
+    if steps is None:
+      dashes = (0, (4, 1 + index))  # told apart in grey print, too
+      axis.axhline(value, color=colour, linestyle=dashes, label=label)
+    else:
+      axis.plot(steps, value, 'D', color=colour, label=label)
+
+
+def _draw_panel(
+  axis: Axes,
+  metric: str,
+  panel: Mapping[str, Sequence[tuple[float, float]]],
+  colours: Mapping[str, str],
+) -> None:
+  settled: list[float] = []
+  for name, points in panel.items():
+    steps, values = np.array(points).T
+    marker = 'o' if len(points) < 3 else ''
+    axis.plot(
+      steps, values, marker=marker, ms=3, color=colours[name], label=name
+    )
+    start = len(values) // 10 if len(values) >= 20 else 0
+    settled.extend(values[start:][np.isfinite(values[start:])])
+  if settled and min(settled) < max(settled):
+    room = 0.06 * (max(settled) - min(settled))
+    axis.set_ylim(min(settled) - room, max(settled) + room)
+  axis.set_title(metric.replace('_', ' '), loc='left')
+  axis.grid(True)
+  axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
+  axis.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
+  axis.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=''))
+
+
+def _label_images(
+  labels: Sequence[str], centred: bool = False
+) -> list[Image.Image]:
+  """Texts in white boxes, all as large as the largest needs."""
+  font, margin = ImageFont.load_default(size=13), 4
+  boxes = [font.getbbox(label) for label in labels]
+  width = math.ceil(max((box[2] for box in boxes), default=0)) + 2 * margin
+  height = math.ceil(max((box[3] for box in boxes), default=0)) + 2 * margin
+  images = []
+  for label, box in zip(labels, boxes, strict=True):
+    image = Image.new('RGB', (width, height), 'white')
+    left = (width - box[2]) / 2 if centred else margin
+    ImageDraw.Draw(image).text((left, margin), label, 'black', font)
+    images.append(image)
+  return images
+
+
+def _as_rgb(array: np.ndarray) -> np.ndarray:
+  return array.repeat(3, axis=-1) if array.shape[-1] == 1 else array
+
+
+def _speed(latents_per_second: float | None) -> str:
+  if latents_per_second is None:
+    return ''
+  return f' ({latents_per_second:,.0f} latents/s)'
+
+
+def _finish(figure: Figure, path: Path | None) -> bytes:
+  stream = io.BytesIO()
+  FigureCanvasAgg(figure)
+  # Without the metadata, equal figures are equal files.
+  figure.savefig(
+    stream, format='png', dpi=_DOTS_PER_INCH, metadata={'Software': None}
+  )
+  if path is not None:
+    _write(path, stream.getvalue())
+  return stream.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+  with open(path, 'wb') as file:
+    file.write(data)

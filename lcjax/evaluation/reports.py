@@ -1,0 +1,416 @@
+"""Tables of several runs as sentences, Markdown, JSON and one HTML page.
+
+`rows` is what `metrics.summarise` returns: row -> metric -> {'mean', 'std'}.
+"""
+
+import base64
+import dataclasses
+import importlib.resources
+import itertools
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import jinja2
+import numpy as np
+import rich.box
+import rich.console
+import rich.table
+
+Scores = Mapping[str, Mapping[str, float | None]]
+Rows = Mapping[str, Scores]
+
+REFERENCE_ROWS = ('real', 'real_train', 'reconstruction')
+BASELINE_ROWS = (
+  'prior', 'class_gaussian', 'class_mixture', 'class_mixture_kept'
+)  # fmt: skip
+ROW_DESCRIPTIONS = {
+  'real': 'Held-out test images themselves.',
+  'real_train': 'As many training images: the floor that two draws of real '
+  'data reach.',
+  'reconstruction': "The VAE's reconstructions of test images: the ceiling for "
+  'anything that decodes a latent.',
+  'prior': 'Latents drawn from N(0, I), without any constraint.',
+  'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '
+  'each class.',
+  'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '
+  'fitted to the encodings of each class.',
+  'class_mixture_kept': 'Draws of that mixture, keeping only what the '
+  'attribute critic accepts.',
+  'actor': 'Prior latents moved once by a trained actor network.',
+  'optimizer': 'Prior latents moved by gradient steps on the same cost, each '
+  'latent alone.',
+  'actor_then_optimizer': "The actor's latents, moved further by the "
+  'optimiser.',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """How a column is shown.
+
+  Attributes:
+    label: column heading.
+    group: heading above neighbouring columns.
+    better: which values are better, for the bold ones and the verdicts; 'one'
+      means that nearer to 1 is better.
+    fmt: number format of the mean and the standard deviation.
+    definition: one sentence.
+  """
+
+  label: str
+  group: str
+  better: Literal['higher', 'lower', 'one'] | None
+  fmt: str
+  definition: str
+
+
+_ATTRIBUTES, _IMAGES = 'Attributes', 'Realism and diversity'
+_LATENTS, _COST, _OTHER = 'Latents', 'Cost', 'Other'
+METRICS = {
+  'accuracy': Metric(
+    'Accuracy', _ATTRIBUTES, 'higher', '.3f',
+    'Share of decisions of the judge that agree with what was requested.',
+  ),
+  'macro_precision': Metric(
+    'Precision', _ATTRIBUTES, 'higher', '.3f',
+    'Of the images judged to have an attribute, the share for which it was '
+    'requested; mean over attributes.',
+  ),
+  'macro_recall': Metric(
+    'Recall', _ATTRIBUTES, 'higher', '.3f',
+    'Of the images requested to have an attribute, the share judged to have '
+    'it; mean over attributes.',
+  ),
+  'macro_f1': Metric(
+    'F1', _ATTRIBUTES, 'higher', '.3f',
+    'Harmonic mean of precision and recall; mean over attributes.',
+  ),
+  'worst_class_accuracy': Metric(
+    'Worst class', _ATTRIBUTES, 'higher', '.3f',
+    'Accuracy of the class, or of the attribute, that does worst.',
+  ),
+  'frechet': Metric(
+    'Frechet', _IMAGES, 'lower', '.4f',
+    "Squared Frechet distance to test images in the judge's feature space, "
+    'over the variance of their features.',
+  ),
+  'diversity': Metric(
+    'Diversity', _IMAGES, 'one', '.2f',
+    'Feature variance among images of one attribute over that of real images, '
+    'mean over attributes; 1 is as varied as real.',
+  ),
+  'knn_precision': Metric(
+    'k-NN precision', _IMAGES, 'higher', '.3f',
+    'Share of samples within the k-nearest-neighbour ball of a test image.',
+  ),
+  'knn_recall': Metric(
+    'k-NN recall', _IMAGES, 'higher', '.3f',
+    'Share of test images within the k-nearest-neighbour ball of a sample.',
+  ),
+  'density': Metric(
+    'Density', _IMAGES, None, '.2f',
+    'Mean number of such balls of test images around a sample, over k: about '
+    '1 for real data, more where samples crowd.',
+  ),
+  'coverage': Metric(
+    'Coverage', _IMAGES, 'higher', '.3f',
+    'Share of such balls of test images that hold a sample.',
+  ),
+  'nearest_train_ratio': Metric(
+    'Nearest train', _IMAGES, 'one', '.2f',
+    'Median pixel distance to the nearest training image over that of test '
+    'images; clearly below 1 smells of memorising.',
+  ),
+  'z_distance': Metric(
+    'z distance', _LATENTS, None, '.1f',
+    'Mean squared move of a latent, in units of the mean posterior variance.',
+  ),
+  'satisfied': Metric(
+    'Satisfied', _LATENTS, 'higher', '.3f',
+    'Share of latents that met every constraint before the optimiser stopped.',
+  ),
+  'steps_mean': Metric(
+    'Steps', _LATENTS, 'lower', '.1f',
+    'Optimiser steps that a latent needed, on average.',
+  ),
+  'generator_score': Metric(
+    'Generator score', _LATENTS, None, '.3f',
+    "Mean probability of being real that the mover's own critic gives.",
+  ),
+  'discriminator_score': Metric(
+    'Discriminator score', _LATENTS, None, '.3f',
+    'Mean probability of the right answer that the critic gives, over real '
+    'and moved latents alike; 0.5 when it cannot tell.',
+  ),
+  'latents_per_second': Metric(
+    'Latents / s', _COST, 'higher', ',.0f',
+    'Latents moved or drawn per second, once compiled.',
+  ),
+  'training_seconds': Metric(
+    'Training s', _COST, 'lower', ',.0f',
+    'Seconds to train or fit what moves or draws the latents, beyond the VAE.',
+  ),
+}  # fmt: skip
+
+_VERDICT_NAMES = {
+  'accuracy': 'accuracy',
+  'worst_class_accuracy': 'worst class',
+  'frechet': 'Frechet',
+  'diversity': 'diversity',
+  'knn_recall': 'recall',
+}
+_MEMORISING_BELOW = 0.93
+_WIDE_ENOUGH = 112  # characters for all of _TERMINAL_METRICS with spreads
+_TERMINAL_METRICS = (
+  'accuracy', 'worst_class_accuracy', 'frechet', 'diversity', 'knn_recall',
+  'nearest_train_ratio',
+)  # fmt: skip
+_REPORT_DEFAULTS: dict[str, Any] = {
+  'title': 'Report', 'description': '', 'judge': {}, 'rows': {},
+  'num_seeds': 1, 'exclusive': None, 'attribute_names': [], 'grids': {},
+  'grid_labels': [], 'figures': [], 'commands': [], 'versions': {},
+  'hardware': '', 'seconds': {}, 'config': {}, 'notes': [],
+}  # fmt: skip
+
+
+def verdicts(
+  rows: Rows,
+  baseline: str = 'class_mixture',
+  movers: Sequence[str] = ('actor', 'optimizer', 'actor_then_optimizer'),
+) -> list[str]:
+  """Says in sentences which movers are worth more than a simple baseline.
+
+  Means that differ by no more than the larger of the two spreads over seeds
+  are called too close to tell.
+  """
+  sentences = []
+  for mover in (mover for mover in movers if mover in rows):
+    if baseline in rows:
+      outcomes: dict[str, list[str]] = {'won': [], 'lost': [], 'close': []}
+      for metric, name in _VERDICT_NAMES.items():
+        outcome = _compare(metric, rows[mover], rows[baseline])
+        if outcome is not None:
+          outcomes[outcome].append(name)
+      sentences.append(_sentence(mover, baseline, **outcomes))
+    ratio = _mean(rows[mover], 'nearest_train_ratio')
+    if ratio is not None and ratio < _MEMORISING_BELOW:
+      sentences.append(
+        f'{mover} may memorise: its images lie at {ratio:.2f} of the distance '
+        'that test images have to the nearest training image.'
+      )
+  return sentences
+
+
+def markdown_table(rows: Rows, metrics: Sequence[str] | None = None) -> str:
+  """A Markdown table of mean ± std; `metrics` picks and orders the columns."""
+  names = _columns(rows) if metrics is None else list(metrics)
+  lines = [
+    ['', *(_metric(name).label for name in names)],
+    ['---', *('---:' for _ in names)],
+  ]
+  for row, scores in rows.items():
+    lines.append([row, *(_cell(name, scores) for name in names)])
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
+
+
+def print_table(rows: Rows) -> None:
+  """Prints the telling columns to the terminal."""
+  present = _columns(rows)
+  names = [name for name in _TERMINAL_METRICS if name in present]
+  console = rich.console.Console()
+  if not console.is_terminal:  # a log file has no width
+    console = rich.console.Console(width=_WIDE_ENOUGH)
+  show = _cell if console.width >= _WIDE_ENOUGH else _mean_text
+  table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+  table.add_column('', no_wrap=True)
+  for name in names:
+    table.add_column(_metric(name).label, justify='right', no_wrap=True)
+  for row, scores in rows.items():
+    style = 'dim' if row in REFERENCE_ROWS else None
+    table.add_row(row, *(show(name, scores) for name in names), style=style)
+  console.print(table)
+
+
+def write_json(path: str | os.PathLike[str], report: Any) -> None:
+  """Writes JSON, whole or not at all; NaN and infinity become null."""
+  path = pathlib.Path(path)
+  text = json.dumps(_plain(report), indent=2, allow_nan=False) + '\n'
+  temporary = path.with_name(f'{path.name}.tmp')  # a rename stays on one disk
+  try:
+    temporary.write_text(text, encoding='utf-8')
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def render_html(report: Mapping[str, Any]) -> str:
+  """Renders one self-contained page: no script, no network, images inside.
+
+  Args:
+    report: any of title, description, judge {metric: value}, rows, num_seeds,
+      exclusive, attribute_names, grids {row: PNG bytes}, grid_labels (one for
+      each column of every grid), figures [{title, caption, png}], commands,
+      versions {name: text}, hardware, seconds {stage: float}, config, notes.
+      What is missing is left out of the page; another key is a TypeError.
+  """
+  unknown = set(report) - set(_REPORT_DEFAULTS)
+  if unknown:
+    raise TypeError(f'a report has no {", ".join(sorted(unknown))}')
+  context = {**_REPORT_DEFAULTS, **report}
+  rows, names = context['rows'], _columns(context['rows'])
+  environment = jinja2.Environment(
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  environment.filters['data_uri'] = _data_uri
+  template = importlib.resources.files(__package__) / 'report.html.j2'
+  return environment.from_string(template.read_text('utf-8')).render(
+    **context,
+    bands=_bands(rows, names),
+    columns=[(name, _metric(name)) for name in names],
+    column_groups=_column_groups(names),
+    config_text=json.dumps(_plain(context['config']), indent=2),
+    row_descriptions=ROW_DESCRIPTIONS,
+    sentences=verdicts(rows),
+    short_labels=all(len(str(label)) <= 3 for label in context['grid_labels']),
+    judge_cells=[
+      (_metric(name).label, _cell(name, {name: _as_statistic(value)}))
+      for name, value in context['judge'].items()
+    ],
+  )
+
+
+def _metric(name: str) -> Metric:
+  unknown = Metric(name.replace('_', ' '), _OTHER, None, '.4g', '')
+  return METRICS.get(name, unknown)
+
+
+def _columns(rows: Rows) -> list[str]:
+  """Names of all metrics that occur: the known in their order, then others."""
+  found = dict.fromkeys(name for scores in rows.values() for name in scores)
+  known = [name for name in METRICS if name in found]
+  return known + [name for name in found if name not in METRICS]
+
+
+def _mean(scores: Scores, name: str) -> float | None:
+  """The mean of a metric, None where it is absent or not finite."""
+  mean = scores.get(name, {}).get('mean')
+  return mean if mean is not None and math.isfinite(mean) else None
+
+
+def _cost(name: str, value: float) -> float:
+  """Turns a value into one that is better the lower it is."""
+  better = _metric(name).better
+  return {'lower': value, 'one': abs(value - 1)}.get(str(better), -value)
+
+
+def _compare(
+  metric: str,
+  mover: Scores,
+  baseline: Scores,
+) -> str | None:
+  ours, theirs = _mean(mover, metric), _mean(baseline, metric)
+  if ours is None or theirs is None:
+    return None
+  spread = max(scores[metric].get('std') or 0 for scores in (mover, baseline))
+  gain = _cost(metric, theirs) - _cost(metric, ours)
+  if abs(gain) <= spread:
+    return 'close'
+  return 'won' if gain > 0 else 'lost'
+
+
+def _sentence(
+  mover: str,
+  baseline: str,
+  won: Sequence[str],
+  lost: Sequence[str],
+  close: Sequence[str],
+) -> str:
+  clauses = []
+  if won:
+    clauses.append(f'beats {baseline} on {", ".join(won)}')
+  if lost:
+    verb = 'does not' if won else f'does not beat {baseline}'
+    clauses.append(f'{verb} on {", ".join(lost)}')
+  if close:
+    object_ = '' if clauses else f' with {baseline}'
+    clauses.append(f'is too close to call{object_} on {", ".join(close)}')
+  return f'{mover} {"; ".join(clauses) or f"is not measured as {baseline} is"}.'
+
+
+def _cell(name: str, scores: Scores) -> str:
+  mean, std = _texts(name, scores)
+  return f'{mean} ± {std}' if std else mean
+
+
+def _mean_text(name: str, scores: Scores) -> str:
+  return _texts(name, scores)[0]
+
+
+def _texts(name: str, scores: Scores) -> tuple[str, str]:
+  """Mean and standard deviation as texts, '–' and '' where there is none."""
+  mean, std = _mean(scores, name), scores.get(name, {}).get('std')
+  if mean is None:
+    return '\N{EN DASH}', ''
+  fmt = _metric(name).fmt
+  known = std is not None and math.isfinite(std)
+  return format(mean, fmt), format(std, fmt) if known else ''
+
+
+def _bands(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
+  """The rows in groups, every cell as texts and whether it is a best one."""
+  candidates = [row for row in rows if row not in REFERENCE_ROWS]
+  best = {}
+  for name in names:
+    means = [_mean(rows[row], name) for row in candidates]
+    costs = [_cost(name, mean) for mean in means if mean is not None]
+    if len(costs) > 1 and _metric(name).better:
+      best[name] = min(costs)
+  bands: dict[str, list[dict[str, Any]]] = {}
+  for row, scores in rows.items():
+    cells = []
+    for name in names:
+      (text, std), mean = _texts(name, scores), _mean(scores, name)
+      is_best = row in candidates and name in best and mean is not None
+      is_best = is_best and _cost(name, mean or 0.0) == best[name]
+      cells.append({'mean': text, 'std': std, 'best': is_best})
+    bands.setdefault(_band(row), []).append({'name': row, 'cells': cells})
+  return [{'title': title, 'rows': bands[title]} for title in bands]
+
+
+def _band(row: str) -> str:
+  if row in REFERENCE_ROWS:
+    return 'References'
+  return 'Baselines' if row in BASELINE_ROWS else 'Movers'
+
+
+def _column_groups(names: Iterable[str]) -> list[tuple[str, int]]:
+  groups = itertools.groupby(names, key=lambda name: _metric(name).group)
+  return [(group, len(list(members))) for group, members in groups]
+
+
+def _as_statistic(value: Any) -> Mapping[str, float | None]:
+  return value if isinstance(value, Mapping) else {'mean': value}
+
+
+def _data_uri(png: bytes) -> str:
+  return f'data:image/png;base64,{base64.b64encode(png).decode("ascii")}'
+
+
+def _plain(value: Any) -> Any:
+  """Turns arrays, tuples and numbers that JSON lacks into what it has."""
+  if isinstance(value, np.ndarray | np.generic):
+    value = value.tolist()
+  if isinstance(value, Mapping):
+    return {str(key): _plain(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(item) for item in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value

@@ -1,0 +1,1 @@
+"""Where latents come from and what moves them."""

@@ -1,0 +1,1 @@
+"""Pure functions of arrays, one value per example; who averages is said."""

@@ -1,0 +1,52 @@
+"""Critic losses on logits v, D = sigmoid(v); arXiv:1711.05772, section 3."""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def real_loss(logits: jax.Array) -> jax.Array:
+  """L_{c=1} = -log D = softplus(-v) of every row, in nats.
+
+  A critic minimises it on real rows, an actor or optimizer on its own.
+  """
+  return jax.nn.softplus(-logits)
+
+
+def fake_loss(logits: jax.Array) -> jax.Array:
+  """L_{c=0} = -log(1 - D) = softplus(v) of every row, in nats.
+
+  The form -(1 - log D) that circulates is a misprint.
+  """
+  return jax.nn.softplus(logits)
+
+
+def gradient_penalty(
+  critic_fn: Callable[[jax.Array], jax.Array],
+  real: jax.Array,
+  fake: jax.Array,
+  mix: jax.Array,
+) -> jax.Array:
+  """(|grad_z v| - 1)^2 at points between real and fake, per row.
+
+  Gulrajani et al., arXiv:1704.00028, equation 3; without their factor 10,
+  which is a weight in the config here.
+
+  Args:
+    critic_fn: logits [B] of latents [B, Z]; row i must depend on row i alone.
+    real: [B, Z].
+    fake: [B, Z].
+    mix: [B] in [0, 1]: 1 evaluates at `real`, 0 at `fake`.
+
+  Returns:
+    [B] penalties.
+  """
+  chex.assert_equal_shape([real, fake])
+  between = mix[:, None] * real + (1.0 - mix[:, None]) * fake
+  # Rows are independent, so the gradient of the sum is every row's own.
+  grads = jax.grad(lambda z: jnp.sum(critic_fn(z)))(between)
+  # Safe at 0: the plain norm has no gradient there.
+  norms = jnp.sqrt(jnp.sum(jnp.square(grads), axis=-1) + 1e-12)
+  return jnp.square(norms - 1.0)

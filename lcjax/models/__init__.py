@@ -1,0 +1,1 @@
+"""Flax Linen modules. They hold no losses and know no data set."""

@@ -1,0 +1,1 @@
+"""Pure train steps, their compilation, the loop around them, checkpoints."""

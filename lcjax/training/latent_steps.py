@@ -1,0 +1,291 @@
+"""Steps of the adversarial stage: critics and actor, on encoded data only.
+
+Batches hold 'mean' and 'scale' [B, Z] of encoded training rows, 'attributes'
+[B, Y] of the same rows, 'other_attributes' [B, Y] of other training rows, and
+'row'. So y is always a vector that occurs. z = mean + scale * eps is drawn
+afresh at every step.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lcjax.latent import noise, optimize
+from lcjax.losses import adversarial, attributes, constraint
+from lcjax.training import state as state_lib
+from lcjax.training import steps
+
+
+class CriticWeights(NamedTuple):
+  """What each kind of row counts in the critic's loss; real rows count 1.
+
+  Attributes:
+    moved: rows moved by the actor (or optimizer), as fakes.
+    prior: raw prior rows, as fakes.
+    mismatched: real rows with attributes of other rows, as fakes.
+    gradient_penalty: of the penalty between real and moved rows.
+  """
+
+  moved: float
+  prior: float
+  mismatched: float
+  gradient_penalty: float
+
+
+def draw_latents(
+  batch: steps.Batch, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Real z ~ q(z|x) and prior z0 ~ N(0, I), each [B, Z]."""
+  size = batch['mean'].shape[-1]
+  real_key, prior_key = jax.random.split(key)
+  eps = noise.normal(real_key, batch['row'], size)
+  prior = noise.normal(prior_key, batch['row'], size)
+  return batch['mean'] + batch['scale'] * eps, prior
+
+
+def critic_loss(
+  critic_fn: Callable[[jax.Array, jax.Array], jax.Array],
+  rows: dict[str, jax.Array],
+  weights: CriticWeights,
+) -> tuple[jax.Array, steps.Metrics]:
+  """L_D of METHOD section 2: real rows 1, all other kinds 0.
+
+  E[L1(z, y)] + moved E[L0(z', y)] + prior E[L0(z0, y)] +
+  mismatched E[L0(z, y')]. The authors' code replaces the moved rows by prior
+  rows in one step of ten; weights .9 and .1 have the same expectation.
+
+  Args:
+    critic_fn: (z [B, Z], y [B, Y]) -> logits [B].
+    rows: 'real', 'moved' and 'prior' latents [B, Z], 'attributes' and
+      'other_attributes' [B, Y], 'mix' [B] for the gradient penalty.
+    weights: of the kinds of rows.
+
+  Returns:
+    The scalar loss and its metrics.
+  """
+  y, other = rows['attributes'], rows['other_attributes']
+  real_logits = critic_fn(rows['real'], y)
+  moved_logits = critic_fn(rows['moved'], y)
+  loss = jnp.mean(adversarial.real_loss(real_logits))
+  loss += weights.moved * jnp.mean(adversarial.fake_loss(moved_logits))
+  if weights.prior:
+    prior_logits = critic_fn(rows['prior'], y)
+    loss += weights.prior * jnp.mean(adversarial.fake_loss(prior_logits))
+  if weights.mismatched:
+    # Another row may have the same attributes; then nothing is mismatched.
+    # Divided by B, not by their number, so that devices average alike.
+    mismatched = jnp.any(y != other, axis=-1)
+    losses = adversarial.fake_loss(critic_fn(rows['real'], other))
+    loss += weights.mismatched * jnp.mean(mismatched * losses)
+  if weights.gradient_penalty:
+    loss += weights.gradient_penalty * jnp.mean(
+      adversarial.gradient_penalty(
+        lambda z: critic_fn(z, y), rows['real'], rows['moved'], rows['mix']
+      )
+    )
+  metrics = {
+    'critic_loss': loss,
+    'generator_score': jnp.mean(jax.nn.sigmoid(moved_logits)),
+    'discriminator_score': 0.5
+    * jnp.mean(
+      jax.nn.sigmoid(real_logits) + 1.0 - jax.nn.sigmoid(moved_logits)
+    ),
+  }
+  return loss, metrics
+
+
+def make_actor_critic_step(
+  actor_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
+  critic_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
+  mean_scale: jax.Array,
+  actor_tx: optax.GradientTransformation,
+  critic_tx: optax.GradientTransformation,
+  critic_weights: CriticWeights,
+  distance_weight: float,
+  actor_on_encodings: bool,
+  critic_steps_per_actor_step: int,
+  average_decay: float,
+  axis_name: str | None = None,
+) -> steps.Step:
+  """Builds the step of G(z, y) against D(z, y).
+
+  Every step updates the critic; one in `critic_steps_per_actor_step` updates
+  the actor too.
+
+  Args:
+    actor_fn: (params, z [B, Z], y [B, Y]) -> moved [B, Z].
+    critic_fn: (params, z [B, Z], y [B, Y]) -> logits [B].
+    mean_scale: [Z] training mean of the encoder's scale.
+    actor_tx: the actor's optimiser.
+    critic_tx: the critic's optimiser.
+    critic_weights: of the kinds of rows.
+    distance_weight: lambda_dist; the penalty is a mean over Z.
+    actor_on_encodings: with a distance penalty, the actor takes a second
+      update from encoded real z and their own labels: there it should stay.
+    critic_steps_per_actor_step: the update ratio.
+    average_decay: of the actor's averaged parameters.
+    axis_name: axis to average over, if any.
+
+  Returns:
+    The step over `ActorCriticState`.
+  """
+  weights = constraint.Weights(1.0, 0.0, distance_weight)
+
+  def critic_objective(
+    params: Any, rows: steps.Batch, key: jax.Array
+  ) -> tuple[jax.Array, steps.Metrics]:
+    del key
+    return critic_loss(
+      lambda z, y: critic_fn(params, z, y), rows, critic_weights
+    )
+
+  def step(
+    state: state_lib.ActorCriticState, batch: steps.Batch, key: jax.Array
+  ) -> tuple[state_lib.ActorCriticState, steps.Metrics]:
+    key = jax.random.fold_in(key, state.step)
+    latent_key, mix_key = jax.random.split(key)
+    real, prior = draw_latents(batch, latent_key)
+    y = batch['attributes']
+
+    rows = {
+      'real': real,
+      'prior': prior,
+      'moved': actor_fn(state.actor.params, prior, y),
+      'mix': noise.uniform(mix_key, batch['row']),
+      'attributes': y,
+      'other_attributes': batch['other_attributes'],
+    }
+    critic_step = steps.make_train_step(
+      critic_objective, critic_tx, average_decay, axis_name
+    )
+    critic, metrics = critic_step(state.critic, rows, key)
+
+    def actor_objective(
+      params: Any, rows: steps.Batch, key: jax.Array
+    ) -> tuple[jax.Array, steps.Metrics]:
+      del key
+      z = actor_fn(params, rows['start'], rows['attributes'])
+      distance = constraint.distance_penalty(z, rows['start'], mean_scale)
+      logits = critic_fn(critic.params, z, rows['attributes'])
+      loss = jnp.mean(constraint.cost(logits, 0.0, distance, weights))
+      return loss, {'actor_loss': loss, 'distance': jnp.mean(distance)}
+
+    actor_step = steps.make_train_step(
+      actor_objective, actor_tx, average_decay, axis_name
+    )
+
+    def update_actor(actor: state_lib.TrainState) -> tuple:
+      actor, found = actor_step(actor, {'start': prior, 'attributes': y}, key)
+      if distance_weight and actor_on_encodings:
+        own = {'start': real, 'attributes': y}
+        actor, _ = actor_step(actor, own, key)
+      return actor, found
+
+    ratio = critic_steps_per_actor_step
+    if ratio == 1:
+      actor, found = update_actor(state.actor)
+      metrics |= found
+    else:
+      actor = jax.lax.cond(
+        state.step % ratio == ratio - 1,
+        lambda actor: update_actor(actor)[0],
+        lambda actor: actor,
+        state.actor,
+      )
+    new = state_lib.ActorCriticState(state.step + 1, actor, critic)
+    return new, metrics
+
+  return step
+
+
+def make_latent_critics_step(
+  attribute_fn: Callable[[Any, jax.Array], jax.Array],
+  realism_fn: Callable[[Any, jax.Array], jax.Array],
+  make_cost: Callable[[Any, Any], optimize.CostFn],
+  move_tx: optax.GradientTransformation,
+  attribute_tx: optax.GradientTransformation,
+  realism_tx: optax.GradientTransformation,
+  realism_weights: CriticWeights,
+  exclusive: bool,
+  inner_steps: int,
+  average_decay: float,
+  axis_name: str | None = None,
+) -> steps.Step:
+  """Builds the step of D_attr(z) and D_realism(z), optimizer-G's critics.
+
+  A realism critic that has seen q(z) and p(z) only is exploited by the
+  optimiser. So each step moves prior latents by `inner_steps` of optimizer-G
+  against the critics as they stand, and shows the result to D_realism as fake.
+
+  Args:
+    attribute_fn: (params, z [B, Z]) -> logits [B, Y].
+    realism_fn: (params, z [B, Z]) -> logits [B].
+    make_cost: (attribute params, realism params) -> cost of one row.
+    move_tx: optimizer-G's transformation of z.
+    attribute_tx: D_attr's optimiser.
+    realism_tx: D_realism's optimiser.
+    realism_weights: of the kinds of rows; `mismatched` has no meaning here
+      and must be 0.
+    exclusive: one softmax over attributes, or a sigmoid each.
+    inner_steps: of optimizer-G; 0 leaves its negatives out.
+    average_decay: of both networks' averaged parameters.
+    axis_name: axis to average over, if any.
+
+  Returns:
+    The step over `LatentCriticsState`.
+  """
+
+  def attribute_objective(
+    params: Any, rows: steps.Batch, key: jax.Array
+  ) -> tuple[jax.Array, steps.Metrics]:
+    del key
+    logits, y = attribute_fn(params, rows['real']), rows['attributes']
+    loss = jnp.mean(
+      attributes.cross_entropy(logits, y, jnp.ones_like(y), exclusive)
+    )
+    accuracy = jnp.mean(attributes.accuracy(logits, y, exclusive))
+    return loss, {'attribute_loss': loss, 'attribute_accuracy': accuracy}
+
+  def realism_objective(
+    params: Any, rows: steps.Batch, key: jax.Array
+  ) -> tuple[jax.Array, steps.Metrics]:
+    del key
+    return critic_loss(
+      lambda z, _: realism_fn(params, z), rows, realism_weights
+    )
+
+  attribute_step = steps.make_train_step(
+    attribute_objective, attribute_tx, average_decay, axis_name
+  )
+  realism_step = steps.make_train_step(
+    realism_objective, realism_tx, average_decay, axis_name
+  )
+
+  def step(
+    state: state_lib.LatentCriticsState, batch: steps.Batch, key: jax.Array
+  ) -> tuple[state_lib.LatentCriticsState, steps.Metrics]:
+    key = jax.random.fold_in(key, state.step)
+    latent_key, mix_key = jax.random.split(key)
+    real, prior = draw_latents(batch, latent_key)
+    y = batch['attributes']
+    cost_fn = make_cost(state.attribute.params, state.realism.params)
+    moved = optimize.optimize_latents(
+      cost_fn, prior, (y, jnp.ones_like(y)), move_tx, inner_steps
+    ).z
+    rows = {
+      'real': real,
+      'prior': prior,
+      'moved': moved,
+      'mix': noise.uniform(mix_key, batch['row']),
+      'attributes': y,
+      'other_attributes': batch['other_attributes'],
+    }
+    attribute, found = attribute_step(state.attribute, rows, key)
+    realism, metrics = realism_step(state.realism, rows, key)
+    new = state_lib.LatentCriticsState(state.step + 1, attribute, realism)
+    return new, metrics | found
+
+  return step

@@ -1,0 +1,88 @@
+"""metrics.jsonl and TensorBoard events of one training, exact under resume."""
+
+import json
+import os
+from typing import Any
+
+import jax
+import tensorboardX
+from etils import epath
+
+from lcjax.training import loop, steps
+
+
+def read(folder: epath.PathLike) -> list[dict[str, Any]]:
+  """Records of a training's metrics.jsonl, without an unfinished last line."""
+  path = epath.Path(folder) / 'metrics.jsonl'
+  records: list[dict[str, Any]] = []
+  if path.exists():
+    for line in path.read_text().splitlines():
+      try:
+        records.append(json.loads(line))
+      except ValueError:
+        break
+  return records
+
+
+class MetricsLog:
+  """A hook that writes metrics one call late, so that no step waits.
+
+  Each line of metrics.jsonl is {"step": n, "train/NAME": value, ...} or the
+  same with "validation/". Times are left out: two runs of one seed write the
+  same bytes.
+  """
+
+  def __init__(self, folder: epath.PathLike, name: str, every: int, step: int):
+    """Opens the log of a training that resumes from `step`.
+
+    Args:
+      folder: of the training.
+      name: of the training, for errors.
+      every: steps between lines.
+      step: later lines are cut off: their steps will be taken again.
+    """
+    self._name, self._every = name, every
+    self._last_step = step
+    self._pending: tuple[int, steps.Metrics] | None = None
+    self.latest: dict[str, float] = {}
+    folder = epath.Path(folder)
+    kept = [r for r in read(folder) if r['step'] <= step]
+    temporary = folder / 'metrics.jsonl.tmp'
+    temporary.write_text(''.join(json.dumps(r) + '\n' for r in kept))
+    temporary.replace(folder / 'metrics.jsonl')
+    self._file = open(os.fspath(folder / 'metrics.jsonl'), 'a')
+    self._events = tensorboardX.SummaryWriter(
+      os.fspath(folder), purge_step=step + 1
+    )
+
+  def __call__(self, step: int, state: Any, metrics: steps.Metrics) -> None:
+    """Notes this call's metrics and writes the ones noted before."""
+    del state
+    self.flush()
+    if loop.crossed(step, step - self._last_step, self._every):
+      self._pending = step, metrics
+    self._last_step = step
+
+  def flush(self) -> None:
+    """Waits for the noted metrics, checks and writes them."""
+    if self._pending is not None:
+      step, metrics = self._pending
+      self._pending = None
+      values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+      loop.check_finite(self._name, step, values)
+      self.write(step, values, 'train')
+
+  def write(self, step: int, values: dict[str, float], group: str) -> None:
+    """Writes one record at once, group 'train' or 'validation'."""
+    self.latest |= {f'{group}/{name}': v for name, v in values.items()}
+    record = {f'{group}/{name}': v for name, v in sorted(values.items())}
+    self._file.write(json.dumps({'step': step} | record) + '\n')
+    self._file.flush()
+    for name, value in record.items():
+      self._events.add_scalar(name, value, step)
+
+  def close(self) -> None:
+    """Writes what is noted and closes the files."""
+    self.flush()
+    self._file.close()
+    self._events.close()

@@ -1,0 +1,95 @@
+"""Loss functions of the networks that learn from data alone.
+
+Each `make_*_loss` takes callables, never modules, and returns
+`loss_fn(params, batch, key) -> (scalar, metrics)`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lcjax.latent import noise
+from lcjax.losses import attributes, elbo
+from lcjax.training import steps
+
+
+def to_unit(images: jax.Array) -> jax.Array:
+  """Pixels of uint8 images in [0, 1]."""
+  return images.astype(jnp.float32) / 255.0
+
+
+def make_vae_loss(
+  encode_fn: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]],
+  decode_fn: Callable[[Any, jax.Array], jax.Array],
+  sigma_x: float,
+  beta: float,
+) -> steps.LossFn:
+  """The negative ELBO of METHOD, Kingma & Welling, arXiv:1312.6114.
+
+  Args:
+    encode_fn: (params, images in [0, 1]) -> (mean, scale), each [B, Z].
+    decode_fn: (params, z) -> logits of the mean of p(x|z).
+    sigma_x: standard deviation of a pixel.
+    beta: weight of the KL divergence.
+
+  Returns:
+    The loss over batches with 'image' and 'row'. It sees no labels.
+  """
+
+  def loss_fn(
+    params: Any, batch: steps.Batch, key: jax.Array
+  ) -> tuple[jax.Array, steps.Metrics]:
+    images = to_unit(batch['image'])
+    mean, scale = encode_fn(params, images)
+    z = mean + scale * noise.normal(key, batch['row'], mean.shape[-1])
+    decoded = jax.nn.sigmoid(decode_fn(params, z))
+    log_likelihood = elbo.gaussian_log_likelihood(images, decoded, sigma_x)
+    kl = elbo.gaussian_kl(mean, scale)
+    loss = jnp.mean(elbo.negative_elbo(log_likelihood, kl, beta))
+    metrics = {
+      'loss': loss,
+      'elbo_nats': jnp.mean(log_likelihood - kl),
+      'reconstruction_nats': jnp.mean(log_likelihood),
+      'kl_nats': jnp.mean(kl),
+      'pixel_mse': jnp.mean(jnp.square(images - decoded)),
+    }
+    return loss, metrics
+
+  return loss_fn
+
+
+def make_classifier_loss(
+  logits_fn: Callable[[Any, jax.Array], jax.Array],
+  exclusive: bool,
+  pixel_noise: float,
+) -> steps.LossFn:
+  """Cross-entropy of a pixel classifier.
+
+  Args:
+    logits_fn: (params, images in [0, 1]) -> [B, Y].
+    exclusive: one softmax, or a sigmoid for each attribute.
+    pixel_noise: standard deviation of the noise added to pixels in training.
+
+  Returns:
+    The loss over batches with 'image', 'attributes' and 'row'.
+  """
+
+  def loss_fn(
+    params: Any, batch: steps.Batch, key: jax.Array
+  ) -> tuple[jax.Array, steps.Metrics]:
+    images = to_unit(batch['image'])
+    if pixel_noise:
+      size = images[0].size
+      eps = noise.normal(key, batch['row'], size).reshape(images.shape)
+      images = images + pixel_noise * eps
+    logits = logits_fn(params, images)
+    y = batch['attributes']
+    loss = jnp.mean(
+      attributes.cross_entropy(logits, y, jnp.ones_like(y), exclusive)
+    )
+    accuracy = jnp.mean(attributes.accuracy(logits, y, exclusive))
+    return loss, {'loss': loss, 'accuracy': accuracy}
+
+  return loss_fn

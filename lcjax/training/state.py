@@ -1,0 +1,88 @@
+"""What a training carries from step to step."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+Params = Any
+
+
+@flax.struct.dataclass
+class TrainState:
+  """One network in training.
+
+  Attributes:
+    step: int32 scalar array; updates taken.
+    params: the network's parameters.
+    opt_state: of the optax transformation.
+    average: exponential moving sum of the parameters from zero on, or None;
+      read it through `averaged`.
+  """
+
+  step: jax.Array
+  params: Params
+  opt_state: Any
+  average: Params | None
+
+
+@flax.struct.dataclass
+class ActorCriticState:
+  """The actor G(z, y) and its critic D(z, y).
+
+  Attributes:
+    step: int32 scalar array; critic updates taken.
+    actor: of G.
+    critic: of D.
+  """
+
+  step: jax.Array
+  actor: TrainState
+  critic: TrainState
+
+
+@flax.struct.dataclass
+class LatentCriticsState:
+  """The critics whose sum optimizer-G descends.
+
+  Attributes:
+    step: int32 scalar array; updates taken.
+    attribute: of D_attr(z).
+    realism: of D_realism(z).
+  """
+
+  step: jax.Array
+  attribute: TrainState
+  realism: TrainState
+
+
+def create(
+  params: Params, tx: optax.GradientTransformation, average: bool
+) -> TrainState:
+  """A state before its first step.
+
+  Args:
+    params: initial parameters.
+    tx: the optimiser.
+    average: whether to keep a moving average of the parameters.
+  """
+  zeros = jax.tree.map(jnp.zeros_like, params) if average else None
+  return TrainState(jnp.int32(0), params, tx.init(params), zeros)
+
+
+def averaged(state: TrainState, decay: float) -> Params:
+  """The debiased moving average, or the parameters where none is kept.
+
+  Started from zero and divided by 1 - decay^step (as Adam debiases its
+  moments), the average never holds a trace of the random start.
+
+  Args:
+    state: after at least one step.
+    decay: that the average was made with.
+  """
+  if state.average is None:
+    return state.params
+  correction = 1.0 - jnp.float32(decay) ** state.step
+  return jax.tree.map(lambda a: a / correction, state.average)

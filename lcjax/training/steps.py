@@ -1,0 +1,79 @@
+"""Train steps: pure functions `(state, batch, key) -> (state, metrics)`.
+
+A batch is a dict of arrays with one row per example; its 'row' is the global
+number of each row in the batch, from which its noise follows. A constant key
+serves a whole run: every step folds its own number into it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lcjax.training import state as state_lib
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+# loss_fn(params, batch, key) -> (scalar mean over the batch, metrics)
+LossFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
+Step = Callable[[Any, Any, jax.Array], tuple[Any, Metrics]]
+
+
+def make_train_step(
+  loss_fn: LossFn,
+  tx: optax.GradientTransformation,
+  average_decay: float = 0.0,
+  axis_name: str | None = None,
+) -> Step:
+  """Builds `step(state, batch, key) -> (state, metrics)` of one network.
+
+  Args:
+    loss_fn: scalar mean over the batch, and metrics.
+    tx: the optimiser.
+    average_decay: of the moving average, where the state keeps one.
+    axis_name: gradients and metrics are averaged over it, if given.
+
+  Returns:
+    The step, not compiled.
+  """
+
+  def step(
+    state: state_lib.TrainState, batch: Batch, key: jax.Array
+  ) -> tuple[state_lib.TrainState, Metrics]:
+    key = jax.random.fold_in(key, state.step)
+    grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+    (_, metrics), grads = grad_fn(state.params, batch, key)
+    if axis_name is not None:
+      grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    average = state.average
+    if average is not None:
+      average = optax.incremental_update(params, average, 1.0 - average_decay)
+    new = state_lib.TrainState(state.step + 1, params, opt_state, average)
+    return new, metrics
+
+  return step
+
+
+def scan_steps(step: Step) -> Step:
+  """Several steps in one dispatch: batches stacked on a leading axis.
+
+  Args:
+    step: of one batch.
+
+  Returns:
+    The step over [K, B, ...] arrays; metrics are means over the K steps. A
+    mean keeps a NaN that any of the steps met.
+  """
+
+  def many(state: Any, batches: Batch, key: jax.Array) -> tuple[Any, Metrics]:
+    def body(state: Any, batch: Batch) -> tuple[Any, Metrics]:
+      return step(state, batch, key)
+
+    state, metrics = jax.lax.scan(body, state, batches)
+    return state, jax.tree.map(jnp.mean, metrics)
+
+  return many

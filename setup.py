@@ -1,0 +1,45 @@
+"""Installs lcjax: `pip install -e .[test]`; `make` does it with pinned versions."""
+
+import pathlib
+
+import setuptools
+
+README = pathlib.Path(__file__).parent / 'README.md'
+
+setuptools.setup(
+  name='lcjax',
+  version='0.1.0',
+  description='Latent constraints in JAX: conditional generation from an '
+  'unconditional generative model, without retraining it.',
+  long_description=README.read_text(encoding='utf-8'),
+  long_description_content_type='text/markdown',
+  packages=setuptools.find_packages(
+    include=['lcjax', 'lcjax.*', 'configs', 'launch']
+  ),
+  package_data={'lcjax.evaluation': ['*.j2'], 'launch': ['*.sh']},
+  python_requires='>=3.11,<3.13',
+  install_requires=[
+    'absl-py>=2.1',
+    'chex>=0.1.90',
+    'etils[epath]>=1.9',
+    'flax>=0.12',
+    'jax>=0.10',
+    'jinja2>=3.1',
+    'matplotlib>=3.10',
+    'ml-collections>=1.1',
+    'numpy>=2.0',
+    'optax>=0.2.6',
+    'orbax-checkpoint>=0.11',
+    'pillow>=11',
+    'rich>=13',
+    'scikit-learn>=1.6',
+    'scipy>=1.14',
+    'tensorboardX>=2.6',
+    'tqdm>=4.66',
+  ],
+  extras_require={
+    'cuda': ['jax[cuda13]>=0.10'],
+    'tpu': ['jax[tpu]>=0.10'],
+    'test': ['mypy', 'pytest', 'ruff'],
+  },
+)

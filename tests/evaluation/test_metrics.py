@@ -1,0 +1,238 @@
+"""Metrics against closed forms, scikit-learn, SciPy and cases done by hand."""
+
+import numpy as np
+import scipy.linalg
+import sklearn.metrics
+from absl.testing import absltest, parameterized
+
+from lcjax.evaluation import metrics
+
+
+def with_moments(mean, cov, num=64):
+  """[num, F] points with exactly this mean and sample covariance."""
+  points = np.random.default_rng(0).normal(size=(num, len(mean)))
+  points -= points.mean(axis=0)
+  white = np.linalg.inv(np.linalg.cholesky(np.cov(points, rowvar=False)))
+  return points @ white.T @ np.linalg.cholesky(cov).T + mean
+
+
+class ClassificationTest(parameterized.TestCase):
+  def test_predict(self):
+    logits = np.array([[0.5, 2.0, -1.0], [-3.0, -2.0, -1.0]])
+    np.testing.assert_array_equal(
+      metrics.predict(logits, exclusive=True), [[0, 1, 0], [0, 0, 1]]
+    )
+    np.testing.assert_array_equal(
+      metrics.predict(logits, exclusive=False), [[1, 1, 0], [0, 0, 0]]
+    )
+
+  @parameterized.parameters(True, False)
+  def test_agrees_with_scikit_learn(self, exclusive):
+    rng = np.random.default_rng(1)
+    if exclusive:  # class 4 of 5 occurs nowhere
+      truth, guess = rng.integers(0, 4, (2, 200))
+      requested, predicted = np.eye(5)[truth], np.eye(5)[guess]
+    else:
+      requested, predicted = rng.integers(0, 2, (2, 200, 5))
+      predicted[:, 2] = 0
+      truth, guess = requested, predicted
+    precision, recall, f1, _ = sklearn.metrics.precision_recall_fscore_support(
+      truth, guess, average='macro', zero_division=0
+    )
+    scores = metrics.classification_scores(predicted, requested, exclusive)
+    self.assertAlmostEqual(scores['macro_precision'], precision)
+    self.assertAlmostEqual(scores['macro_recall'], recall)
+    self.assertAlmostEqual(scores['macro_f1'], f1)
+    self.assertAlmostEqual(scores['accuracy'], np.mean(truth == guess))
+
+  def test_worst_class_is_the_lowest_recall_of_a_requested_class(self):
+    truth, guess = [0, 0, 0, 0, 1, 1], [0, 0, 0, 2, 1, 0]
+    scores = metrics.classification_scores(
+      np.eye(3)[guess], np.eye(3)[truth], exclusive=True
+    )
+    self.assertAlmostEqual(scores['accuracy'], 4 / 6)
+    self.assertAlmostEqual(scores['worst_class_accuracy'], 0.5)
+
+  def test_multi_label_by_hand(self):
+    requested = np.array([[1, 0], [1, 1], [0, 1], [0, 0]])
+    predicted = np.array([[1, 1], [1, 1], [0, 0], [1, 0]])
+    scores = metrics.classification_scores(predicted, requested, False)
+    self.assertAlmostEqual(scores['accuracy'], 5 / 8)
+    self.assertAlmostEqual(scores['macro_precision'], (2 / 3 + 1 / 2) / 2)
+    self.assertAlmostEqual(scores['macro_recall'], (1 + 1 / 2) / 2)
+    self.assertAlmostEqual(scores['macro_f1'], (4 / 5 + 1 / 2) / 2)
+    self.assertAlmostEqual(scores['worst_class_accuracy'], 1 / 2)
+
+  def test_one_attribute_is_not_taken_for_two_classes(self):
+    requested, predicted = np.array([[1], [0], [0]]), np.array([[1], [1], [0]])
+    scores = metrics.classification_scores(predicted, requested, False)
+    self.assertAlmostEqual(scores['macro_precision'], 1 / 2)
+    self.assertAlmostEqual(scores['macro_recall'], 1)
+
+  def test_shapes_must_agree(self):
+    with self.assertRaises(ValueError):
+      metrics.classification_scores(np.ones((3, 2)), np.ones((3, 1)), False)
+
+
+class FrechetTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    ('identical', [0.0, 0.0], 1.0, 0.0),
+    ('shifted', [3.0, 4.0], 1.0, 25.0 / 5.0),
+    ('three_times_as_wide', [0.0, 0.0], 9.0, 4.0),  # (3 - 1)^2 tr / tr
+    ('point', [0.0, 0.0], 1e-20, 1.0),
+  )
+  def test_closed_form(self, mean, factor, expected):
+    cov = np.array([[4.0, 0.5], [0.5, 1.0]])
+    distance = metrics.frechet_distance(
+      with_moments(mean, factor * cov), with_moments([0.0, 0.0], cov)
+    )
+    self.assertAlmostEqual(distance, expected, places=8)
+
+  def test_agrees_with_scipy_sqrtm(self):
+    rng = np.random.default_rng(2)
+    a, b = (
+      rng.normal(size=(50, 4)),
+      rng.normal(size=(70, 4)) @ rng.normal(size=(4, 4)),
+    )
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    shift = a.mean(axis=0) - b.mean(axis=0)
+    root = scipy.linalg.sqrtm(cov_a @ cov_b).real
+    expected = shift @ shift + np.trace(cov_a + cov_b - 2 * root)
+    self.assertAlmostEqual(
+      metrics.frechet_distance(a, b), expected / np.trace(cov_b)
+    )
+
+  def test_singular_covariance(self):
+    few = np.random.default_rng(3).normal(size=(5, 40))  # rank 4 of 40
+    self.assertAlmostEqual(metrics.frechet_distance(few, few), 0.0)
+    distance = metrics.frechet_distance(few + 1.0, few)
+    expected = 40 / np.trace(np.cov(few, rowvar=False))
+    self.assertAlmostEqual(distance, expected)
+
+  def test_features_that_diverged_give_nan(self):
+    real = np.random.default_rng(4).normal(size=(9, 2))
+    broken = np.where(real > 0, np.inf, real)
+    self.assertTrue(np.isnan(metrics.frechet_distance(broken, real)))
+    scores = metrics.neighbour_scores(broken, real, 3)
+    self.assertTrue(all(np.isnan(value) for value in scores.values()))
+
+
+class DiversityTest(absltest.TestCase):
+  def test_mean_over_attributes_that_both_have_twice(self):
+    real = np.array([[0.0, 0.0], [2.0, 2.0], [10.0, 0.0], [14.0, 0.0]])
+    real_attributes = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 1]])
+    moved = np.array([[5.0, 5.0], [6.0, 6.0], [0.0, 0.0], [0.0, 8.0]])
+    moved_attributes = np.array([[1, 0, 1], [1, 0, 1], [0, 1, 0], [0, 1, 0]])
+    diversity = metrics.diversity(
+      moved, moved_attributes, real, real_attributes
+    )
+    # Sums of variances 0.5 + 0.5 over 2 + 2, and 0 + 32 over 8 + 0.
+    self.assertAlmostEqual(diversity, (1 / 4 + 4) / 2)
+
+  def test_nothing_to_compare_gives_nan(self):
+    features, attributes = np.eye(2), np.eye(2)
+    diversity = metrics.diversity(features, attributes, features, attributes)
+    self.assertTrue(np.isnan(diversity))
+
+
+class NeighboursTest(absltest.TestCase):
+  def test_same_set(self):
+    points = np.random.default_rng(5).normal(size=(30, 2))
+    scores = metrics.neighbour_scores(points, points, 3)
+    for name in ('knn_precision', 'knn_recall', 'coverage'):
+      self.assertEqual(scores[name], 1.0)
+    # A sample lies in its own ball, and on average in three others' balls.
+    self.assertAlmostEqual(scores['density'], 4 / 3)
+
+  def test_far_apart(self):
+    points = np.random.default_rng(5).normal(size=(30, 2))
+    scores = metrics.neighbour_scores(points + 100.0, points, 3)
+    self.assertEqual(set(scores.values()), {0.0})
+
+  def test_one_of_two_clusters_by_hand(self):
+    real = np.array([[0.0], [1.0], [2.0], [100.0], [101.0], [102.0]])
+    collapsed = np.array([[0.9], [1.1], [1.0], [0.95], [1.05], [50.0]])
+    scores = metrics.neighbour_scores(collapsed, real, 1)
+    self.assertAlmostEqual(scores['knn_precision'], 5 / 6)
+    # Real 0, 1 and 2 have a sample within 1, but only 1 is in a narrow ball;
+    # the stray sample's ball reaches 48.9 to either side: 1.1 to 98.9, so 2.
+    self.assertAlmostEqual(scores['knn_recall'], 2 / 6)
+    self.assertAlmostEqual(scores['coverage'], 3 / 6)
+    # All five are in the ball of 1; 0.9, 0.95 and 1 in that of 0, and the
+    # mirror images in that of 2.
+    self.assertAlmostEqual(scores['density'], (5 + 3 + 3) / 6)
+
+  def test_equal_numbers_are_compared(self):
+    rng = np.random.default_rng(6)
+    features, real = rng.normal(size=(20, 3)), rng.normal(size=(35, 3))
+    self.assertEqual(
+      metrics.neighbour_scores(features, real, 3),
+      metrics.neighbour_scores(features, real[:20], 3),
+    )
+
+  def test_chunks_do_not_matter(self):
+    rng = np.random.default_rng(7)
+    features, real = rng.normal(size=(2, 400, 3))
+    whole = metrics.neighbour_scores(features, real, 3)
+    with absltest.mock.patch.object(metrics, '_WORKING_MEMORY_MIB', 0.1):
+      self.assertEqual(metrics.neighbour_scores(features, real, 3), whole)
+
+  def test_too_many_neighbours(self):
+    with self.assertRaises(ValueError):
+      metrics.neighbour_scores(np.eye(3), np.eye(3), 3)
+
+
+class NearestTrainTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    rng = np.random.default_rng(8)
+    self.train, self.test = rng.integers(0, 256, (2, 30, 4, 4, 1), np.uint8)
+
+  @parameterized.parameters(np.uint8, np.float32)
+  def test_copies_and_unseen_images(self, dtype):
+    train, test = self.train.astype(dtype), self.test.astype(dtype)
+    self.assertEqual(metrics.nearest_train_ratio(train[:9], train, test), 0.0)
+    self.assertEqual(metrics.nearest_train_ratio(test, train, test), 1.0)
+
+  def test_by_hand_over_chunks(self):
+    train = np.array([[0.0], [10.0], [20.0], [30.0]])
+    with absltest.mock.patch.object(metrics, '_SEARCH_ROWS', 3):
+      ratio = metrics.nearest_train_ratio(
+        np.array([[1.0], [32.0], [11.0]]), train, np.array([[4.0]])
+      )
+    self.assertAlmostEqual(ratio, 1 / 4)
+
+  def test_kinds_must_agree(self):
+    with self.assertRaises(ValueError):
+      metrics.nearest_train_ratio(self.test / 255, self.train, self.test)
+
+
+class LatentsTest(absltest.TestCase):
+  def test_z_distance(self):
+    z, start = np.array([[1.0, 4.0], [0.0, 0.0]]), np.zeros((2, 2))
+    distance = metrics.z_distance(z, start, np.array([1.0, 2.0]))
+    self.assertAlmostEqual(distance, (1 + 4) / 4)
+
+  def test_active_units(self):
+    means = np.random.default_rng(9).normal(size=(500, 3)) * [1.0, 0.05, 0.5]
+    self.assertEqual(metrics.active_units(means), 2)
+
+
+class SummariseTest(absltest.TestCase):
+  def test_mean_and_sample_standard_deviation(self):
+    table = metrics.summarise(
+      [
+        {'real': {'accuracy': 1.0}, 'actor': {'frechet': 2.0, 'accuracy': 0.5}},
+        {'real': {'accuracy': 4.0}, 'actor': {'accuracy': None}},
+      ]
+    )
+    self.assertEqual(table['real']['accuracy']['mean'], 2.5)
+    self.assertEqual(table['real']['accuracy']['std'], np.sqrt(4.5))
+    self.assertEqual(table['actor']['frechet'], {'mean': 2.0, 'std': None})
+    self.assertEqual(table['actor']['accuracy'], {'mean': 0.5, 'std': None})
+    self.assertEqual(list(table), ['real', 'actor'])
+    self.assertEqual(list(table['actor']), ['frechet', 'accuracy'])
+
+
+if __name__ == '__main__':
+  absltest.main()
