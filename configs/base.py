@@ -106,7 +106,8 @@ def get_config() -> ml_collections.ConfigDict:
   }
 
   config.generate = {
-    'num_rows': 8,  # rows of the grid; a column for every requested y
+    'num_rows': 8,  # rows of the grid: a start each
+    'num_columns': 10,  # held-out label vectors, where no list is given
     'batch_size': 512,  # latents at once; also in compare
     'mixture_components': 20,  # of the Gaussian mixture that may be the start
   }
@@ -155,6 +156,7 @@ RANGES = {
   'every': (lambda v: v >= 1, 'at least 1'),
   'keep': (lambda v: v >= 1, 'at least 1'),
   'num_rows': (lambda v: v >= 1, 'at least 1'),
+  'num_columns': (lambda v: v >= 1, 'at least 1'),
   'grid_rows': (lambda v: v >= 1, 'at least 1'),
   'split': (lambda v: v in ('validation', 'test'), "'validation' or 'test'"),
   'num_samples': (lambda v: v >= 2, 'at least 2'),

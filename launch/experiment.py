@@ -130,6 +130,9 @@ def make_cost(
 ) -> Callable[[Any, Any], optimize.CostFn]:
   """Builds `(attribute params, realism params) -> cost of one row`.
 
+  Its target is (y [Y], mask [Y], anchor [Z]): the attributes to reach, which
+  of them count, and the latent to stay close to.
+
   Args:
     section: `config.optimize`, or a section like it.
     networks: of the experiment.
@@ -142,15 +145,15 @@ def make_cost(
 
   def with_params(attribute_params: Any, realism_params: Any) -> optimize.CostFn:
     def cost_fn(
-      z: jax.Array, start: jax.Array, target: tuple[jax.Array, jax.Array]
+      z: jax.Array, target: tuple[jax.Array, jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array]:
-      y, mask = target
+      y, mask, anchor = target
       realism = networks.realism_critic.apply(realism_params, z)
       logits = networks.attribute_critic.apply(attribute_params, z)
       cost = constraint.cost(
         realism,
         attributes.cross_entropy(logits, y, mask, exclusive),
-        constraint.distance_penalty(z, start, mean_scale),
+        constraint.distance_penalty(z, anchor, mean_scale),
         weights,
       )
       satisfied = (
@@ -163,33 +166,6 @@ def make_cost(
     return cost_fn
 
   return with_params
-
-
-def make_optimizer_g(
-  section: ml_collections.ConfigDict,
-  networks: Networks,
-  mean_scale: jax.Array,
-  exclusive: bool,
-) -> Callable[..., optimize.Optimized]:
-  """Builds jitted `(attribute params, realism params, start, y, mask, S)`."""
-  tx = make_optimizer(
-    section.optimizer, section.max_steps, 'optimize.optimizer'
-  )
-  with_params = make_cost(section, networks, mean_scale, exclusive)
-
-  @jax.jit
-  def move(
-    attribute_params: Any,
-    realism_params: Any,
-    start: jax.Array,
-    y: jax.Array,
-    mask: jax.Array,
-    max_steps: jax.Array,
-  ) -> optimize.Optimized:
-    cost_fn = with_params(attribute_params, realism_params)
-    return optimize.optimize_latents(cost_fn, start, (y, mask), tx, max_steps)
-
-  return move
 
 
 def make_encode(networks: Networks) -> Callable[..., Any]:

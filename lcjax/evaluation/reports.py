@@ -11,7 +11,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jinja2
@@ -41,7 +41,7 @@ ROW_DESCRIPTIONS = {
   'class_mixture_kept': 'Draws of that mixture, keeping only what the '
   'attribute critic accepts.',
   'actor': 'Prior latents moved once by a trained actor network.',
-  'optimizer': 'Prior latents moved by gradient steps on the same cost, each '
+  'optimizer': 'Prior latents moved by gradient steps on the constraints, each '
   'latent alone.',
   'actor_then_optimizer': "The actor's latents, moved further by the "
   'optimiser.',
@@ -127,7 +127,8 @@ METRICS = {
   ),
   'z_distance': Metric(
     'z distance', _LATENTS, None, '.1f',
-    'Mean squared move of a latent, in units of the mean posterior variance.',
+    'Mean squared move per latent dimension, in squared mean posterior '
+    'scales.',
   ),
   'satisfied': Metric(
     'Satisfied', _LATENTS, 'higher', '.3f',
@@ -164,7 +165,7 @@ _VERDICT_NAMES = {
   'knn_recall': 'recall',
 }
 _MEMORISING_BELOW = 0.93
-_WIDE_ENOUGH = 112  # characters for all of _TERMINAL_METRICS with spreads
+_WIDE_ENOUGH = 116  # characters for all of _TERMINAL_METRICS with spreads
 _TERMINAL_METRICS = (
   'accuracy', 'worst_class_accuracy', 'frechet', 'diversity', 'knn_recall',
   'nearest_train_ratio',
@@ -272,12 +273,11 @@ def render_html(report: Mapping[str, Any]) -> str:
   template = importlib.resources.files(__package__) / 'report.html.j2'
   return environment.from_string(template.read_text('utf-8')).render(
     **context,
-    bands=_bands(rows, names),
     columns=[(name, _metric(name)) for name in names],
-    column_groups=_column_groups(names),
     config_text=json.dumps(_plain(context['config']), indent=2),
     row_descriptions=ROW_DESCRIPTIONS,
     sentences=verdicts(rows),
+    tables=_tables(rows, names),
     short_labels=all(len(str(label)) <= 3 for label in context['grid_labels']),
     judge_cells=[
       (_metric(name).label, _cell(name, {name: _as_statistic(value)}))
@@ -363,36 +363,68 @@ def _texts(name: str, scores: Scores) -> tuple[str, str]:
   return format(mean, fmt), format(std, fmt) if known else ''
 
 
+def _tables(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
+  """What samples are worth, and what they cost: each fits the width of a page.
+
+  A row is left out of a table that has nothing on it.
+  """
+  halves: tuple[list[str], list[str]] = ([], [])
+  for name in names:
+    halves[_metric(name).group not in (_ATTRIBUTES, _IMAGES)].append(name)
+  tables = []
+  for half in filter(None, halves):
+    measured = {
+      row: scores for row, scores in rows.items() if scores.keys() & set(half)
+    }
+    groups = itertools.groupby(half, key=lambda name: _metric(name).group)
+    tables.append(
+      {
+        'columns': [(name, _metric(name)) for name in half],
+        'groups': [(group, len(list(members))) for group, members in groups],
+        'bands': _bands(measured, half),
+      }
+    )
+  return tables
+
+
 def _bands(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
   """The rows in groups, every cell as texts and whether it is a best one."""
-  candidates = [row for row in rows if row not in REFERENCE_ROWS]
-  best = {}
-  for name in names:
-    means = [_mean(rows[row], name) for row in candidates]
-    costs = [_cost(name, mean) for mean in means if mean is not None]
-    if len(costs) > 1 and _metric(name).better:
-      best[name] = min(costs)
+  best = _best_costs(rows, names)
   bands: dict[str, list[dict[str, Any]]] = {}
   for row, scores in rows.items():
     cells = []
     for name in names:
-      (text, std), mean = _texts(name, scores), _mean(scores, name)
-      is_best = row in candidates and name in best and mean is not None
-      is_best = is_best and _cost(name, mean or 0.0) == best[name]
+      text, std = _texts(name, scores)
+      mean = _mean(scores, name)
+      is_best = (
+        row not in REFERENCE_ROWS
+        and mean is not None
+        and _cost(name, mean) == best.get(name)
+      )
       cells.append({'mean': text, 'std': std, 'best': is_best})
     bands.setdefault(_band(row), []).append({'name': row, 'cells': cells})
   return [{'title': title, 'rows': bands[title]} for title in bands]
+
+
+def _best_costs(rows: Rows, names: Sequence[str]) -> dict[str, float]:
+  """The best cost of each column that has a direction and a competition."""
+  best = {}
+  for name in names:
+    means = [
+      _mean(scores, name)
+      for row, scores in rows.items()
+      if row not in REFERENCE_ROWS
+    ]
+    costs = [_cost(name, mean) for mean in means if mean is not None]
+    if len(costs) > 1 and _metric(name).better is not None:
+      best[name] = min(costs)
+  return best
 
 
 def _band(row: str) -> str:
   if row in REFERENCE_ROWS:
     return 'References'
   return 'Baselines' if row in BASELINE_ROWS else 'Movers'
-
-
-def _column_groups(names: Iterable[str]) -> list[tuple[str, int]]:
-  groups = itertools.groupby(names, key=lambda name: _metric(name).group)
-  return [(group, len(list(members))) for group, members in groups]
 
 
 def _as_statistic(value: Any) -> Mapping[str, float | None]:

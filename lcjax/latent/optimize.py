@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-# cost_fn(z [Z], start [Z], target) -> (cost, satisfied): of one row alone.
-CostFn = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, jax.Array]]
+# cost_fn(z [Z], target) -> (cost, satisfied): of one row alone.
+CostFn = Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]]
 
 
 class Optimized(NamedTuple):
@@ -32,7 +32,7 @@ def optimize_latents(
   start: jax.Array,
   target: Any,
   tx: optax.GradientTransformation,
-  max_steps: int,
+  max_steps: int | jax.Array,
 ) -> Optimized:
   """Moves each row of `start` towards its target, alone.
 
@@ -44,7 +44,8 @@ def optimize_latents(
   Args:
     cost_fn: the cost of one row and whether the row is satisfied.
     start: [B, Z] latents.
-    target: a tree of arrays with B rows, given to `cost_fn` row by row.
+    target: a tree of arrays with B rows, given to `cost_fn` row by row: what
+      is asked for, and what to stay close to.
     tx: moves z itself; its state is per row.
     max_steps: at most so many updates.
 
@@ -63,10 +64,10 @@ def optimize_latents(
       updates, opt_state = tx.update(grad, opt_state, z)
       z = optax.apply_updates(z, updates)
       # One evaluation serves twice: whether z rests here, and where it goes.
-      (cost, satisfied), grad = value_and_grad(z, start, target)
+      (cost, satisfied), grad = value_and_grad(z, target)
       return step + 1, z, opt_state, cost, satisfied, grad
 
-    (cost, satisfied), grad = value_and_grad(start, start, target)
+    (cost, satisfied), grad = value_and_grad(start, target)
     carry = jnp.int32(0), start, tx.init(start), cost, satisfied, grad
     step, z, _, cost, satisfied, _ = jax.lax.while_loop(goes_on, update, carry)
     return Optimized(z, cost, step, satisfied)

@@ -273,7 +273,7 @@ def make_latent_critics_step(
     y = batch['attributes']
     cost_fn = make_cost(state.attribute.params, state.realism.params)
     moved = optimize.optimize_latents(
-      cost_fn, prior, (y, jnp.ones_like(y)), move_tx, inner_steps
+      cost_fn, prior, (y, jnp.ones_like(y), prior), move_tx, inner_steps
     ).z
     rows = {
       'real': real,

@@ -1,0 +1,222 @@
+"""Everything trained of one repetition, and the movers made of it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from etils import epath
+
+from launch import experiment, stage, train_actor_critic, train_vae
+from lcjax.data import dataset
+from lcjax.latent import encodings, optimize
+from lcjax.losses import attributes
+from lcjax.training import state
+
+MOVERS = ('actor', 'optimizer', 'actor_then_optimizer')
+
+
+class Moved(NamedTuple):
+  """Moved latents, and what the optimiser says of each.
+
+  Attributes:
+    z: [B, Z].
+    steps: [B] updates taken, or None without an optimiser.
+    satisfied: [B] whether the constraints hold, or None.
+  """
+
+  z: np.ndarray
+  steps: np.ndarray | None = None
+  satisfied: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """One repetition: jitted functions with their parameters bound.
+
+  Attributes:
+    encode: uint8 images -> `encodings.Encodings` needs attributes too, so
+      this gives (mean, scale).
+    decode: z -> uint8 images.
+    actor: (z, y) -> z.
+    optimizer: (start, y, mask, anchor, max_steps) -> `optimize.Optimized`.
+    critic: (z, y) -> D(z, y).
+    attribute_critic: z -> D_attr(z).
+    realism_critic: z -> D_realism(z).
+    train: encodings of the training split.
+    seconds: that each training took.
+    max_steps: of optimizer-G.
+  """
+
+  encode: Callable[[np.ndarray], Any]
+  decode: Callable[[np.ndarray], np.ndarray]
+  actor: Callable[..., Any]
+  optimizer: Callable[..., Any]
+  critic: Callable[..., Any]
+  attribute_critic: Callable[..., Any]
+  realism_critic: Callable[..., Any]
+  train: encodings.Encodings
+  seconds: dict[str, float]
+  max_steps: int
+
+
+def make_optimizer_g(
+  config: ml_collections.ConfigDict,
+  networks: experiment.Networks,
+  mean_scale: np.ndarray,
+  exclusive: bool,
+) -> Callable[..., optimize.Optimized]:
+  """Builds optimizer-G, jitted.
+
+  Returns:
+    `(attribute params, realism params, max_steps, start, y, mask, anchor)`
+    to `optimize.Optimized`.
+  """
+  section = config.optimize
+  tx = experiment.make_optimizer(
+    section.optimizer, section.max_steps, 'optimize.optimizer'
+  )
+  with_params = experiment.make_cost(
+    section, networks, jnp.asarray(mean_scale), exclusive
+  )
+
+  @jax.jit
+  def move(
+    attribute_params: Any,
+    realism_params: Any,
+    max_steps: jax.Array,
+    start: jax.Array,
+    y: jax.Array,
+    mask: jax.Array,
+    anchor: jax.Array,
+  ) -> optimize.Optimized:
+    cost_fn = with_params(attribute_params, realism_params)
+    target = y, mask, anchor
+    return optimize.optimize_latents(cost_fn, start, target, tx, max_steps)
+
+  return move
+
+
+def load(
+  config: ml_collections.ConfigDict,
+  workdir: epath.Path,
+  repeat: int,
+  data: dataset.Dataset,
+) -> Trained:
+  """Restores every training of one repetition.
+
+  Args:
+    config: of the experiment.
+    workdir: of the run.
+    repeat: which repetition.
+    data: the training split.
+
+  Raises:
+    UserError: a training is missing or unfinished; names its command.
+  """
+  networks = experiment.build_networks(config, data)
+  seed, num_attributes = config.seed + repeat, len(data.attribute_names)
+  vae = train_vae.load(config, workdir, networks, data, repeat)
+  critics = stage.load(
+    config,
+    workdir,
+    stage.LATENT_CRITICS,
+    repeat,
+    train_actor_critic.make_critics_state(config, networks, seed),
+  )
+  actor = stage.load(
+    config,
+    workdir,
+    stage.ACTOR_CRITIC,
+    repeat,
+    train_actor_critic.make_actor_state(config, networks, num_attributes, seed),
+  )
+  vae_params = vae.state.params
+  decay = config.latent_critics.average_decay
+  attribute_params = state.averaged(critics.state.attribute, decay)
+  realism_params = state.averaged(critics.state.realism, decay)
+  actor_params = state.averaged(
+    actor.state.actor, config.actor_critic.average_decay
+  )
+  train = train_actor_critic.encode(config, networks, vae_params, data)
+  optimizer = make_optimizer_g(
+    config, networks, train.mean_scale, data.exclusive
+  )
+  batch_size = config.generate.batch_size
+
+  def in_batches(fn: Callable[..., Any], *params: Any) -> Callable[..., Any]:
+    return lambda *arrays: encodings.in_batches(
+      lambda *parts: fn(*params, *parts), *arrays, batch_size=batch_size
+    )
+
+  return Trained(
+    encode=in_batches(experiment.make_encode(networks), vae_params),
+    decode=in_batches(experiment.make_decode(networks), vae_params),
+    actor=in_batches(jax.jit(networks.actor.apply), actor_params),
+    optimizer=lambda max_steps, *arrays: in_batches(
+      optimizer, attribute_params, realism_params, max_steps
+    )(*arrays),
+    critic=in_batches(
+      jax.jit(networks.critic.apply), actor.state.critic.params
+    ),
+    attribute_critic=in_batches(
+      jax.jit(networks.attribute_critic.apply), attribute_params
+    ),
+    realism_critic=in_batches(
+      jax.jit(networks.realism_critic.apply), realism_params
+    ),
+    train=train,
+    seconds={
+      'vae': vae.seconds,
+      'latent_critics': critics.seconds,
+      'actor_critic': actor.seconds,
+    },
+    max_steps=config.optimize.max_steps,
+  )
+
+
+def move(
+  trained: Trained,
+  mover: str,
+  start: np.ndarray,
+  y: np.ndarray,
+  max_steps: int | None = None,
+) -> Moved:
+  """Moves latents towards attributes.
+
+  Args:
+    trained: one repetition.
+    mover: one of `MOVERS`, or 'none'.
+    start: [B, Z].
+    y: [B, Y] requested attributes.
+    max_steps: of optimizer-G; the config's, if None.
+
+  Returns:
+    The moved latents.
+  """
+  z = start
+  if mover in ('actor', 'actor_then_optimizer'):
+    z = trained.actor(z, y)
+  if mover not in ('optimizer', 'actor_then_optimizer'):
+    return Moved(z)
+  steps = trained.max_steps if max_steps is None else max_steps
+  found = trained.optimizer(steps, z, y, np.ones_like(y), start)
+  return Moved(found.z, found.steps, found.satisfied)
+
+
+def accepts(
+  trained: Trained, exclusive: bool, above: float
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+  """Builds `(z, y) -> [B]`: whether D_attr gives every attribute > `above`."""
+
+  def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    logits = trained.attribute_critic(z)
+    held = attributes.all_within(
+      logits, y, np.ones_like(y), 1.0 - above, exclusive
+    )
+    return np.asarray(held)
+
+  return accept

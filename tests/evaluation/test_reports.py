@@ -1,0 +1,243 @@
+"""Reports: what they say, that they stand alone, and that files are whole."""
+
+import contextlib
+import io
+import json
+import pathlib
+import re
+import tempfile
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from lcjax.evaluation import metrics, plots, reports
+
+
+def table(**rows):
+  """Rows of plain numbers as two seeds, which differ by 2 * 0.01."""
+  return metrics.summarise(
+    [
+      {
+        row: {name: value + offset for name, value in scores.items()}
+        for row, scores in rows.items()
+      }
+      for offset in (-0.01, 0.01)
+    ]
+  )
+
+
+def temporary_folder(test):
+  return pathlib.Path(test.enterContext(tempfile.TemporaryDirectory()))
+
+
+BASELINE = {
+  'accuracy': 0.9,
+  'worst_class_accuracy': 0.8,
+  'frechet': 0.2,
+  'diversity': 0.85,
+  'knn_recall': 0.8,
+}
+
+
+class VerdictsTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    (
+      'both_ways',
+      {'accuracy': 0.99, 'worst_class_accuracy': 0.95, 'frechet': 0.5,
+       'diversity': 0.5, 'knn_recall': 0.3},
+      'actor beats class_mixture on accuracy, worst class; does not on '
+      'Frechet, diversity, recall.',
+    ),
+    (
+      'worse',
+      {'accuracy': 0.5, 'frechet': 0.5},
+      'actor does not beat class_mixture on accuracy, Frechet.',
+    ),
+    (
+      'better',
+      {'frechet': 0.1, 'diversity': 1.05},
+      'actor beats class_mixture on Frechet, diversity.',
+    ),
+    (
+      'too_varied_is_no_better',
+      {'diversity': 1.4},
+      'actor does not beat class_mixture on diversity.',
+    ),
+    (
+      'within_the_spread',
+      {'accuracy': 0.905, 'frechet': 0.1},
+      'actor beats class_mixture on Frechet; is too close to call on accuracy.',
+    ),
+  )  # fmt: skip
+  def test_by_hand(self, actor, sentence):
+    rows = table(class_mixture=BASELINE, actor=actor)
+    self.assertEqual(reports.verdicts(rows), [sentence])
+
+  @parameterized.parameters((0.9, 1), (0.95, 0))
+  def test_memorising(self, ratio, num_sentences):
+    rows = table(actor={'nearest_train_ratio': ratio})
+    self.assertLen(reports.verdicts(rows), num_sentences)
+
+  def test_one_seed_and_nan(self):
+    rows = metrics.summarise(
+      [
+        {
+          'class_mixture': BASELINE,
+          'optimizer': {'accuracy': 0.901, 'frechet': float('nan')},
+        }
+      ]
+    )
+    self.assertEqual(
+      reports.verdicts(rows), ['optimizer beats class_mixture on accuracy.']
+    )
+
+
+class MarkdownTest(absltest.TestCase):
+  def test_cells(self):
+    rows = table(real={'accuracy': 0.9}, actor={'frechet': 0.2, 'odd': 3.0})
+    lines = reports.markdown_table(rows).splitlines()
+    self.assertEqual(lines[0], '|  | Accuracy | Frechet | odd |')
+    no = '\N{EN DASH}'
+    self.assertEqual(lines[2], f'| real | 0.900 ± 0.014 | {no} | {no} |')
+    self.assertEqual(
+      lines[3], f'| actor | {no} | 0.2000 ± 0.0141 | 3 ± 0.01414 |'
+    )
+
+  def test_chosen_columns(self):
+    text = reports.markdown_table(table(actor=BASELINE), ['frechet'])
+    self.assertNotIn('Accuracy', text)
+    self.assertIn('0.2000 ± 0.0141', text)
+
+  def test_print_table(self):
+    rows = table(class_mixture_kept=BASELINE, newcomer={'odd': 1.0})
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+      reports.print_table(rows)
+    self.assertIn('class_mixture_kept', out.getvalue())
+    self.assertIn('0.900 ± 0.014', out.getvalue())
+    self.assertIn('newcomer', out.getvalue())
+
+
+class JsonTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.path = temporary_folder(self) / 'report.json'
+
+  def test_what_json_lacks(self):
+    report = {'a': np.float32('nan'), 'b': (np.inf, np.int32(3)), 'c': None}
+    reports.write_json(self.path, {**report, 'd': np.array([1.5, np.nan])})
+    self.assertEqual(
+      json.loads(self.path.read_text()),
+      {'a': None, 'b': [None, 3], 'c': None, 'd': [1.5, None]},
+    )
+
+  def test_a_failure_leaves_the_old_file_and_nothing_else(self):
+    reports.write_json(self.path, {'old': 1})
+    fails = absltest.mock.patch('os.replace', side_effect=OSError)
+    with fails, self.assertRaises(OSError):
+      reports.write_json(self.path, {'new': 2})
+    self.assertEqual(json.loads(self.path.read_text()), {'old': 1})
+    self.assertEqual(list(self.path.parent.iterdir()), [self.path])
+
+
+class HtmlTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    png = plots.png_bytes(plots.tile(np.zeros((2, 3, 4, 4, 1), np.uint8)))
+    self.rows = table(
+      real={**BASELINE, 'accuracy': 0.999},
+      class_mixture=BASELINE,
+      actor={**BASELINE, 'accuracy': 0.95, 'latents_per_second': 1000.0},
+      newcomer={'frechet': 0.1},
+    )
+    self.report = {
+      'title': 'Digits <b>',
+      'description': 'What this is & is not.',
+      'judge': {'accuracy': 0.9931},
+      'rows': self.rows,
+      'num_seeds': 2,
+      'exclusive': True,
+      'attribute_names': ['zero', 'one', 'two'],
+      'grids': {row: png for row in self.rows},
+      'grid_labels': ['0', '1', '<2>'],
+      'figures': [{'title': 'Curves', 'caption': 'All.', 'png': png}],
+      'commands': ['python -m launch.compare --flag="<x>"'],
+      'versions': {'jax': '0.10.2'},
+      'hardware': 'two cores',
+      'seconds': {'vae': 12.3},
+      'config': {'vae': {'sizes': (2, 3)}},
+      'notes': ['5,000 samples.'],
+    }
+
+  def test_says_everything(self):
+    html = reports.render_html(self.report)
+    rows = re.findall(r'<th scope="row">(\w+)</th>', html)
+    self.assertEqual(rows, [*self.rows, 'actor'])  # actor alone has a speed
+    for text in (
+      '0.993', '0.950', '± 0.014', 'two cores', '0.10.2', '5,000 samples.',
+      'launch.compare', 'zero, one, two', '2 seeds', 'class_mixture on',
+    ):  # fmt: skip
+      self.assertIn(text, html)
+    self.assertEqual(html.count('data:image/png;base64,'), len(self.rows) + 1)
+
+  def test_best_is_bold_and_no_reference(self):
+    html = reports.render_html(self.report)
+    best = re.findall(r'<td class="best">([\d.]+)', html)
+    self.assertContainsSubset(['0.950', '0.1000'], best)
+    # The test images reach the best worst class, too, but do not compete.
+    references = html[html.index('"references"') : html.index('"baselines"')]
+    self.assertIn('0.800', references)
+    self.assertNotIn('class="best"', references)
+
+  def test_stands_alone_and_escapes(self):
+    html = reports.render_html(self.report)
+    for text in ('http://', 'https://', '<script', '<link', '@import', 'url('):
+      self.assertNotIn(text, html)
+    self.assertNotIn('Digits <b>', html)
+    self.assertIn('Digits &lt;b&gt;', html)
+    self.assertIn('&lt;x&gt;', html)
+
+  def test_what_is_missing_is_left_out(self):
+    html = reports.render_html({'title': 'Empty'})
+    for text in ('<table', '<img', '<pre', '<details', 'judge', 'None'):
+      self.assertNotIn(text, html)
+
+  def test_a_misspelt_key(self):
+    with self.assertRaisesRegex(TypeError, 'figurs'):
+      reports.render_html({'figurs': []})
+
+
+class PlotsTest(absltest.TestCase):
+  def test_tile_puts_pixels_where_they_belong(self):
+    images = np.arange(2 * 3 * 2 * 2, dtype=np.uint8).reshape(2, 3, 2, 2, 1)
+    grid = plots.tile(images, pad=1, scale=2)
+    self.assertEqual(grid.shape, (9, 14, 1))
+    np.testing.assert_array_equal(
+      grid[5:9:2, 10:14:2, 0], images[1, 2, :, :, 0]
+    )
+    self.assertTrue((grid[4] == 255).all())
+
+  def test_labelled_grid_keeps_the_images(self):
+    images = np.full((2, 3, 8, 8, 3), 7, np.uint8)
+    bare = plots.labelled_grid(images, [], [], cell_pixels=16)
+    self.assertEqual(bare.shape, (34, 52, 3))
+    page = plots.labelled_grid(images, ['a', 'b'], ['x', 'long', 'z'], 16)
+    np.testing.assert_array_equal(page[-34:, -52:], bare)
+    with self.assertRaises(ValueError):
+      plots.labelled_grid(images, ['a'], [])
+
+  def test_figures_are_png_files(self):
+    path = temporary_folder(self) / 'curves.png'
+    records = [{'step': step, 'train/loss': 1.0 / step} for step in (1, 2)]
+    data = plots.curves({'vae': records, 'empty': []}, path)
+    self.assertEqual(path.read_bytes(), data)
+    quality = plots.quality_against_compute(
+      [0, 10],
+      {'accuracy': [0.1, 0.9], 'frechet': [0.5, 0.0]},
+      {'actor': {'accuracy': 0.9, 'frechet': None}},
+    )
+    for png in (data, quality, plots.curves({})):
+      self.assertTrue(png.startswith(b'\x89PNG'))
+
+
+if __name__ == '__main__':
+  absltest.main()
