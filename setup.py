@@ -1,4 +1,4 @@
-"""Installs lcjax: `pip install -e .[test]`; `make` does it with pinned versions."""
+"""Installs lcjax: `pip install -e .[test]`, or `make` with pinned versions."""
 
 import pathlib
 

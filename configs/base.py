@@ -192,7 +192,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
 def nearest(name: str, names: list[str]) -> str:
   """A hint that names what was probably meant."""
   close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-  return f'did you mean {close[0]}?' if close else f'one of {", ".join(names)}'
+  return (
+    f'did you mean {close[0]}?' if close else f'there are {", ".join(names)}'
+  )
 
 
 def ablate(

@@ -1,9 +1,10 @@
-"""Judges every mover beside floor, ceiling, prior and cheap baselines.
+r"""Judges every mover beside floor, ceiling, prior and cheap baselines.
 
-python -m launch.compare --config=configs/digits.py --workdir=runs/digits
+python -m launch.compare --config=configs/digits.py \
+  --workdir=runs/digits
 """
 
-import json
+import functools
 import os
 import platform
 from collections.abc import Iterable
@@ -17,10 +18,8 @@ from etils import epath
 
 from launch import experiment, movers, stage, startup
 from launch import rows as rows_lib
-from lcjax import errors
 from lcjax.evaluation import metrics, plots, reports
 from lcjax.latent import samplers
-from lcjax.training import checkpoints
 
 
 def quality_curve(
@@ -34,13 +33,11 @@ def quality_curve(
   curve = []
   for max_steps in config.compare.curve_steps:
     moved, seconds = rows_lib.timed(
-      lambda s=max_steps: movers.move(trained, 'optimizer', start, y, s)
+      functools.partial(movers.move, trained, 'optimizer', start, y, max_steps)
     )
     logits, features = judge.look(trained.decode(moved.z))
     predicted = metrics.predict(logits, judge.test.exclusive)
-    scores = metrics.classification_scores(
-      predicted, y, judge.test.exclusive
-    )
+    scores = metrics.classification_scores(predicted, y, judge.test.exclusive)
     curve.append(
       {
         'steps': max_steps,
@@ -53,14 +50,14 @@ def quality_curve(
 
 
 def compare_once(
-  config: ml_collections.ConfigDict,
-  workdir: epath.Path,
+  job: startup.Job,
   judge: rows_lib.Judge,
   repeat: int,
 ) -> tuple[dict[str, Any], dict[str, rows_lib.Row]]:
   """One repetition: {'rows', 'seconds', 'curve'}, and the judged rows."""
+  config = job.config
   section, seed = config.compare, config.seed + repeat
-  trained = movers.load(config, workdir, repeat, judge.train)
+  trained = movers.load(job, repeat, judge.train)
   y = rows_lib.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
   rows = (
@@ -87,7 +84,10 @@ def save_samples(folder: epath.Path, rows: dict[str, rows_lib.Row]) -> None:
   """Writes NAME.npz of every row."""
   folder.mkdir(parents=True, exist_ok=True)
   for name, row in rows.items():
-    arrays = {'images': row.images, 'attributes': row.attributes}
+    arrays: dict[str, Any] = {
+      'images': row.images,
+      'attributes': row.attributes,
+    }
     if row.latents is not None:
       arrays['latents'] = row.latents
     np.savez_compressed(os.fspath(folder / f'{name}.npz'), **arrays)
@@ -121,7 +121,10 @@ def versions() -> dict[str, str]:
   """Of Python and the packages that numbers depend on."""
   packages = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scikit-learn')
   found = {name: metadata.version(name) for name in packages}
-  return {'python': platform.python_version(), 'lcjax': metadata.version('lcjax')} | found
+  return {
+    'python': platform.python_version(),
+    'lcjax': metadata.version('lcjax'),
+  } | found
 
 
 def hardware() -> str:
@@ -134,11 +137,12 @@ def hardware() -> str:
 
 
 def describe(
-  config: ml_collections.ConfigDict,
+  job: startup.Job,
   judge: rows_lib.Judge,
   runs: list[dict[str, Any]],
 ) -> dict[str, Any]:
   """Everything in metrics.json: rows with mean and std, and how they came."""
+  config = job.config
   logits, _ = judge.look(judge.test.images)
   exclusive = judge.test.exclusive
   scores = metrics.classification_scores(
@@ -158,7 +162,7 @@ def describe(
     'exclusive': exclusive,
     'attribute_names': list(judge.test.attribute_names),
     'seconds': {'classifier': judge.seconds} | seconds,
-    'commands': [startup.command('pipeline'), startup.command('compare')],
+    'commands': [job.command('pipeline'), job.command('compare')],
     'hardware': hardware(),
     'versions': versions(),
     'config': config.to_dict(),
@@ -195,7 +199,7 @@ def write_report(
       for name in ('actor', 'class_mixture')
     },
   )
-  page = {k: v for k, v in report.items() if k != "curve"} | {
+  page = {k: v for k, v in report.items() if k != 'curve'} | {
     'grids': {
       name: plots.png_bytes(
         plots.tile(grid(row, config.compare.grid_rows), scale=4)
@@ -222,48 +226,31 @@ def write_report(
   (folder / 'report.md').write_text(table + '\n')
 
 
-def stored_run(path: epath.Path, current: dict[str, Any]) -> dict | None:
-  """One repetition measured before, if everything it follows from is equal."""
-  if not path.exists():
-    return None
-  found = json.loads(path.read_text())
-  difference = checkpoints.first_difference(found['config'], current)
-  if difference is None:
-    return found
-  if startup.OVERWRITE.value:
-    return None
-  key, old, new = difference
-  raise errors.UserError(
-    f'{path} was measured with config.{key}={old!r}, now it is {new!r}: take '
-    'another --workdir, or --overwrite to measure again'
-  )
-
-
-def run(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
+def run(job: startup.Job) -> None:
   """Compares over all seeds; a repetition measured before is not redone."""
-  folder = workdir / 'compare'
-  (folder / 'runs').mkdir(parents=True, exist_ok=True)
+  config, workdir = job.config, job.workdir
   train = experiment.load_data(config, 'train')
   test = experiment.load_data(config, config.compare.split)
-  judge = rows_lib.load_judge(config, workdir, train, test)
+  judge = rows_lib.load_judge(job, train, test)
+  folder = workdir / 'compare'
+  (folder / 'runs').mkdir(parents=True, exist_ok=True)
   runs = []
   first_rows: dict[str, rows_lib.Row] = {}
   for repeat in range(config.num_seeds):
-    # How many seeds and devices there are changes nothing in one repetition.
-    current = config.to_dict() | {'num_seeds': 0, 'parallel': ''}
-    current = json.loads(json.dumps(current | {'repeat': repeat}))
+    current = stage.all_dependencies(config, repeat)
     path = folder / 'runs' / f'{repeat}.json'
-    found = stored_run(path, current)
+    found = stage.stored(job, path, current)
     if found is None:
       print(f'compare: judging seed {config.seed + repeat}')
-      found, rows = compare_once(config, workdir, judge, repeat)
+      found, rows = compare_once(job, judge, repeat)
       found['config'] = current
       if repeat == 0:
         first_rows = rows
         save_samples(folder / 'samples', rows)
       reports.write_json(os.fspath(path), found)
     runs.append(found)
-  report = describe(config, judge, runs)
+  startup.note_config(job)
+  report = describe(job, judge, runs)
   first_rows = first_rows or load_samples(folder / 'samples', report['rows'])
   write_report(folder, workdir, config, report, first_rows)
   reports.write_json(os.fspath(folder / 'metrics.json'), report)
@@ -275,8 +262,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
 
 def main() -> None:
   """Flags, then one call."""
-  config = startup.load_config()
-  run(config, startup.open_workdir(config))
+  run(startup.job())
 
 
 if __name__ == '__main__':

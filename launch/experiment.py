@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
+from flax import linen as nn
 
 from lcjax import errors
 from lcjax.data import dataset
 from lcjax.latent import encodings, optimize
 from lcjax.losses import attributes, constraint
-from lcjax.models import actor, classifier, critic, vae
+from lcjax.models import actor, classifier, vae
+from lcjax.models import critic as critic_lib
 from lcjax.training import objectives, steps
 
 
@@ -26,9 +28,9 @@ class Networks:
   vae: vae.Vae
   classifier: classifier.Classifier
   actor: actor.Actor
-  critic: critic.Critic
-  attribute_critic: critic.AttributeCritic
-  realism_critic: critic.Critic
+  critic: critic_lib.Critic
+  attribute_critic: critic_lib.AttributeCritic
+  realism_critic: critic_lib.Critic
 
 
 def load_data(config: ml_collections.ConfigDict, split: str) -> dataset.Dataset:
@@ -60,22 +62,32 @@ def build_networks(
       hidden_sizes=stage.actor_hidden_sizes,
       activation=stage.activation,
     ),
-    critic=critic.Critic(
+    critic=critic_lib.Critic(
       label_size=stage.label_size,
       hidden_sizes=stage.critic_hidden_sizes,
       activation=stage.activation,
     ),
-    attribute_critic=critic.AttributeCritic(
+    attribute_critic=critic_lib.AttributeCritic(
       num_attributes=num_attributes,
       hidden_sizes=critics.hidden_sizes,
       activation=critics.activation,
     ),
-    realism_critic=critic.Critic(
+    realism_critic=critic_lib.Critic(
       label_size=0,
       hidden_sizes=critics.hidden_sizes,
       activation=critics.activation,
     ),
   )
+
+
+def apply_fn(
+  module: nn.Module, method: str | None = None
+) -> Callable[..., Any]:
+  """`module.apply` of one method: (params, arrays) -> arrays.
+
+  Losses and movers take such callables, never modules.
+  """
+  return lambda params, *arrays: module.apply(params, *arrays, method=method)
 
 
 def stage_key(seed: int, stage: str) -> jax.Array:
@@ -143,13 +155,15 @@ def make_cost(
     section.realism_weight, section.attribute_weight, section.distance_weight
   )
 
-  def with_params(attribute_params: Any, realism_params: Any) -> optimize.CostFn:
+  def with_params(
+    attribute_params: Any, realism_params: Any
+  ) -> optimize.CostFn:
     def cost_fn(
       z: jax.Array, target: tuple[jax.Array, jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array]:
       y, mask, anchor = target
-      realism = networks.realism_critic.apply(realism_params, z)
-      logits = networks.attribute_critic.apply(attribute_params, z)
+      realism = apply_fn(networks.realism_critic)(realism_params, z)
+      logits = apply_fn(networks.attribute_critic)(attribute_params, z)
       cost = constraint.cost(
         realism,
         attributes.cross_entropy(logits, y, mask, exclusive),
@@ -174,7 +188,7 @@ def make_encode(networks: Networks) -> Callable[..., Any]:
   @jax.jit
   def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     units = objectives.to_unit(images)
-    return networks.vae.apply(params, units, method='encode')
+    return apply_fn(networks.vae, 'encode')(params, units)
 
   return encode
 
@@ -184,7 +198,7 @@ def make_decode(networks: Networks) -> Callable[..., Any]:
 
   @jax.jit
   def decode(params: Any, z: jax.Array) -> jax.Array:
-    pixels = jax.nn.sigmoid(networks.vae.apply(params, z, method='decode'))
+    pixels = jax.nn.sigmoid(apply_fn(networks.vae, 'decode')(params, z))
     return jnp.round(255.0 * pixels).astype(jnp.uint8)
 
   return decode
@@ -195,7 +209,8 @@ def make_judge(networks: Networks) -> Callable[..., Any]:
 
   @jax.jit
   def judge(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return networks.classifier.apply(params, objectives.to_unit(images))
+    units = objectives.to_unit(images)
+    return apply_fn(networks.classifier)(params, units)
 
   return judge
 
@@ -219,9 +234,7 @@ def make_validate(
 
     return jax.vmap(one)(batch)
 
-  def validate(
-    params: Any, arrays: dict[str, np.ndarray]
-  ) -> dict[str, float]:
+  def validate(params: Any, arrays: dict[str, np.ndarray]) -> dict[str, float]:
     names = [*arrays, 'row']
     rows = np.arange(len(next(iter(arrays.values()))))
     values = encodings.in_batches(

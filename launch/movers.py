@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from etils import epath
 
-from launch import experiment, stage, train_actor_critic, train_vae
+from launch import experiment, stage, startup, train_actor_critic, train_vae
 from lcjax.data import dataset
 from lcjax.latent import encodings, optimize
 from lcjax.losses import attributes
@@ -101,35 +100,32 @@ def make_optimizer_g(
 
 
 def load(
-  config: ml_collections.ConfigDict,
-  workdir: epath.Path,
+  job: startup.Job,
   repeat: int,
   data: dataset.Dataset,
 ) -> Trained:
   """Restores every training of one repetition.
 
   Args:
-    config: of the experiment.
-    workdir: of the run.
+    job: what to do.
     repeat: which repetition.
     data: the training split.
 
   Raises:
     UserError: a training is missing or unfinished; names its command.
   """
+  config = job.config
   networks = experiment.build_networks(config, data)
   seed, num_attributes = config.seed + repeat, len(data.attribute_names)
-  vae = train_vae.load(config, workdir, networks, data, repeat)
+  vae = train_vae.load(job, networks, data, repeat)
   critics = stage.load(
-    config,
-    workdir,
+    job,
     stage.LATENT_CRITICS,
     repeat,
     train_actor_critic.make_critics_state(config, networks, seed),
   )
   actor = stage.load(
-    config,
-    workdir,
+    job,
     stage.ACTOR_CRITIC,
     repeat,
     train_actor_critic.make_actor_state(config, networks, num_attributes, seed),
@@ -155,18 +151,20 @@ def load(
   return Trained(
     encode=in_batches(experiment.make_encode(networks), vae_params),
     decode=in_batches(experiment.make_decode(networks), vae_params),
-    actor=in_batches(jax.jit(networks.actor.apply), actor_params),
+    actor=in_batches(
+      jax.jit(experiment.apply_fn(networks.actor)), actor_params
+    ),
     optimizer=lambda max_steps, *arrays: in_batches(
       optimizer, attribute_params, realism_params, max_steps
     )(*arrays),
     critic=in_batches(
-      jax.jit(networks.critic.apply), actor.state.critic.params
+      jax.jit(experiment.apply_fn(networks.critic)), actor.state.critic.params
     ),
     attribute_critic=in_batches(
-      jax.jit(networks.attribute_critic.apply), attribute_params
+      jax.jit(experiment.apply_fn(networks.attribute_critic)), attribute_params
     ),
     realism_critic=in_batches(
-      jax.jit(networks.realism_critic.apply), realism_params
+      jax.jit(experiment.apply_fn(networks.realism_critic)), realism_params
     ),
     train=train,
     seconds={
@@ -213,9 +211,9 @@ def accepts(
   """Builds `(z, y) -> [B]`: whether D_attr gives every attribute > `above`."""
 
   def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    logits = trained.attribute_critic(z)
+    logits, asked = trained.attribute_critic(z), jnp.asarray(y)
     held = attributes.all_within(
-      logits, y, np.ones_like(y), 1.0 - above, exclusive
+      logits, asked, jnp.ones_like(asked), 1.0 - above, exclusive
     )
     return np.asarray(held)
 

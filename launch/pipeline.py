@@ -3,28 +3,44 @@
 python -m launch.pipeline --config=configs/digits.py --workdir=runs/digits
 """
 
+import os
 import time
 
 from launch import (
   compare,
   generate,
+  movers,
+  stage,
   startup,
   train_actor_critic,
   train_classifier,
   train_vae,
 )
+from lcjax.evaluation import reports
+
+
+def generate_once(job: startup.Job) -> None:
+  """Samples by every mover, and images moved by every mover."""
+  done = job.workdir / 'generate' / 'pipeline.json'
+  current = stage.all_dependencies(job.config, 0)
+  if stage.stored(job, done, current) is not None:
+    print('generate: finished before, nothing to do')
+    return
+  requests = [('prior', mover) for mover in generate.MOVERS]
+  requests += [('encodings', mover) for mover in movers.MOVERS]
+  generate.run(job, requests, labels=[], images=[])
+  reports.write_json(os.fspath(done), {'config': current})
 
 
 def main() -> None:
   """Runs what has not been run."""
-  config = startup.load_config()
-  workdir = startup.open_workdir(config)
+  job = startup.job()
   started = time.perf_counter()
-  train_classifier.run(config, workdir)
-  train_vae.run(config, workdir)
-  train_actor_critic.run(config, workdir)
-  generate.run_defaults(config, workdir)
-  compare.run(config, workdir)
+  train_classifier.run(job)
+  train_vae.run(job)
+  train_actor_critic.run(job)
+  generate_once(job)
+  compare.run(job)
   print(f'pipeline: {time.perf_counter() - started:.0f} s')
 
 

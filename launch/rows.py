@@ -1,5 +1,6 @@
 """The rows of the comparison: who made them, and what the judge says."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,9 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 import numpy as np
-from etils import epath
 
-from launch import experiment, movers, train_classifier
+from launch import experiment, movers, startup, train_classifier
 from lcjax.data import dataset
 from lcjax.evaluation import metrics
 from lcjax.latent import encodings, samplers
@@ -57,14 +57,14 @@ class Judge(NamedTuple):
 
 
 def load_judge(
-  config: ml_collections.ConfigDict,
-  workdir: epath.Path,
+  job: startup.Job,
   train: dataset.Dataset,
   test: dataset.Dataset,
 ) -> Judge:
   """Restores the classifier and shows it the real data."""
+  config = job.config
   networks = experiment.build_networks(config, train)
-  found = train_classifier.load(config, workdir, networks, train)
+  found = train_classifier.load(job, networks, train)
   fn = experiment.make_judge(networks)
 
   def look(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,9 +85,7 @@ def load_judge(
   )
 
 
-def judge_row(
-  judge: Judge, row: Row, num_neighbours: int
-) -> Scores:
+def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
   """All metrics of one row."""
   logits, features = judge.look(row.images)
   exclusive = judge.test.exclusive
@@ -207,7 +205,7 @@ def mover_rows(
   rows = {'prior': Row(trained.decode(start), y, start, {})}
   for mover in movers.MOVERS:
     moved, seconds = timed(
-      lambda mover=mover: movers.move(trained, mover, start, y)
+      functools.partial(movers.move, trained, mover, start, y)
     )
     scores = mover_scores(trained, mover, moved, y)
     scores['latents_per_second'] = len(y) / seconds

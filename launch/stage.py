@@ -1,5 +1,6 @@
 """One resumable training: checkpoints, log, progress and signals around it."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -85,18 +86,18 @@ class Finished(NamedTuple):
 
 
 def load(
-  config: ml_collections.ConfigDict,
-  workdir: epath.Path,
+  job: startup.Job,
   stage: Stage,
   repeat: int,
   make_state: Callable[[], Any],
 ) -> Finished:
   """Restores a finished training, or raises UserError naming its command."""
+  config, workdir = job.config, job.workdir
   folder = folder_of(workdir, stage, repeat)
   found = checkpoints.check_same_config(
     folder, dependencies(config, stage, repeat)
   )
-  command = startup.command(stage.launcher)
+  command = job.command(stage.launcher)
   if found is None:
     raise errors.UserError(
       f'{stage.name} has not been trained in {workdir}: run {command}'
@@ -114,8 +115,7 @@ def load(
 
 
 def run(
-  config: ml_collections.ConfigDict,
-  workdir: epath.Path,
+  job: startup.Job,
   stage: Stage,
   repeat: int,
   make_state: Callable[[], Any],
@@ -127,8 +127,7 @@ def run(
   """Runs a training to its end; resumes a started one, skips a finished one.
 
   Args:
-    config: of the experiment.
-    workdir: of the run.
+    job: what to do.
     stage: which training.
     repeat: which repetition, from 0.
     make_state: the state before the first step.
@@ -141,6 +140,7 @@ def run(
     UserError: the folder holds a training with another config.
     Interrupted: a signal came; the checkpoint is complete.
   """
+  config, workdir = job.config, job.workdir
   schedule = config[stage.name].train
   parallel.check_batch_size(
     schedule.batch_size, f'config.{stage.name}.train.batch_size'
@@ -151,13 +151,14 @@ def run(
   try:
     found = checkpoints.check_same_config(folder, current)
   except errors.UserError:
-    if not startup.OVERWRITE.value:
+    if not job.overwrite:
       raise
     checkpoints.delete(folder)
     found = None
   if found is not None and found[0] >= schedule.num_steps:
     print(f'{title}: finished before, nothing to do')
     return
+  startup.note_config(job)
   folder.mkdir(parents=True, exist_ok=True)
   started = time.perf_counter()
   if found is None:
@@ -235,10 +236,52 @@ def run(
       log.close()
 
 
+def all_dependencies(
+  config: ml_collections.ConfigDict, repeat: int
+) -> dict[str, Any]:
+  """The whole config, as JSON: what a comparison of one seed follows from.
+
+  How many seeds there are, and over how many devices, changes nothing in one.
+  """
+  found = config.to_dict() | {'seed': config.seed + repeat}
+  del found['num_seeds'], found['parallel']
+  return json.loads(json.dumps(found))
+
+
+def stored(
+  job: startup.Job, path: epath.Path, current: dict[str, Any]
+) -> dict[str, Any] | None:
+  """A JSON result from before, if it follows from the same config.
+
+  Args:
+    job: says whether another config's result may be overwritten.
+    path: of a JSON object with 'config'.
+    current: what the result follows from now.
+
+  Returns:
+    The object, or None where there is nothing to keep.
+
+  Raises:
+    UserError: the result follows from another config.
+  """
+  if not path.exists():
+    return None
+  found = json.loads(path.read_text())
+  difference = checkpoints.first_difference(found['config'], current)
+  if difference is None:
+    return found
+  if job.overwrite:
+    return None
+  key, old, new = difference
+  raise errors.UserError(
+    f'{path} was made with config.{key}={old!r}, now it is {new!r}: take '
+    'another --workdir, or --overwrite to make it again'
+  )
+
+
 def curves(workdir: epath.Path) -> dict[str, list[dict[str, Any]]]:
   """Records of every training of the first repetition, by stage name."""
   return {
     stage.name: metrics_log.read(folder_of(workdir, stage, 0))
     for stage in (VAE, CLASSIFIER, LATENT_CRITICS, ACTOR_CRITIC)
   }
-

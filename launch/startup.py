@@ -1,15 +1,15 @@
-"""What all mains do first: flags, errors in one line, compile cache, signals."""
+"""What all mains do first: flags, one-line errors, compile cache, signals."""
 
 import contextlib
-import difflib
 import json
 import os
 import pathlib
-import re
+import shlex
 import signal
 import sys
 import types
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import ml_collections
@@ -46,7 +46,7 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
     A function that tells whether to stop at the next chance.
   """
   received: list[int] = []
-  previous = {}
+  previous: dict[signal.Signals, Any] = {}
 
   def handle(number: int, frame: types.FrameType | None) -> None:
     del frame
@@ -54,35 +54,29 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
     for one in previous:
       signal.signal(one, previous[one])
 
-  for number in (signal.SIGINT, signal.SIGTERM):
-    previous[number] = signal.getsignal(number)
-  for number in previous:
-    signal.signal(number, handle)
+  for one in (signal.SIGINT, signal.SIGTERM):
+    previous[one] = signal.signal(one, handle)
   try:
     yield lambda: bool(received)
   finally:
-    for number, handler in previous.items():
-      signal.signal(number, handler)
+    for one, handler in previous.items():
+      signal.signal(one, handler)
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, argv: list[str]) -> str:
   """One line for what flags and ml_collections say of a wrong override."""
-  text = ' '.join(str(error).split())
-  unknown = next((a for a in sys.argv if a.startswith('--config.')), None)
-  missing = re.search(r'''["']?([\w.]+)["']? ?(?:not found|does not exist)''', text)
-  if unknown and isinstance(error, AttributeError | KeyError | ValueError):
-    keys = [
-      a[len('--config.') :].split('=')[0]
-      for a in sys.argv
-      if a.startswith('--config.')
-    ]
-    known = list(base.flatten(base.get_config()))
-    for key in keys:
-      if key not in known:
-        close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-        hint = f'; did you mean {close[0]}?' if close else ''
-        return f'config.{key} does not exist{hint}'
-  return text if missing is None or text else repr(error)
+  known = list(base.flatten(base.get_config()))
+  for argument in argv:
+    key, _, value = argument.lstrip('-').partition('=')
+    if not key.startswith('config.'):
+      continue
+    key = key.removeprefix('config.')
+    if key not in known:
+      hint = base.nearest(key, known)
+      return f'config.{key} does not exist: {hint}'
+    if f'config.{key}' in str(error):
+      return f'config.{key}={value} has the wrong type: {error}'
+  return str(error)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
@@ -99,7 +93,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
     ValueError,
     OSError,
   ) as error:
-    raise errors.UserError(_explain(error)) from error
+    raise errors.UserError(_explain(error, argv)) from error
   if len(rest) > 1:
     raise errors.UserError(f'unexpected argument {rest[1]!r}: flags need --')
   return rest
@@ -133,9 +127,9 @@ def run(main: Callable[[], None]) -> None:
   app.run(guarded, flags_parser=parse)
 
 
-def fail(error: errors.UserError) -> None:
+def fail(error: errors.UserError) -> NoReturn:
   """Leaves with one line on standard error."""
-  print(f'lcjax: {error}', file=sys.stderr)
+  print(f'lcjax: {" ".join(str(error).split())}', file=sys.stderr)
   sys.exit(USER_ERROR)
 
 
@@ -148,52 +142,70 @@ def use_compile_cache() -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
-def load_config() -> ml_collections.ConfigDict:
-  """The config of --config with its overrides, checked and frozen."""
+class Job(NamedTuple):
+  """What the flags ask for.
+
+  Attributes:
+    config: of the experiment, checked and locked.
+    workdir: of the run; need not exist.
+    overwrite: redo a stage whose config differs from the stored one.
+    arguments: the flags that another launcher needs to go on with this run.
+  """
+
+  config: ml_collections.ConfigDict
+  workdir: epath.Path
+  overwrite: bool = False
+  arguments: str = ''
+
+  def command(self, launcher: str) -> str:
+    """The command that goes on with this run."""
+    return f'python -m launch.{launcher} {self.arguments}'.strip()
+
+
+def job() -> Job:
+  """Reads the flags; every mistake is a UserError."""
   if CONFIG.value is None:
     raise errors.UserError(
       '--config is missing: name an experiment, as in '
       '--config=configs/digits.py'
     )
-  config = CONFIG.value
-  base.validate(config)
-  config.lock()
-  return config
-
-
-def open_workdir(config: ml_collections.ConfigDict) -> epath.Path:
-  """Makes the --workdir and notes the config there, for a reader.
-
-  Whether a stage fits the config is decided by what its checkpoint holds.
-  """
-  workdir = require_workdir()
+  kept = ('--config', '-config', '--workdir', '-workdir')
+  arguments = [a for a in sys.argv[1:] if a.startswith(kept)]
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    temporary = workdir / f'config.json.{os.getpid()}.tmp'
-    temporary.write_text(json.dumps(config.to_dict(), indent=2) + '\n')
-    temporary.replace(workdir / 'config.json')
-  except OSError as error:
+    config = CONFIG.value
+    base.validate(config)
+  except OSError as error:  # a missing file is noticed at the first use
+    given = next((a for a in arguments if 'config=' in a), '--config')
     raise errors.UserError(
-      f'--workdir={workdir} cannot be written: {error}'
+      f'{given} cannot be read: name a file as in --config=configs/digits.py'
     ) from error
-  return workdir
-
-
-def require_workdir() -> epath.Path:
-  """The --workdir, which must be given."""
   if not WORKDIR.value:
     raise errors.UserError(
       '--workdir is missing: name a folder for the run, as in '
       '--workdir=runs/digits'
     )
-  return epath.Path(WORKDIR.value)
+  config.lock()
+  return Job(
+    config,
+    epath.Path(WORKDIR.value),
+    OVERWRITE.value,
+    ' '.join(shlex.quote(a) for a in arguments),
+  )
 
 
-def command(launcher: str) -> str:
-  """This run's command line for another launcher."""
-  given = [
-    a
-    for a in sys.argv[1:]
-    if a.startswith(('--config', '--workdir', '-config', '-workdir'))
-  ]
-  return ' '.join(['python -m', f'launch.{launcher}', *given])
+def note_config(job: Job) -> None:
+  """Writes the config into the workdir, for a reader.
+
+  Called once a stage has found that the workdir is its own. Whether a stage
+  fits the config is decided by what its checkpoint holds.
+  """
+  folder = job.workdir
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f'config.json.{os.getpid()}.tmp'
+    temporary.write_text(json.dumps(job.config.to_dict(), indent=2) + '\n')
+    temporary.replace(folder / 'config.json')
+  except OSError as error:
+    raise errors.UserError(
+      f'--workdir={folder} cannot be written: {error}'
+    ) from error

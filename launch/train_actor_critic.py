@@ -1,6 +1,7 @@
-"""Trains what moves latents: optimizer-G's critics, then actor and critic.
+r"""Trains what moves latents: optimizer-G's critics, then actor and critic.
 
-python -m launch.train_actor_critic --config=configs/digits.py --workdir=runs/digits
+python -m launch.train_actor_critic --config=configs/digits.py \
+  --workdir=runs/digits
 
 The data set is encoded once; both trainings see encodings and labels only.
 """
@@ -13,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from etils import epath
 
 from launch import experiment, stage, startup, train_vae
 from lcjax.data import batches, dataset
@@ -54,13 +54,12 @@ def encode(
   )
 
 
-def prepare(
-  config: ml_collections.ConfigDict, workdir: epath.Path, repeat: int
-) -> Setting:
+def prepare(job: startup.Job, repeat: int) -> Setting:
   """Loads the trained VAE and encodes the data with it."""
+  config = job.config
   data = experiment.load_data(config, 'train')
   networks = experiment.build_networks(config, data)
-  params = train_vae.load(config, workdir, networks, data, repeat).state.params
+  params = train_vae.load(job, networks, data, repeat).state.params
   held_out = experiment.load_data(config, 'validation')
   return Setting(
     networks,
@@ -132,13 +131,15 @@ def critics_optimizers(config: ml_collections.ConfigDict) -> tuple:
 
 
 def train_critics(
-  config: ml_collections.ConfigDict,
-  workdir: epath.Path,
+  job: startup.Job,
   repeat: int,
   setting: Setting,
 ) -> None:
   """Trains D_attr(z) and D_realism(z) of one repetition."""
+  config = job.config
   section, networks = config.latent_critics, setting.networks
+  attribute_fn = experiment.apply_fn(networks.attribute_critic)
+  realism_fn = experiment.apply_fn(networks.realism_critic)
   attribute_tx, realism_tx = critics_optimizers(config)
   move_tx = experiment.make_optimizer(
     config.optimize.optimizer, config.optimize.max_steps, 'optimize.optimizer'
@@ -152,8 +153,8 @@ def train_critics(
 
   def make_step(axis_name: str | None) -> steps.Step:
     return latent_steps.make_latent_critics_step(
-      networks.attribute_critic.apply,
-      networks.realism_critic.apply,
+      attribute_fn,
+      realism_fn,
       experiment.make_cost(
         config.optimize, networks, setting.mean_scale, setting.exclusive
       ),
@@ -167,13 +168,14 @@ def train_critics(
       axis_name,
     )
 
-  z, y = setting.validation.sample(0), setting.validation.attributes
+  z = jnp.asarray(setting.validation.sample(0))
+  y = jnp.asarray(setting.validation.attributes)
 
   def evaluate(current: state.LatentCriticsState) -> dict[str, float]:
     attribute_params = state.averaged(current.attribute, section.average_decay)
     realism_params = state.averaged(current.realism, section.average_decay)
-    logits = networks.attribute_critic.apply(attribute_params, z)
-    realism = networks.realism_critic.apply(realism_params, z)
+    logits = attribute_fn(attribute_params, z)
+    realism = realism_fn(realism_params, z)
     accuracy = attributes.accuracy(logits, y, setting.exclusive)
     return {
       'attribute_accuracy': float(jnp.mean(accuracy)),
@@ -181,8 +183,7 @@ def train_critics(
     }
 
   stage.run(
-    config,
-    workdir,
+    job,
     stage.LATENT_CRITICS,
     repeat,
     make_critics_state(config, networks, setting.seed),
@@ -229,13 +230,15 @@ def make_actor_state(
 
 
 def train_actor(
-  config: ml_collections.ConfigDict,
-  workdir: epath.Path,
+  job: startup.Job,
   repeat: int,
   setting: Setting,
 ) -> None:
   """Trains G(z, y) and D(z, y) of one repetition."""
+  config = job.config
   section, networks = config.actor_critic, setting.networks
+  actor_fn = experiment.apply_fn(networks.actor)
+  critic_fn = experiment.apply_fn(networks.critic)
   actor_tx, critic_tx = actor_optimizers(config)
   weights = latent_steps.CriticWeights(
     moved=section.moved_weight,
@@ -246,8 +249,8 @@ def train_actor(
 
   def make_step(axis_name: str | None) -> steps.Step:
     return latent_steps.make_actor_critic_step(
-      networks.actor.apply,
-      networks.critic.apply,
+      actor_fn,
+      critic_fn,
       setting.mean_scale,
       actor_tx,
       critic_tx,
@@ -265,9 +268,9 @@ def train_actor(
 
   def evaluate(current: state.ActorCriticState) -> dict[str, float]:
     params = state.averaged(current.actor, section.average_decay)
-    moved = networks.actor.apply(params, prior, y)
-    fake_logits = networks.critic.apply(current.critic.params, moved, y)
-    real_logits = networks.critic.apply(current.critic.params, real, y)
+    moved = actor_fn(params, prior, y)
+    fake_logits = critic_fn(current.critic.params, moved, y)
+    real_logits = critic_fn(current.critic.params, real, y)
     fake, true = jax.nn.sigmoid(fake_logits), jax.nn.sigmoid(real_logits)
     return {
       'critic_loss': float(
@@ -281,8 +284,7 @@ def train_actor(
     }
 
   stage.run(
-    config,
-    workdir,
+    job,
     stage.ACTOR_CRITIC,
     repeat,
     make_actor_state(config, networks, y.shape[-1], setting.seed),
@@ -293,18 +295,18 @@ def train_actor(
   )
 
 
-def run(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
+def run(job: startup.Job) -> None:
   """Trains critics and actor for every seed."""
+  config = job.config
   for repeat in range(config.num_seeds):
-    setting = prepare(config, workdir, repeat)
-    train_critics(config, workdir, repeat, setting)
-    train_actor(config, workdir, repeat, setting)
+    setting = prepare(job, repeat)
+    train_critics(job, repeat, setting)
+    train_actor(job, repeat, setting)
 
 
 def main() -> None:
   """Flags, then one call."""
-  config = startup.load_config()
-  run(config, startup.open_workdir(config))
+  run(startup.job())
 
 
 if __name__ == '__main__':

@@ -1,13 +1,13 @@
-"""Trains the pixel classifier that judges samples, on real data only.
+r"""Trains the pixel classifier that judges samples, on real data only.
 
-python -m launch.train_classifier --config=configs/digits.py --workdir=runs/digits
+python -m launch.train_classifier --config=configs/digits.py \
+  --workdir=runs/digits
 """
 
 from collections.abc import Callable
 
 import ml_collections
 import numpy as np
-from etils import epath
 
 from launch import experiment, stage, startup
 from lcjax.data import batches, dataset
@@ -33,26 +33,28 @@ def make_state(
 
 
 def load(
-  config: ml_collections.ConfigDict,
-  workdir: epath.Path,
+  job: startup.Job,
   networks: experiment.Networks,
   data: dataset.Dataset,
 ) -> stage.Finished:
   """The trained classifier: one judge for all repetitions."""
+  config = job.config
   make = make_state(config, networks, data)
-  return stage.load(config, workdir, stage.CLASSIFIER, 0, make)
+  return stage.load(job, stage.CLASSIFIER, 0, make)
 
 
-def run(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
+def run(job: startup.Job) -> None:
   """Trains the judge."""
+  config = job.config
   data = experiment.load_data(config, 'train')
   held_out = experiment.load_data(config, 'validation')
   networks = experiment.build_networks(config, data)
   section = config.classifier
+  logits_and_features = experiment.apply_fn(networks.classifier)
 
   def make_loss(pixel_noise: float) -> steps.LossFn:
     return objectives.make_classifier_loss(
-      lambda p, x: networks.classifier.apply(p, x)[0],
+      lambda p, x: logits_and_features(p, x)[0],
       data.exclusive,
       pixel_noise,
     )
@@ -80,8 +82,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
     return validate(current.params, arrays)
 
   stage.run(
-    config,
-    workdir,
+    job,
     stage.CLASSIFIER,
     0,
     make_state(config, networks, data),
@@ -94,8 +95,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
 
 def main() -> None:
   """Flags, then one call."""
-  config = startup.load_config()
-  run(config, startup.open_workdir(config))
+  run(startup.job())
 
 
 if __name__ == '__main__':

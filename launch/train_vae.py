@@ -1,13 +1,13 @@
-"""Trains the unconditional VAE. It sees no labels.
+r"""Trains the unconditional VAE. It sees no labels.
 
-python -m launch.train_vae --config=configs/digits.py --workdir=runs/digits
+python -m launch.train_vae --config=configs/digits.py \
+  --workdir=runs/digits
 """
 
 from collections.abc import Callable
 
 import ml_collections
 import numpy as np
-from etils import epath
 
 from launch import experiment, stage, startup
 from lcjax.data import batches, dataset
@@ -32,29 +32,28 @@ def make_state(
 
 
 def load(
-  config: ml_collections.ConfigDict,
-  workdir: epath.Path,
+  job: startup.Job,
   networks: experiment.Networks,
   data: dataset.Dataset,
   repeat: int,
 ) -> stage.Finished:
   """The trained VAE."""
+  config = job.config
   make = make_state(config, networks, data, repeat)
-  return stage.load(config, workdir, stage.VAE, repeat, make)
+  return stage.load(job, stage.VAE, repeat, make)
 
 
-def train(
-  config: ml_collections.ConfigDict, workdir: epath.Path, repeat: int
-) -> None:
+def train(job: startup.Job, repeat: int) -> None:
   """Trains the VAE of one repetition."""
+  config = job.config
   data = experiment.load_data(config, 'train')
   held_out = experiment.load_data(config, 'validation')
   networks = experiment.build_networks(config, data)
   section, seed = config.vae, config.seed + repeat
 
   loss_fn = objectives.make_vae_loss(
-    lambda p, x: networks.vae.apply(p, x, method='encode'),
-    lambda p, z: networks.vae.apply(p, z, method='decode'),
+    experiment.apply_fn(networks.vae, 'encode'),
+    experiment.apply_fn(networks.vae, 'decode'),
     section.sigma_x,
     section.beta,
   )
@@ -83,8 +82,7 @@ def train(
     return values | {'active_units': float(metrics.active_units(mean))}
 
   stage.run(
-    config,
-    workdir,
+    job,
     stage.VAE,
     repeat,
     make_state(config, networks, data, repeat),
@@ -95,16 +93,16 @@ def train(
   )
 
 
-def run(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
+def run(job: startup.Job) -> None:
   """Trains a VAE for every seed."""
+  config = job.config
   for repeat in range(config.num_seeds):
-    train(config, workdir, repeat)
+    train(job, repeat)
 
 
 def main() -> None:
   """Flags, then one call."""
-  config = startup.load_config()
-  run(config, startup.open_workdir(config))
+  run(startup.job())
 
 
 if __name__ == '__main__':

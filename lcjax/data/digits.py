@@ -33,7 +33,9 @@ def load(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], bool]:
     stratify=classes[rest],
     random_state=_SPLIT_SEED,
   )
-  rows = np.sort({'train': train, 'validation': validation, 'test': test}[split])
+  rows = np.sort(
+    {'train': train, 'validation': validation, 'test': test}[split]
+  )
   images = np.round(scans[rows] * (255 / 16)).astype(np.uint8)
   attributes = np.eye(10, dtype=np.float32)[classes[rows]]
   names = tuple(str(digit) for digit in range(10))

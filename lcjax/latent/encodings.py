@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,7 +24,7 @@ class Encodings:
 
   @property
   def mean_scale(self) -> np.ndarray:
-    """sigmabar of METHOD: [Z] mean of the scale over all rows."""
+    """Sigmabar of METHOD: [Z] mean of the scale over all rows."""
     return self.scale.mean(axis=0)
 
   def sample(self, seed: int, rows: np.ndarray | None = None) -> np.ndarray:
@@ -35,10 +36,10 @@ class Encodings:
 
 
 def in_batches(
-  fn: Callable[..., jax.Array | tuple[jax.Array, ...]],
+  fn: Callable[..., Any],
   *arrays: np.ndarray,
   batch_size: int,
-) -> jax.Array | tuple:
+) -> Any:
   """Applies `fn` to rows in equal batches; the last is padded, then cut.
 
   One shape means one compilation, and no row is dropped.
@@ -59,8 +60,10 @@ def in_batches(
     missing = batch_size - len(parts[0])
     if missing:
       # Repeated rows rather than zeros: always valid input, whatever `fn`.
-      parts = [np.concatenate([p, array[:missing]]) for p, array in
-               zip(parts, arrays, strict=True)]
+      parts = [
+        np.concatenate([p, array[:missing]])
+        for p, array in zip(parts, arrays, strict=True)
+      ]
     out = jax.device_get(fn(*parts))
     pieces.append(jax.tree.map(lambda a, n=batch_size - missing: a[:n], out))
   return jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces)

@@ -12,7 +12,7 @@ Sampler = Callable[[np.ndarray, int], np.ndarray]
 
 
 def prior(num_rows: int, size: int, seed: int) -> np.ndarray:
-  """z ~ N(0, I): [num_rows, size] float32."""
+  """Z ~ N(0, I): [num_rows, size] float32."""
   rng = np.random.default_rng(seed)
   return rng.standard_normal((num_rows, size), dtype=np.float32)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 def gaussian_log_likelihood(
   x: jax.Array, mean: jax.Array, sigma_x: float
 ) -> jax.Array:
-  """log N(x; mean, sigma_x^2 I) of every row, in nats.
+  """Log N(x; mean, sigma_x^2 I) of every row, in nats.
 
   The normaliser is kept, so that bounds at different sigma_x compare.
 

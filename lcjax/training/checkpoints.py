@@ -1,4 +1,4 @@
-"""Checkpoints of a state with the config that made it; exact resume or an error.
+"""Checkpoints of a state with its config; exact resume or an error.
 
 A training's folder holds `checkpoints/STEP/` (Orbax) with two items: `state`,
 and `meta` = {"config", "shapes", "seconds"} as JSON.
@@ -60,8 +60,8 @@ def check_state_finite(name: str, step: int, state: Any) -> None:
   """
   if not _finite(state):
     raise errors.UserError(
-      f'{name}: the state is not finite at step {step}; training stops, the '
-      'last good checkpoint stays. Lower the learning rate or the loss weights'
+      f'{name}: the state is not finite at step {step}; training stops, '
+      'earlier checkpoints stay. Lower the learning rate or the loss weights'
     )
 
 
@@ -158,7 +158,9 @@ def check_same_config(
   return found
 
 
-def restore(folder: epath.PathLike, template: Any, step: int, meta: dict) -> Any:
+def restore(
+  folder: epath.PathLike, template: Any, step: int, meta: dict
+) -> Any:
   """Restores a state; never skips or invents a leaf.
 
   Args:

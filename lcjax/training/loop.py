@@ -60,6 +60,6 @@ def check_finite(name: str, step: int, values: dict[str, float]) -> None:
   for metric, value in values.items():
     if not np.isfinite(value):
       raise errors.UserError(
-        f'{name}: {metric} is {value} at step {step}; training stops, the last '
-        'good checkpoint stays. Lower the learning rate or the loss weights'
+        f'{name}: {metric} is {value} at step {step}; training stops, '
+        'earlier checkpoints stay. Lower the learning rate or the loss weights'
       )

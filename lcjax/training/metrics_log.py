@@ -50,7 +50,7 @@ class MetricsLog:
     temporary = folder / 'metrics.jsonl.tmp'
     temporary.write_text(''.join(json.dumps(r) + '\n' for r in kept))
     temporary.replace(folder / 'metrics.jsonl')
-    self._file = open(os.fspath(folder / 'metrics.jsonl'), 'a')
+    self._file = (folder / 'metrics.jsonl').open('a')
     self._events = tensorboardX.SummaryWriter(
       os.fspath(folder), purge_step=step + 1
     )

@@ -1,7 +1,6 @@
 """The only file that names pmap or devices."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
@@ -67,9 +66,7 @@ def compile_step(
   )
 
   def split(array: np.ndarray) -> np.ndarray:
-    return array.reshape(
-      array.shape[0], len(devices), -1, *array.shape[2:]
-    )
+    return array.reshape(array.shape[0], len(devices), -1, *array.shape[2:])
 
   return lambda state, batches, key: step(
     state, jax.tree.map(split, batches), key

@@ -1,0 +1,238 @@
+r"""Samples with chosen attributes, or transforms given images.
+
+python -m launch.generate --config=configs/digits.py --workdir=runs/digits \
+  --start=encodings --mover=actor --labels=3,8 --images=a.png,b.png
+
+Writes WORKDIR/generate/START_MOVER.png and .npz: a row for each start, a
+column for each requested label vector.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import ml_collections
+import numpy as np
+from absl import flags
+from etils import epath
+
+from launch import experiment, movers, startup
+from lcjax import errors
+from lcjax.data import dataset, pictures
+from lcjax.evaluation import plots
+from lcjax.latent import samplers
+
+STARTS = ('prior', 'mixture', 'encodings')
+MOVERS = ('none', *movers.MOVERS)
+
+START = flags.DEFINE_enum('start', 'prior', STARTS, 'Where latents come from.')
+MOVER = flags.DEFINE_enum('mover', 'actor', MOVERS, 'What moves them.')
+LABELS = flags.DEFINE_list(
+  'labels',
+  [],
+  'Requested label vectors, a column each: names of classes, or attributes '
+  'joined by + (none for no attribute). Without: drawn from held-out rows.',
+)
+IMAGES = flags.DEFINE_list(
+  'images',
+  [],
+  'With --start=encodings: image files, or an .npz with uint8 "images". '
+  'Without: the first held-out images.',
+)
+
+
+def parse_labels(
+  labels: Sequence[str], data: dataset.Dataset
+) -> tuple[np.ndarray, list[str]]:
+  """Label vectors from the command line.
+
+  Args:
+    labels: each a name, or for independent attributes names joined by +.
+    data: knows the names.
+
+  Returns:
+    [C, Y] float32 and the C labels.
+
+  Raises:
+    UserError: a name that does not exist, or several for exclusive classes.
+  """
+  names = data.attribute_names
+  vectors = np.zeros((len(labels), len(names)), np.float32)
+  for row, label in enumerate(labels):
+    chosen = [] if label == 'none' else label.split('+')
+    for name in chosen:
+      if name not in names:
+        raise errors.UserError(
+          f'--labels={label!r}: {name!r} is not a label of this data set; '
+          f'they are {", ".join(names)}'
+        )
+      vectors[row, names.index(name)] = 1.0
+    if data.exclusive and len(set(chosen)) != 1:
+      raise errors.UserError(
+        f'--labels={label!r} names {len(set(chosen))} classes: one holds at a '
+        f'time; they are {", ".join(names)}'
+      )
+  return vectors, list(labels)
+
+
+def held_out_labels(
+  data: dataset.Dataset, count: int, seed: int
+) -> tuple[np.ndarray, list[str]]:
+  """Label vectors of random held-out rows: their joint frequencies."""
+  rows = np.random.default_rng(seed).choice(len(data), count)
+  vectors = data.attributes[rows]
+  return vectors, [describe(vector, data.attribute_names) for vector in vectors]
+
+
+def describe(vector: np.ndarray, names: Sequence[str]) -> str:
+  """Names of the attributes that hold, joined by +."""
+  held = [name for name, bit in zip(names, vector, strict=True) if bit > 0.5]
+  return '+'.join(held) or 'none'
+
+
+class Starts(NamedTuple):
+  """Where latents start.
+
+  Attributes:
+    z: [R, Z].
+    images: [R, H, W, C] that were encoded, or None.
+    labels: a name for each row.
+  """
+
+  z: np.ndarray
+  images: np.ndarray | None
+  labels: list[str]
+
+
+def make_starts(
+  config: ml_collections.ConfigDict,
+  trained: movers.Trained,
+  held_out: dataset.Dataset,
+  start: str,
+  images: Sequence[str],
+) -> Starts:
+  """Latents from the prior, a fitted mixture or encodings of images."""
+  section, seed = config.generate, config.seed
+  numbers = [str(i) for i in range(section.num_rows)]
+  if images and start != 'encodings':
+    raise errors.UserError(
+      f'--images needs --start=encodings, not --start={start}'
+    )
+  if start == 'encodings':
+    if images:
+      pixels = pictures.read(images, held_out.image_shape)
+      names = [os.path.basename(p) for p in images]
+      if len(names) != len(pixels):
+        names = [str(i) for i in range(len(pixels))]
+    else:
+      pixels = held_out.images[: section.num_rows]
+      names = [
+        describe(vector, held_out.attribute_names)
+        for vector in held_out.attributes[: section.num_rows]
+      ]
+    mean, _ = trained.encode(pixels)
+    return Starts(mean, pixels, names)
+  if start == 'mixture':
+    model = samplers.fit_mixture(
+      trained.train.sample(seed), section.mixture_components, seed
+    )
+    z = samplers.sample_mixture(model, section.num_rows, seed)
+    return Starts(z, None, numbers)
+  size = trained.train.mean.shape[1]
+  return Starts(samplers.prior(section.num_rows, size, seed), None, numbers)
+
+
+def write(
+  folder: epath.Path,
+  trained: movers.Trained,
+  starts: Starts,
+  mover: str,
+  y: np.ndarray,
+  column_names: list[str],
+  name: str,
+) -> epath.Path:
+  """Moves every start towards every label vector; writes .png and .npz.
+
+  Args:
+    folder: created if need be.
+    trained: one repetition.
+    starts: R rows.
+    mover: one of `MOVERS`.
+    y: [C, Y] label vectors.
+    column_names: C names.
+    name: of the files.
+
+  Returns:
+    The path of the grid.
+  """
+  num_rows, num_columns = len(starts.z), len(y)
+  z = np.repeat(starts.z, num_columns, axis=0)
+  requested = np.tile(y, (num_rows, 1))
+  moved = movers.move(trained, mover, z, requested)
+  images = trained.decode(moved.z)
+  cells = images.reshape(num_rows, num_columns, *images.shape[1:])
+  first_columns = [trained.decode(starts.z)[:, None]]
+  first_names = ['start']
+  if starts.images is not None:
+    first_columns.insert(0, starts.images[:, None])
+    first_names = ['original', 'reconstruction']
+  grid = plots.labelled_grid(
+    np.concatenate([*first_columns, cells], axis=1),
+    starts.labels,
+    first_names + column_names,
+    cell_pixels=96,
+  )
+  folder.mkdir(parents=True, exist_ok=True)
+  path = folder / f'{name}.png'
+  plots.save_png(os.fspath(path), grid)
+  np.savez_compressed(
+    os.fspath(folder / f'{name}.npz'),
+    images=images,
+    attributes=requested,
+    latents=moved.z,
+    starts=z,
+  )
+  return path
+
+
+def run(
+  job: startup.Job,
+  requests: Sequence[tuple[str, str]],
+  labels: Sequence[str],
+  images: Sequence[str],
+) -> None:
+  """Generates with the first repetition.
+
+  Args:
+    job: what to do.
+    requests: pairs of start and mover.
+    labels: as the flag.
+    images: as the flag.
+  """
+  config, workdir = job.config, job.workdir
+  data = experiment.load_data(config, 'train')
+  held_out = experiment.load_data(config, 'test')
+  trained = movers.load(job, 0, data)
+  if labels:
+    y, names = parse_labels(labels, data)
+  else:
+    y, names = held_out_labels(
+      held_out, config.generate.num_columns, config.seed
+    )
+  for start, mover in requests:
+    starts = make_starts(config, trained, held_out, start, images)
+    path = write(
+      workdir / 'generate', trained, starts, mover, y, names, f'{start}_{mover}'
+    )
+    print(f'generate: {path}')
+
+
+def main() -> None:
+  """Flags, then one call."""
+  job = startup.job()
+  requests = [(START.value, MOVER.value)]
+  run(job, requests, LABELS.value, IMAGES.value)
+
+
+if __name__ == '__main__':
+  startup.run(main)

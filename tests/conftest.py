@@ -1,0 +1,17 @@
+"""Eight virtual CPU devices and strict broadcasting, set before JAX starts."""
+
+import os
+
+os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
+# Fewer threads than devices can end in a deadlock of their collectives; the
+# two timeouts make such a hang an error within seconds.
+os.environ['NPROC'] = '16'
+os.environ['XLA_FLAGS'] = ' '.join(
+  (
+    os.environ.get('XLA_FLAGS', ''),
+    '--xla_force_host_platform_device_count=8',
+    '--xla_cpu_collective_call_warn_stuck_timeout_seconds=4',
+    '--xla_cpu_collective_call_terminate_timeout_seconds=8',
+  )
+)

@@ -1,0 +1,67 @@
+"""Critic losses from logits, and the gradient penalty of known critics."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lcjax.losses import adversarial
+
+
+class LossTest(chex.TestCase):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_are_the_negative_log_probabilities(self):
+    logits = np.array([-3.0, -0.5, 0.0, 2.0])
+    d = 1 / (1 + np.exp(-logits))
+    real = self.variant(adversarial.real_loss)(logits)
+    fake = self.variant(adversarial.fake_loss)(logits)
+    np.testing.assert_allclose(real, -np.log(d), rtol=1e-5)
+    np.testing.assert_allclose(fake, -np.log(1 - d), rtol=1e-5)
+
+  def test_hold_at_extreme_logits(self):
+    logits = jnp.array([-200.0, 200.0])
+    np.testing.assert_allclose(adversarial.real_loss(logits), [200.0, 0.0])
+    np.testing.assert_allclose(adversarial.fake_loss(logits), [0.0, 200.0])
+    real = jax.vmap(jax.grad(adversarial.real_loss))(logits)
+    fake = jax.vmap(jax.grad(adversarial.fake_loss))(logits)
+    np.testing.assert_allclose(real, [-1.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(fake, [0.0, 1.0], atol=1e-6)
+
+
+class GradientPenaltyTest(chex.TestCase):
+  def setUp(self):
+    super().setUp()
+    rng = np.random.default_rng(0)
+    self.real, self.fake = rng.normal(size=(2, 4, 3)).astype(np.float32)
+    self.mix = jnp.array([0.0, 0.25, 0.5, 1.0])
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_linear_critic(self):
+    @self.variant
+    def penalty(w):
+      return adversarial.gradient_penalty(
+        lambda z: z @ w, self.real, self.fake, self.mix
+      )
+
+    w = jnp.array([2.0, 3.0, 6.0])  # of length 7
+    np.testing.assert_allclose(penalty(w), np.full(4, 36.0), rtol=1e-5)
+    np.testing.assert_allclose(penalty(w / 7), np.zeros(4), atol=1e-6)
+
+  def test_is_taken_between_real_and_fake(self):
+    # The gradient of |z|^2 / 2 is z: the norm tells where it was taken.
+    penalty = adversarial.gradient_penalty(
+      lambda z: 0.5 * jnp.sum(z**2, axis=-1), self.real, self.fake, self.mix
+    )
+    mix = np.array(self.mix)[:, None]
+    points = mix * self.real + (1 - mix) * self.fake
+    expected = (np.linalg.norm(points, axis=1) - 1) ** 2
+    np.testing.assert_allclose(penalty, expected, rtol=1e-5)
+    np.testing.assert_array_equal(points[-1], self.real[-1])
+
+  def test_constant_critic_has_a_finite_gradient(self):
+    def penalty(w):
+      return adversarial.gradient_penalty(
+        lambda z: z @ w, self.real, self.fake, self.mix
+      ).sum()
+
+    chex.assert_tree_all_finite(jax.value_and_grad(penalty)(jnp.zeros(3)))

@@ -1,0 +1,113 @@
+"""Attribute losses against optax and by hand."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import parameterized
+
+from lcjax.losses import attributes
+
+LOGITS = np.array([[2.0, -1.0, 0.5], [-0.3, 0.0, 4.0]], np.float32)
+BITS = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]], np.float32)
+CLASSES = np.eye(3, dtype=np.float32)[[2, 0]]
+ALL = np.ones((2, 3), np.float32)
+
+
+class CrossEntropyTest(chex.TestCase):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_classes_agree_with_optax(self):
+    loss = self.variant(attributes.cross_entropy, static_argnums=3)(
+      LOGITS, CLASSES, ALL, True
+    )
+    expected = optax.softmax_cross_entropy(LOGITS, CLASSES)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_bits_are_averaged_over_those_left_in(self):
+    mask = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], np.float32)
+    loss = self.variant(attributes.cross_entropy, static_argnums=3)(
+      LOGITS, BITS, mask, False
+    )
+    each = optax.sigmoid_binary_cross_entropy(LOGITS, BITS)
+    expected = [(each[0, 0] + each[0, 2]) / 2, each[1, 2]]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+  def test_nothing_left_in_costs_nothing(self):
+    loss = attributes.cross_entropy(LOGITS, BITS, 0 * ALL, False)
+    np.testing.assert_array_equal(loss, [0.0, 0.0])
+
+  @parameterized.parameters(True, False)
+  def test_one_mask_serves_all_rows(self, exclusive):
+    y = CLASSES if exclusive else BITS
+    mask = jnp.array([1.0, 0.0, 1.0])
+    np.testing.assert_allclose(
+      attributes.cross_entropy(LOGITS, y, mask, exclusive),
+      attributes.cross_entropy(LOGITS, y, jnp.tile(mask, (2, 1)), exclusive),
+    )
+
+  @parameterized.parameters(200.0, -200.0)
+  def test_holds_at_extreme_logits(self, size):
+    logits = jnp.array([[size, -size]])
+    right, wrong = (jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 1.0]]))
+    if size < 0:
+      right, wrong = wrong, right
+    for exclusive, expected in ((True, 400.0), (False, 200.0)):
+      ones = jnp.ones_like(logits)
+      loss = attributes.cross_entropy(logits, wrong, ones, exclusive)
+      np.testing.assert_allclose(loss, [expected])
+      loss = attributes.cross_entropy(logits, right, ones, exclusive)
+      np.testing.assert_allclose(loss, [0.0], atol=1e-6)
+
+  def test_masked_bits_have_no_gradient(self):
+    mask = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], np.float32)
+    grad = jax.grad(
+      lambda v: attributes.cross_entropy(v, BITS, mask, False).sum()
+    )(LOGITS)
+    np.testing.assert_array_equal(np.array(grad) != 0, mask == 1)
+
+
+class AnswersTest(parameterized.TestCase):
+  def test_probabilities(self):
+    exclusive = attributes.probabilities(LOGITS, True)
+    expected = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(exclusive, expected, rtol=1e-5)
+    bits = attributes.probabilities(LOGITS, False)
+    np.testing.assert_allclose(bits, 1 / (1 + np.exp(-LOGITS)), rtol=1e-5)
+
+  def test_accuracy(self):
+    classes = np.eye(3, dtype=np.float32)[[0, 0]]
+    found = attributes.accuracy(LOGITS, classes, True)
+    np.testing.assert_array_equal(found, [1.0, 0.0])
+    found = attributes.accuracy(LOGITS, BITS, False)
+    # Right: 1, 0, 0 of the first row; 1, 0 (a logit of 0 says no), 1.
+    np.testing.assert_allclose(found, [1 / 3, 2 / 3], rtol=1e-6)
+
+  def test_all_within_by_bits(self):
+    # D = .881 .269 .622: off by .119, .731, .622.
+    logits, y = LOGITS[:1], BITS[:1]
+
+    def within(tolerance, mask):
+      mask = np.array([mask], np.float32)
+      return attributes.all_within(logits, y, mask, tolerance, False).item()
+
+    self.assertTrue(within(0.74, [1, 1, 1]))
+    self.assertFalse(within(0.73, [1, 1, 1]))
+    self.assertTrue(within(0.63, [1, 0, 1]))
+    self.assertFalse(within(0.62, [1, 0, 1]))
+    self.assertTrue(within(0.12, [1, 0, 0]))
+    self.assertFalse(within(0.11, [1, 0, 0]))
+    self.assertTrue(within(1e-6, [0, 0, 0]))
+
+  def test_all_within_by_classes(self):
+    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1]], np.float32))
+    y = np.eye(3, dtype=np.float32)[[0, 0]]
+    for tolerance, expected in ((0.29, [0, 0]), (0.31, [1, 0]), (0.71, [1, 1])):
+      found = attributes.all_within(logits, y, ALL, tolerance, True)
+      np.testing.assert_array_equal(found, np.array(expected, bool))
+
+  def test_all_within_takes_one_mask_for_all_rows(self):
+    mask = jnp.array([1.0, 0.0, 0.0])
+    found = attributes.all_within(LOGITS, BITS, mask, 0.12, False)
+    np.testing.assert_array_equal(found, [True, False])
