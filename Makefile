@@ -20,7 +20,7 @@ setup: .venv/installed
 	  -r requirements/lock-py$$($(BIN)/python -c \
 	  'import sys; print("%d%d" % sys.version_info[:2])').txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --no-deps --editable .
+	  --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: setup

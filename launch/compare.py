@@ -21,6 +21,16 @@ from launch import rows as rows_lib
 from lcjax.evaluation import metrics, plots, reports
 from lcjax.latent import samplers
 
+DESCRIPTION = (
+  'A variational autoencoder was trained once, without labels. All of this '
+  'happens in its latent space: critics learn where real data lie and where an '
+  'attribute holds, and a mover takes a latent there, either an actor network '
+  'in one pass (actor) or gradient steps on the latent itself (optimizer). '
+  'Decoded samples are judged by a classifier that was trained on real images '
+  'alone and took part in nothing else. All movers start from the same noise '
+  'and are asked for the same labels.'
+)
+
 
 def quality_curve(
   config: ml_collections.ConfigDict,
@@ -155,6 +165,7 @@ def describe(
   section = config.compare
   return {
     'title': f'Latent constraints on {config.data.name}',
+    'description': DESCRIPTION,
     'rows': metrics.summarise([run['rows'] for run in runs]),
     'judge': scores,
     'num_seeds': config.num_seeds,
@@ -185,20 +196,44 @@ def write_report(
   """Writes report.html: the table, and pictures of the first repetition."""
   names = report['attribute_names']
   curve = report['curve']
+
+  def point(name: str) -> dict[str, float | None]:
+    scores = report['rows'][name]
+    return {key: scores[key]['mean'] for key in keys}
+
+  keys = ('accuracy', 'frechet', 'latents_per_second')
   quality = plots.quality_against_compute(
     [point['steps'] for point in curve],
+    {key: [point[key] for point in curve] for key in keys},
     {
-      key: [point[key] for point in curve]
-      for key in ('accuracy', 'frechet', 'latents_per_second')
-    },
-    {
-      name: {
-        key: report['rows'][name].get(key, {}).get('mean')
-        for key in ('accuracy', 'frechet', 'latents_per_second')
-      }
-      for name in ('actor', 'class_mixture')
+      'actor': point('actor') | {'steps': 1},
+      'class_mixture': point('class_mixture'),
     },
   )
+  figures = [
+    {
+      'title': 'Quality against compute',
+      'caption': 'Accuracy and Frechet distance of optimizer-G after so many '
+      'steps at most, first seed; the actor takes one pass of its network.',
+      'png': quality,
+    },
+    {
+      'title': 'Training curves',
+      'caption': 'First seed, every stage.',
+      'png': plots.curves(stage.curves(workdir)),
+    },
+  ]
+  transformed = workdir / 'generate' / 'encodings_actor.png'
+  if transformed.exists():
+    figures.insert(
+      0,
+      {
+        'title': 'Transforming held-out images',
+        'caption': 'Original, reconstruction, then the encoding moved towards '
+        'each requested label by the actor.',
+        'png': transformed.read_bytes(),
+      },
+    )
   page = {k: v for k, v in report.items() if k != 'curve'} | {
     'grids': {
       name: plots.png_bytes(
@@ -207,19 +242,7 @@ def write_report(
       for name, row in rows.items()
     },
     'grid_labels': names,
-    'figures': [
-      {
-        'title': 'Quality against compute',
-        'caption': 'Accuracy and Frechet distance of optimizer-G after so many '
-        'steps at most, first seed; the actor takes one pass of its network.',
-        'png': quality,
-      },
-      {
-        'title': 'Training curves',
-        'caption': 'First seed, every stage.',
-        'png': plots.curves(stage.curves(workdir)),
-      },
-    ],
+    'figures': figures,
   }
   (folder / 'report.html').write_text(reports.render_html(page))
   table = reports.markdown_table(report['rows'])

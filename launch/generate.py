@@ -25,21 +25,6 @@ from lcjax.latent import samplers
 STARTS = ('prior', 'mixture', 'encodings')
 MOVERS = ('none', *movers.MOVERS)
 
-START = flags.DEFINE_enum('start', 'prior', STARTS, 'Where latents come from.')
-MOVER = flags.DEFINE_enum('mover', 'actor', MOVERS, 'What moves them.')
-LABELS = flags.DEFINE_list(
-  'labels',
-  [],
-  'Requested label vectors, a column each: names of classes, or attributes '
-  'joined by + (none for no attribute). Without: drawn from held-out rows.',
-)
-IMAGES = flags.DEFINE_list(
-  'images',
-  [],
-  'With --start=encodings: image files, or an .npz with uint8 "images". '
-  'Without: the first held-out images.',
-)
-
 
 def parse_labels(
   labels: Sequence[str], data: dataset.Dataset
@@ -227,12 +212,31 @@ def run(
     print(f'generate: {path}')
 
 
+def define_flags() -> None:
+  """Defines the flags that only this launcher has."""
+  flags.DEFINE_enum('start', 'prior', STARTS, 'Where latents come from.')
+  flags.DEFINE_enum('mover', 'actor', MOVERS, 'What moves them.')
+  flags.DEFINE_list(
+    'labels',
+    [],
+    'Requested label vectors, a column each: names of classes, or attributes '
+    'joined by + (none for no attribute). Without: drawn from held-out rows.',
+  )
+  flags.DEFINE_list(
+    'images',
+    [],
+    'With --start=encodings: image files, or an .npz with uint8 "images". '
+    'Without: the first held-out images.',
+  )
+
+
 def main() -> None:
   """Flags, then one call."""
-  job = startup.job()
-  requests = [(START.value, MOVER.value)]
-  run(job, requests, LABELS.value, IMAGES.value)
+  given = flags.FLAGS
+  requests = [(given.start, given.mover)]
+  run(startup.job(), requests, given.labels, given.images)
 
 
 if __name__ == '__main__':
+  define_flags()
   startup.run(main)

@@ -34,10 +34,10 @@ def cross_entropy(
     [...] losses.
   """
   chex.assert_equal_shape([logits, y])
+  mask = jnp.broadcast_to(mask, y.shape)
   if exclusive:
     return -jnp.sum(mask * y * jax.nn.log_softmax(logits), axis=-1)
   losses = jax.nn.softplus(logits) - y * logits
-  mask = jnp.broadcast_to(mask, losses.shape)
   kept = jnp.maximum(jnp.sum(mask, axis=-1), 1.0)
   return jnp.sum(mask * losses, axis=-1) / kept
 
@@ -77,5 +77,6 @@ def all_within(
   Returns:
     [...] booleans.
   """
+  mask = jnp.broadcast_to(mask, y.shape)
   near = jnp.abs(y - probabilities(logits, exclusive)) < tolerance
   return jnp.all(near | (mask == 0), axis=-1)

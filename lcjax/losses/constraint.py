@@ -37,8 +37,8 @@ def distance_penalty(
     [...] penalties.
   """
   chex.assert_equal_shape([z, start])
-  per_latent = jnp.log1p(jnp.square(z - start)) / jnp.square(mean_scale)
-  return jnp.mean(per_latent, axis=-1)
+  variance = jnp.broadcast_to(jnp.square(mean_scale), z.shape)
+  return jnp.mean(jnp.log1p(jnp.square(z - start)) / variance, axis=-1)
 
 
 def cost(

@@ -44,9 +44,7 @@ class BatchesTest(parameterized.TestCase):
     first = batches.batch_indices(SEED, 0, 12, 12)
     kept = first.copy()
     first[:] = 0
-    np.testing.assert_array_equal(
-      batches.batch_indices(SEED, 0, 12, 12), kept
-    )
+    np.testing.assert_array_equal(batches.batch_indices(SEED, 0, 12, 12), kept)
 
   def test_epochs_and_seeds_differ(self):
     orders = [
@@ -60,5 +58,3 @@ class BatchesTest(parameterized.TestCase):
   def test_stacked(self):
     stacked = batches.stacked_indices(SEED, 2, 3, 5, 12)
     np.testing.assert_array_equal(stacked, draw(SEED, 2, 5, 5, 12))
-
-

@@ -24,9 +24,7 @@ class DistanceTest(chex.TestCase):
 
   def test_takes_a_single_latent(self):
     rows = constraint.distance_penalty(self.z, self.start, self.mean_scale)
-    row = constraint.distance_penalty(
-      self.z[1], self.start[1], self.mean_scale
-    )
+    row = constraint.distance_penalty(self.z[1], self.start[1], self.mean_scale)
     np.testing.assert_allclose(row, rows[1], rtol=1e-6)
 
   def test_is_a_mean_over_latents(self):

@@ -85,9 +85,7 @@ class LinearGaussianTest(parameterized.TestCase):
 
   @parameterized.parameters((0.1, 1.0), (0.0, 2.0), (-0.2, 0.5))
   def test_gap_is_the_divergence_from_the_posterior(self, shift, factor):
-    gap = self.evidence - self.bound(
-      self.mean + shift, factor * self.scale
-    )
+    gap = self.evidence - self.bound(self.mean + shift, factor * self.scale)
     divergence = (
       0.5 * (factor**2 - 1 + (shift / self.scale) ** 2) - np.log(factor)
     ).sum(axis=1)

@@ -1,0 +1,224 @@
+"""The real launchers as subprocesses, on digits and a tiny config."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic')
+TINY = [
+  '--config.vae.hidden_sizes=(16,)',
+  '--config.compare.num_samples=90',
+  '--config.compare.curve_steps=(0, 2)',
+  '--config.compare.mixture_components=1',
+  '--config.optimize.max_steps=3',
+  '--config.latent_critics.inner_steps=1',
+  *(f'--config.{stage}.train.num_steps=20' for stage in STAGES),
+  *(f'--config.{stage}.train.steps_per_call=10' for stage in STAGES),
+  *(f'--config.{stage}.train.log_every=10' for stage in STAGES),
+]
+ROWS = [
+  'real',
+  'real_train',
+  'reconstruction',
+  'prior',
+  'class_gaussian',
+  'class_mixture',
+  'class_mixture_kept',
+  'actor',
+  'optimizer',
+  'actor_then_optimizer',
+]
+
+
+def start(launcher, workdir, *arguments):
+  # One device, and a cache of compiled programs of its own.
+  environment = os.environ | {'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
+  return subprocess.Popen(
+    [
+      sys.executable,
+      '-m',
+      f'launch.{launcher}',
+      '--config=configs/digits.py',
+      f'--workdir={workdir}',
+      *arguments,
+    ],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def launch(launcher, workdir, *arguments):
+  process = start(launcher, workdir, *arguments)
+  out, err = process.communicate(timeout=300)
+  return process.returncode, out, err
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """A workdir in which the pipeline has run, with what it printed."""
+  workdir = tmp_path_factory.mktemp('run')
+  status, out, err = launch('pipeline', workdir, *TINY)
+  assert status == 0, err
+  return workdir, out
+
+
+def modified(workdir):
+  return {
+    path: path.stat().st_mtime_ns
+    for stage in STAGES
+    for path in (workdir / stage).rglob('*')
+    if path.is_file()
+  }
+
+
+def test_pipeline_writes_what_other_programs_read(finished):
+  workdir, out = finished
+  assert 'report:' in out
+  assert json.loads((workdir / 'config.json').read_text())['vae']['sigma_x']
+  for stage in STAGES:
+    assert (workdir / stage / 'metrics.jsonl').stat().st_size
+    assert list((workdir / stage / 'checkpoints').iterdir())
+    assert list((workdir / stage).glob('events.out.tfevents*'))
+  report = json.loads((workdir / 'compare' / 'metrics.json').read_text())
+  assert list(report['rows']) == ROWS
+  assert report['rows']['actor']['accuracy']['std'] is None  # one seed
+  assert report['config']['num_seeds'] == 1
+  assert 'jax' in report['versions']
+  for name in ROWS:
+    with np.load(workdir / 'compare' / 'samples' / f'{name}.npz') as arrays:
+      number = 450 if name in ('real', 'real_train', 'reconstruction') else 90
+      assert arrays['images'].shape == (number, 8, 8, 1)
+      assert arrays['images'].dtype == np.uint8
+      assert arrays['attributes'].shape == (number, 10)
+      assert arrays['attributes'].dtype == np.float32
+      if 'real' not in name:
+        assert arrays['latents'].shape == (number, 16)
+  page = (workdir / 'compare' / 'report.html').read_text()
+  assert all(name in page for name in ROWS)
+  assert 'python -m launch.pipeline --config=configs/digits.py' in page
+  assert (workdir / 'generate' / 'encodings_actor.png').exists()
+  assert (workdir / 'generate' / 'prior_optimizer.npz').exists()
+
+
+def test_every_mover_is_asked_for_the_same(finished):
+  workdir, _ = finished
+  asked = [
+    np.load(workdir / 'compare' / 'samples' / f'{name}.npz')['attributes']
+    for name in ROWS[3:]
+  ]
+  test = np.load(workdir / 'compare' / 'samples' / 'real.npz')['attributes']
+  for one in asked:
+    np.testing.assert_array_equal(one, test[:90])
+
+
+def test_second_run_redoes_nothing(finished):
+  workdir, _ = finished
+  before = modified(workdir)
+  status, out, err = launch('pipeline', workdir, *TINY)
+  assert status == 0, err
+  assert out.count('finished before') == 5
+  assert 'judging' not in out
+  assert modified(workdir) == before
+
+
+def test_another_config_is_refused_and_nothing_lost(finished):
+  workdir, _ = finished
+  before = modified(workdir), (workdir / 'config.json').read_bytes()
+  changed = '--config.vae.sigma_x=0.5'
+  status, _, err = launch('train_vae', workdir, *TINY, changed)
+  assert status == 2
+  assert len(err.splitlines()) == 1
+  assert 'config.vae.sigma_x=0.1' in err
+  assert '0.5' in err
+  assert '--overwrite' in err
+  assert before == (modified(workdir), (workdir / 'config.json').read_bytes())
+
+
+def test_generate_from_labels_and_images(finished):
+  workdir, _ = finished
+  images = workdir / 'mine.npz'
+  np.savez(images, images=np.zeros((2, 8, 8, 1), np.uint8))
+  status, _, err = launch(
+    'generate',
+    workdir,
+    *TINY,
+    '--start=encodings',
+    '--mover=optimizer',
+    '--labels=3,8,8',
+    f'--images={images}',
+  )
+  assert status == 0, err
+  with np.load(workdir / 'generate' / 'encodings_optimizer.npz') as arrays:
+    assert arrays['images'].shape == (6, 8, 8, 1)
+    np.testing.assert_array_equal(
+      arrays['attributes'].argmax(-1), [3, 8, 8, 3, 8, 8]
+    )
+
+
+@pytest.mark.parametrize(
+  ('launcher', 'arguments', 'said'),
+  [
+    ('generate', ['--labels=11'], 'is not a label'),
+    ('generate', ['--labels=1+2'], 'names 2 classes'),
+    ('generate', ['--start=encodings', '--images=nowhere.png'], 'nowhere.png'),
+    ('train_vae', ['--config.vae.sigmax=1'], 'did you mean vae.sigma_x?'),
+    ('train_vae', ['--config.vae.latent_size=abc'], 'wrong type'),
+    ('train_vae', ['--config.vae.sigma_x=0.0'], 'out of range'),
+    (
+      'train_vae',
+      ['--config=configs/digits.py:defalt'],
+      'did you mean default',
+    ),
+    ('train_vae', ['--config=configs/nowhere.py'], 'configs/nowhere.py'),
+    ('train_vae', ['--workdir='], '--workdir is missing'),
+    ('compare', ['--workdir=nowhere'], 'python -m launch.train_classifier'),
+  ],
+)
+def test_a_mistake_is_one_line(finished, launcher, arguments, said):
+  workdir, _ = finished
+  status, _, err = launch(launcher, workdir, *TINY, *arguments)
+  assert status == 2
+  assert len(err.splitlines()) == 1
+  assert said in err
+  assert not (ROOT / 'nowhere').exists()
+
+
+def test_nan_stops_and_keeps_the_checkpoint(tmp_path):
+  steps = '--config.vae.train.checkpoint_every=10'
+  # Finite for one call, then the square of the overflow.
+  rate = '--config.vae.optimizer.learning_rate=1e18'
+  status, _, err = launch('train_vae', tmp_path, *TINY, steps, rate)
+  assert status == 2
+  assert 'nan' in err.splitlines()[-1]
+  assert 'at step' in err.splitlines()[-1]
+  assert 'Traceback' not in err
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_checkpoints_and_the_same_command_goes_on(
+  finished, tmp_path, number
+):
+  workdir, _ = finished
+  arguments = [*TINY, '--config.vae.train.num_steps=100000']
+  process = start('train_vae', tmp_path, *arguments)
+  log = tmp_path / 'vae' / 'metrics.jsonl'
+  deadline = time.monotonic() + 120
+  while not (log.exists() and log.stat().st_size):
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+  process.send_signal(number)
+  _, err = process.communicate(timeout=60)
+  assert process.returncode == 75
+  assert 'is checkpointed at step' in err
+  assert (workdir / 'vae').exists()

@@ -1,0 +1,109 @@
+"""Every config and every ablation is sound and trains two steps."""
+
+import importlib
+import pathlib
+import re
+
+import ml_collections
+import pytest
+from etils import epath
+
+from configs import base
+from launch import startup, train_actor_critic, train_classifier, train_vae
+from lcjax import errors
+from lcjax.training import metrics_log
+
+ROOT = pathlib.Path(__file__).parent.parent
+EXPERIMENTS = sorted(
+  p.stem
+  for p in (ROOT / 'configs').glob('*.py')
+  if p.stem not in ('__init__', 'base')
+)
+CASES = [
+  (name, ablation)
+  for name in EXPERIMENTS
+  for ablation in importlib.import_module(f'configs.{name}').ABLATIONS
+]
+
+
+def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  for name in ('vae', 'classifier', 'actor_critic', 'latent_critics'):
+    config[name].train.num_steps = 2
+    config[name].train.steps_per_call = 1
+    config[name].train.log_every = 1
+    config[name].train.batch_size = 8
+  return config
+
+
+@pytest.mark.parametrize(('name', 'ablation'), CASES)
+def test_trains_two_steps(name, ablation, tmp_path):
+  module = importlib.import_module(f'configs.{name}')
+  config = shortened(module.get_config(ablation))
+  base.validate(config)
+  job = startup.Job(config, epath.Path(tmp_path))
+  train_classifier.run(job)
+  train_vae.run(job)
+  train_actor_critic.run(job)
+  for stage in ('classifier', 'vae', 'latent_critics', 'actor_critic'):
+    steps = [r['step'] for r in metrics_log.read(tmp_path / stage)]
+    assert steps == [1, 2, 2], stage  # two training lines, one validation
+
+
+def test_every_key_is_read():
+  """A key that no code names is dead."""
+  sources = '\n'.join(
+    path.read_text()
+    for folder in ('launch', 'lcjax')
+    for path in (ROOT / folder).rglob('*.py')
+  )
+  unread = [
+    key
+    for key in base.flatten(base.get_config())
+    # `arguments` are passed to optax as they are; data to `dataset.load`.
+    if '.arguments.' not in key
+    and not re.search(rf'\b{key.rsplit(".", 1)[-1]}\b', sources)
+  ]
+  assert not unread
+
+
+@pytest.mark.parametrize(
+  ('key', 'value'),
+  [
+    ('vae.sigma_x', 0.0),
+    ('actor_critic.distance_weight', -1.0),
+    ('vae.hidden_sizes', (256, 0)),
+    ('vae.activation', 'step'),
+    ('actor_critic.average_decay', 1.0),
+    ('actor_critic.critic_steps_per_actor_step', 0),
+    ('optimize.attribute_tolerance', 0.0),
+    ('optimize.optimizer.schedule', 'linear'),
+    ('latent_critics.train.batch_size', 0),
+    ('compare.split', 'train'),
+    ('num_seeds', 0),
+    ('parallel', 'xmap'),
+  ],
+)
+def test_out_of_range(key, value):
+  config = base.get_config()
+  *path, last = key.split('.')
+  section = config
+  for part in path:
+    section = section[part]
+  section[last] = value
+  with pytest.raises(errors.UserError, match=f'config.{key}='):
+    base.validate(config)
+
+
+def test_ablate_names_the_nearest():
+  ablations = {'default': {}, 'typo': {'vae.sigmax': 1.0}}
+  with pytest.raises(errors.UserError, match='did you mean default'):
+    base.ablate(base.get_config(), ablations, 'defalt')
+  with pytest.raises(errors.UserError, match=r'did you mean vae\.sigma_x'):
+    base.ablate(base.get_config(), ablations, 'typo')
+
+
+def test_ablate_changes_only_what_it_names():
+  ablations = {'wide': {'vae.sigma_x': 1.0}}
+  before = base.flatten(base.get_config())
+  after = base.flatten(base.ablate(base.get_config(), ablations, 'wide'))
+  assert {k for k in before if before[k] != after[k]} == {'vae.sigma_x'}

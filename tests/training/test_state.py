@@ -1,0 +1,54 @@
+"""States, and the average of their parameters."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import parameterized
+
+from lcjax.training import state as state_lib
+from lcjax.training import steps
+
+PARAMS = {'w': jnp.array([1.0, -2.0]), 'b': jnp.float32(3.0)}
+
+
+def drift(params, batch, key):
+  """A loss whose gradient is the batch's own row."""
+  del key
+  return jnp.sum(params['w'] * batch['x'][0]) + params['b'], {}
+
+
+class StateTest(parameterized.TestCase):
+  def test_before_the_first_step(self):
+    tx = optax.adam(0.1)
+    state = state_lib.create(PARAMS, tx, average=True)
+    self.assertEqual((state.step.dtype, state.step), (jnp.int32, 0))
+    chex.assert_trees_all_equal(state.params, PARAMS)
+    chex.assert_trees_all_equal(state.opt_state, tx.init(PARAMS))
+    zeros = jax.tree.map(np.zeros_like, PARAMS)
+    chex.assert_trees_all_equal(state.average, zeros)
+    self.assertIsNone(state_lib.create(PARAMS, tx, average=False).average)
+
+  def test_without_an_average_the_parameters_serve(self):
+    state = state_lib.create(PARAMS, optax.sgd(0.1), average=False)
+    chex.assert_trees_all_equal(state_lib.averaged(state, 0.9), PARAMS)
+
+  @parameterized.parameters(0.0, 0.9, 0.998)
+  def test_average_is_the_debiased_moving_average(self, decay):
+    tx = optax.sgd(0.5)
+    step = jax.jit(steps.make_train_step(drift, tx, decay))
+    state = state_lib.create(PARAMS, tx, average=True)
+    rng = np.random.default_rng(0)
+    sums, weight = np.zeros(3), 0.0
+    for number in range(6):
+      x = rng.normal(size=(1, 2)).astype(np.float32)
+      state, _ = step(state, {'x': x}, jax.random.key(0))
+      now = np.append(state.params['w'], state.params['b'])
+      sums = decay * sums + (1 - decay) * now
+      weight = decay * weight + (1 - decay)
+      found = state_lib.averaged(state, decay)
+      found = np.append(found['w'], found['b'])
+      np.testing.assert_allclose(found, sums / weight, rtol=2e-4)
+      if number == 0:
+        np.testing.assert_allclose(found, now, rtol=2e-4)

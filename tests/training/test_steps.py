@@ -1,0 +1,110 @@
+"""One train step by hand, its noise, and several steps in one call."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import parameterized
+
+from lcjax.training import state as state_lib
+from lcjax.training import steps
+
+KEY = jax.random.key(3)
+TX = optax.sgd(0.1)
+
+
+def least_squares(params, batch, key):
+  del key
+  error = batch['x'] @ params['w'] - batch['y']
+  loss = jnp.mean(error**2)
+  return loss, {'loss': loss}
+
+
+def noisy(params, batch, key):
+  """A loss whose gradient is the noise itself."""
+  del batch
+  noise = jax.random.normal(key, (2,))
+  return jnp.sum(params['w'] * noise), {'noise': noise[0]}
+
+
+def make_state(average=False):
+  return state_lib.create({'w': jnp.array([1.0, -1.0])}, TX, average)
+
+
+def make_batches(num_batches):
+  rng = np.random.default_rng(0)
+  return {
+    'x': rng.normal(size=(num_batches, 4, 2)).astype(np.float32),
+    'y': rng.normal(size=(num_batches, 4)).astype(np.float32),
+  }
+
+
+class TrainStepTest(chex.TestCase):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_is_gradient_descent(self):
+    step = self.variant(steps.make_train_step(least_squares, TX))
+    batch = jax.tree.map(lambda leaf: leaf[0], make_batches(1))
+    state = make_state()
+    new, metrics = step(state, batch, KEY)
+    w = np.array(state.params['w'])
+    error = batch['x'] @ w - batch['y']
+    grad = 2 * error @ batch['x'] / 4
+    np.testing.assert_allclose(new.params['w'], w - 0.1 * grad, rtol=1e-5)
+    np.testing.assert_allclose(metrics['loss'], np.mean(error**2), rtol=1e-5)
+    self.assertEqual((new.step, new.step.dtype), (1, jnp.int32))
+    self.assertIsNone(new.average)
+    chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+
+  def test_optimiser_carries_its_state_and_sees_the_parameters(self):
+    tx = optax.adamw(0.1, weight_decay=0.5)
+    step = jax.jit(steps.make_train_step(least_squares, tx))
+    batches = make_batches(3)
+    params = {'w': jnp.array([1.0, -1.0])}
+    state = state_lib.create(params, tx, average=False)
+    opt_state = tx.init(params)
+    for number in range(3):
+      batch = jax.tree.map(lambda leaf, n=number: leaf[n], batches)
+      state, _ = step(state, batch, KEY)
+      grad = jax.grad(lambda p, b=batch: least_squares(p, b, KEY)[0])(params)
+      updates, opt_state = tx.update(grad, opt_state, params)
+      params = optax.apply_updates(params, updates)
+    chex.assert_trees_all_close(state.params, params, rtol=1e-5)
+    chex.assert_trees_all_close(state.opt_state, opt_state, rtol=1e-5)
+    self.assertEqual(state.step, 3)
+
+  def test_noise_follows_from_key_and_step(self):
+    step = jax.jit(steps.make_train_step(noisy, TX))
+    first, second = make_state(), make_state().replace(step=jnp.int32(1))
+    found = {
+      (seed, int(state.step)): step(state, {}, jax.random.key(seed))[1]['noise']
+      for seed in (0, 1)
+      for state in (first, second)
+    }
+    self.assertLen(set(map(float, found.values())), 4)
+    after_first, _ = step(first, {}, jax.random.key(0))
+    again = step(after_first, {}, jax.random.key(0))[1]['noise']
+    self.assertEqual(again, found[0, 1])  # whatever the parameters are
+
+
+class ScanStepsTest(parameterized.TestCase):
+  def test_equals_single_steps_and_averages_their_metrics(self):
+    step = steps.make_train_step(least_squares, TX, 0.9)
+    batches = make_batches(3)
+    state, losses = make_state(average=True), []
+    for number in range(3):
+      batch = jax.tree.map(lambda leaf, n=number: leaf[n], batches)
+      state, metrics = jax.jit(step)(state, batch, KEY)
+      losses.append(metrics['loss'])
+    many, metrics = jax.jit(steps.scan_steps(step))(
+      make_state(average=True), batches, KEY
+    )
+    chex.assert_trees_all_close(many, state, rtol=1e-5)
+    np.testing.assert_allclose(metrics['loss'], np.mean(losses), rtol=1e-5)
+
+  def test_a_nan_is_not_lost(self):
+    batches = make_batches(3)
+    batches['y'][0, 2] = np.nan
+    step = steps.make_train_step(least_squares, optax.sgd(0.0))
+    _, metrics = jax.jit(steps.scan_steps(step))(make_state(), batches, KEY)
+    self.assertTrue(np.isnan(metrics['loss']))
