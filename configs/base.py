@@ -105,6 +105,26 @@ def get_config() -> ml_collections.ConfigDict:
     'optimizer': _optimizer(0.1, 'constant'),
   }
 
+  config.denoiser = {  # velocity(z_t, t) and D_attr(z_t, t), noised latents
+    'width': 320,
+    'num_blocks': 3,
+    'attribute_width': 256,
+    'attribute_blocks': 2,
+    'activation': 'silu',
+    'average_decay': 0.999,
+    'velocity_optimizer': _optimizer(1e-3, 'cosine'),
+    'attribute_optimizer': _optimizer(1e-3, 'cosine'),
+    'train': _train(3000, 256),
+  }
+
+  config.denoise = {  # the guided walk
+    'num_steps': 30,
+    'eta': 0.3,  # 0: deterministic, 1: ancestral
+    'attribute_weight': 3.0,  # guidance
+    'distance_weight': 0.0,
+    'edit_time': 0.5,  # noise time that an encoding starts from; prior: 1
+  }
+
   config.generate = {
     'num_rows': 8,  # rows of the grid: a start each
     'num_columns': 10,  # held-out label vectors, where no list is given
@@ -154,6 +174,10 @@ RANGES = {
   'batch_size': (lambda v: v >= 1, 'at least 1'),
   'steps_per_call': (lambda v: v >= 1, 'at least 1'),
   'every': (lambda v: v >= 1, 'at least 1'),
+  'width': (lambda v: v >= 1, 'at least 1'),
+  'blocks': (lambda v: v >= 0, 'at least 0'),
+  'eta': (lambda v: 0 <= v <= 1, 'in [0, 1]'),
+  'edit_time': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'keep': (lambda v: v >= 1, 'at least 1'),
   'num_rows': (lambda v: v >= 1, 'at least 1'),
   'num_columns': (lambda v: v >= 1, 'at least 1'),

@@ -16,7 +16,7 @@ from lcjax import errors
 from lcjax.data import dataset
 from lcjax.latent import encodings, optimize
 from lcjax.losses import attributes, constraint
-from lcjax.models import actor, classifier, vae
+from lcjax.models import actor, classifier, denoiser, vae
 from lcjax.models import critic as critic_lib
 from lcjax.training import objectives, steps
 
@@ -31,6 +31,8 @@ class Networks:
   critic: critic_lib.Critic
   attribute_critic: critic_lib.AttributeCritic
   realism_critic: critic_lib.Critic
+  denoiser: denoiser.ResidualMlp
+  noised_attribute_critic: denoiser.ResidualMlp
 
 
 def load_data(config: ml_collections.ConfigDict, split: str) -> dataset.Dataset:
@@ -76,6 +78,18 @@ def build_networks(
       label_size=0,
       hidden_sizes=critics.hidden_sizes,
       activation=critics.activation,
+    ),
+    denoiser=denoiser.ResidualMlp(
+      width=config.denoiser.width,
+      num_blocks=config.denoiser.num_blocks,
+      out_size=config.vae.latent_size,
+      activation=config.denoiser.activation,
+    ),
+    noised_attribute_critic=denoiser.ResidualMlp(
+      width=config.denoiser.attribute_width,
+      num_blocks=config.denoiser.attribute_blocks,
+      out_size=num_attributes,
+      activation=config.denoiser.activation,
     ),
   )
 

@@ -64,6 +64,14 @@ ACTOR_CRITIC = Stage(
 )
 
 
+DENOISER = Stage(
+  'denoiser',
+  'train_denoiser',
+  ('data', 'vae', 'denoiser'),
+  ('train/velocity_mse', 'train/attribute_accuracy'),
+)
+
+
 def folder_of(workdir: epath.Path, stage: Stage, repeat: int) -> epath.Path:
   """WORKDIR/NAME, or WORKDIR/seeds/REPEAT/NAME from the second seed on."""
   root = workdir if repeat == 0 else workdir / 'seeds' / str(repeat)
@@ -283,5 +291,5 @@ def curves(workdir: epath.Path) -> dict[str, list[dict[str, Any]]]:
   """Records of every training of the first repetition, by stage name."""
   return {
     stage.name: metrics_log.read(folder_of(workdir, stage, 0))
-    for stage in (VAE, CLASSIFIER, LATENT_CRITICS, ACTOR_CRITIC)
+    for stage in (VAE, CLASSIFIER, LATENT_CRITICS, ACTOR_CRITIC, DENOISER)
   }

@@ -27,6 +27,16 @@ class Encodings:
     """Sigmabar of METHOD: [Z] mean of the scale over all rows."""
     return self.scale.mean(axis=0)
 
+  @property
+  def center(self) -> np.ndarray:
+    """[Z] mean of the aggregated posterior q(z)."""
+    return self.mean.mean(axis=0)
+
+  @property
+  def spread(self) -> np.ndarray:
+    """[Z] standard deviation of the aggregated posterior q(z)."""
+    return np.sqrt(self.mean.var(axis=0) + np.square(self.scale).mean(axis=0))
+
   def sample(self, seed: int, rows: np.ndarray | None = None) -> np.ndarray:
     """Draws z = mean + scale * eps: [N, Z], or [len(rows), Z]."""
     rows = np.arange(len(self.mean)) if rows is None else rows

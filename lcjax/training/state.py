@@ -58,6 +58,21 @@ class LatentCriticsState:
   realism: TrainState
 
 
+@flax.struct.dataclass
+class DenoiserState:
+  """The guided denoiser's two networks of noised latents.
+
+  Attributes:
+    step: int32 scalar array; updates taken.
+    velocity: of the denoiser, which predicts the velocity of z_t.
+    attribute: of D_attr(z_t, t).
+  """
+
+  step: jax.Array
+  velocity: TrainState
+  attribute: TrainState
+
+
 def create(
   params: Params, tx: optax.GradientTransformation, average: bool
 ) -> TrainState:

@@ -1,0 +1,47 @@
+"""The network of noised latents: a denoiser, or D_attr(z_t, t)."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from lcjax.models import networks
+
+
+def embed_time(t: jax.Array, size: int) -> jax.Array:
+  """Sines and cosines of noise times [B] in [0, 1]: [B, size].
+
+  Vaswani et al., arXiv:1706.03762, section 3.5, with frequencies for a unit
+  interval instead of positions.
+  """
+  frequencies = jnp.exp(jnp.linspace(0.0, jnp.log(1000.0), size // 2))
+  angles = t[:, None] * frequencies[None, :]
+  return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+class ResidualMlp(nn.Module):
+  """Residual blocks on a latent, each told the noise time.
+
+  Attributes:
+    width: of the stream.
+    num_blocks: residual blocks.
+    out_size: of the last, linear layer; it starts at zero.
+    activation: a key of `networks.ACTIVATIONS`.
+  """
+
+  width: int
+  num_blocks: int
+  out_size: int
+  activation: str
+
+  @nn.compact
+  def __call__(self, z: jax.Array, t: jax.Array) -> jax.Array:
+    """Maps latents [B, Z] at noise times [B] to [B, out_size]."""
+    act = networks.ACTIVATIONS[self.activation]
+    time = act(nn.Dense(self.width)(embed_time(t, 64)))
+    hidden = nn.Dense(self.width)(z)
+    for _ in range(self.num_blocks):
+      inner = nn.LayerNorm()(hidden) + nn.Dense(self.width)(time)
+      inner = act(nn.Dense(2 * self.width)(act(inner)))
+      hidden = hidden + nn.Dense(self.width)(inner)
+    zeros = nn.initializers.zeros_init()
+    return nn.Dense(self.out_size, kernel_init=zeros)(nn.LayerNorm()(hidden))
