@@ -153,7 +153,8 @@ def write(
   num_rows, num_columns = len(starts.z), len(y)
   z = np.repeat(starts.z, num_columns, axis=0)
   requested = np.tile(y, (num_rows, 1))
-  moved = movers.move(trained, mover, z, requested)
+  edit = starts.images is not None
+  moved = movers.move(trained, mover, z, requested, edit=edit)
   images = trained.decode(moved.z)
   cells = images.reshape(num_rows, num_columns, *images.shape[1:])
   first_columns = [trained.decode(starts.z)[:, None]]

@@ -1,6 +1,7 @@
 """Everything trained of one repetition, and the movers made of it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,13 +10,20 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from launch import experiment, stage, startup, train_actor_critic, train_vae
+from launch import (
+  experiment,
+  stage,
+  startup,
+  train_actor_critic,
+  train_denoiser,
+  train_vae,
+)
 from lcjax.data import dataset
-from lcjax.latent import encodings, optimize
-from lcjax.losses import attributes
+from lcjax.latent import denoise, encodings, noise, optimize
+from lcjax.losses import attributes, constraint
 from lcjax.training import state
 
-MOVERS = ('actor', 'optimizer', 'actor_then_optimizer')
+MOVERS = ('actor', 'optimizer', 'actor_then_optimizer', 'guided_denoiser')
 
 
 class Moved(NamedTuple):
@@ -42,6 +50,7 @@ class Trained:
     decode: z -> uint8 images.
     actor: (z, y) -> z.
     optimizer: (start, y, mask, anchor, max_steps) -> `optimize.Optimized`.
+    denoiser: (edit, start, y, mask, anchor, rows) -> z.
     critic: (z, y) -> D(z, y).
     attribute_critic: z -> D_attr(z).
     realism_critic: z -> D_realism(z).
@@ -54,6 +63,7 @@ class Trained:
   decode: Callable[[np.ndarray], np.ndarray]
   actor: Callable[..., Any]
   optimizer: Callable[..., Any]
+  denoiser: Callable[..., Any]
   critic: Callable[..., Any]
   attribute_critic: Callable[..., Any]
   realism_critic: Callable[..., Any]
@@ -99,6 +109,70 @@ def make_optimizer_g(
   return move
 
 
+def make_denoiser(
+  config: ml_collections.ConfigDict,
+  networks: experiment.Networks,
+  train: encodings.Encodings,
+  exclusive: bool,
+) -> Callable[..., jax.Array]:
+  """Builds the guided denoiser, jitted.
+
+  Returns:
+    `(velocity params, attribute params, edit, start, y, mask, anchor, rows)`
+    to moved latents. `edit` says that `start` holds encodings, which are partly
+    noised first; otherwise it is the noise itself.
+  """
+  section = config.denoise
+  velocity_fn = experiment.apply_fn(networks.denoiser)
+  attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
+  center, spread = jnp.asarray(train.center), jnp.asarray(train.spread)
+  mean_scale = jnp.asarray(train.mean_scale)
+
+  def to_unit(z: jax.Array) -> jax.Array:
+    return (z - center[None]) / spread[None]
+
+  @functools.partial(jax.jit, static_argnums=2)
+  def move(
+    velocity_params: Any,
+    attribute_params: Any,
+    edit: bool,
+    start: jax.Array,
+    y: jax.Array,
+    mask: jax.Array,
+    anchor: jax.Array,
+    rows: jax.Array,
+  ) -> jax.Array:
+    def energy_fn(z: jax.Array, t: jax.Array, target: tuple) -> jax.Array:
+      y, mask, anchor = target
+      logits = attribute_fn(attribute_params, z, t)
+      energy = section.attribute_weight * attributes.cross_entropy(
+        logits, y, mask, exclusive
+      )
+      if section.distance_weight:
+        moved = z * spread[None] + center[None]
+        distance = constraint.distance_penalty(moved, anchor, mean_scale)
+        energy += section.distance_weight * distance
+      return energy
+
+    start_key, walk_key = jax.random.split(jax.random.key(0))
+    time = section.edit_time if edit else 1.0
+    if edit:
+      eps = noise.normal(start_key, rows, start.shape[1])
+      start = denoise.add_noise(to_unit(start), jnp.full(len(start), time), eps)
+    z = denoise.guided_denoise(
+      lambda z, t: velocity_fn(velocity_params, z, t),
+      energy_fn,
+      start,
+      (y, mask, anchor),
+      rows,
+      walk_key,
+      denoise.Schedule(section.num_steps, time, section.eta),
+    )
+    return z * spread[None] + center[None]
+
+  return move
+
+
 def load(
   job: startup.Job,
   repeat: int,
@@ -130,6 +204,12 @@ def load(
     repeat,
     train_actor_critic.make_actor_state(config, networks, num_attributes, seed),
   )
+  denoiser = stage.load(
+    job,
+    stage.DENOISER,
+    repeat,
+    train_denoiser.make_state(config, networks, seed),
+  )
   vae_params = vae.state.params
   decay = config.latent_critics.average_decay
   attribute_params = state.averaged(critics.state.attribute, decay)
@@ -141,6 +221,10 @@ def load(
   optimizer = make_optimizer_g(
     config, networks, train.mean_scale, data.exclusive
   )
+  denoise_fn = make_denoiser(config, networks, train, data.exclusive)
+  decay = config.denoiser.average_decay
+  velocity_params = state.averaged(denoiser.state.velocity, decay)
+  noised_params = state.averaged(denoiser.state.attribute, decay)
   batch_size = config.generate.batch_size
 
   def in_batches(fn: Callable[..., Any], *params: Any) -> Callable[..., Any]:
@@ -157,6 +241,9 @@ def load(
     optimizer=lambda max_steps, *arrays: in_batches(
       optimizer, attribute_params, realism_params, max_steps
     )(*arrays),
+    denoiser=lambda edit, *arrays: in_batches(
+      denoise_fn, velocity_params, noised_params, edit
+    )(*arrays),
     critic=in_batches(
       jax.jit(experiment.apply_fn(networks.critic)), actor.state.critic.params
     ),
@@ -171,6 +258,7 @@ def load(
       'vae': vae.seconds,
       'latent_critics': critics.seconds,
       'actor_critic': actor.seconds,
+      'denoiser': denoiser.seconds,
     },
     max_steps=config.optimize.max_steps,
   )
@@ -182,6 +270,7 @@ def move(
   start: np.ndarray,
   y: np.ndarray,
   max_steps: int | None = None,
+  edit: bool = False,
 ) -> Moved:
   """Moves latents towards attributes.
 
@@ -191,17 +280,22 @@ def move(
     start: [B, Z].
     y: [B, Y] requested attributes.
     max_steps: of optimizer-G; the config's, if None.
+    edit: whether the starts are encodings, not noise; the denoiser then
+      noises them partly instead of taking them for the noise itself.
 
   Returns:
     The moved latents.
   """
-  z = start
+  z, mask = start, np.ones_like(y)
+  if mover == 'guided_denoiser':
+    rows = np.arange(len(y))
+    return Moved(trained.denoiser(edit, start, y, mask, start, rows))
   if mover in ('actor', 'actor_then_optimizer'):
     z = trained.actor(z, y)
   if mover not in ('optimizer', 'actor_then_optimizer'):
     return Moved(z)
   steps = trained.max_steps if max_steps is None else max_steps
-  found = trained.optimizer(steps, z, y, np.ones_like(y), start)
+  found = trained.optimizer(steps, z, y, mask, start)
   return Moved(found.z, found.steps, found.satisfied)
 
 

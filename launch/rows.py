@@ -175,6 +175,8 @@ def mover_scores(
   trained: movers.Trained, mover: str, moved: movers.Moved, y: np.ndarray
 ) -> Scores:
   """What the mover's own critic says, and how the optimiser fared."""
+  if mover == 'guided_denoiser':  # it has no critic
+    return {'training_seconds': trained.seconds['denoiser']}
   real, labels = trained.train.sample(0), trained.train.attributes
   if mover == 'actor':
     fake = trained.critic(moved.z, y)

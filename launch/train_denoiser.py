@@ -33,7 +33,7 @@ def make_state(
   config: ml_collections.ConfigDict, networks: experiment.Networks, seed: int
 ) -> Callable[[], state.DenoiserState]:
   """Builds the function that makes the state before the first step."""
-  keys = jax.random.split(experiment.stage_key(seed, 'denoiser/init'))
+  first, second = jax.random.split(experiment.stage_key(seed, 'denoiser/init'))
   z, t = jnp.zeros((1, config.vae.latent_size)), jnp.zeros(1)
   average = config.denoiser.average_decay > 0
 
@@ -41,7 +41,9 @@ def make_state(
     modules = networks.denoiser, networks.noised_attribute_critic
     velocity, attribute = (
       state.create(module.init(key, z, t), tx, average)
-      for module, key, tx in zip(modules, keys, optimizers(config), strict=True)
+      for module, key, tx in zip(
+        modules, (first, second), optimizers(config), strict=True
+      )
     )
     return state.DenoiserState(jnp.int32(0), velocity, attribute)
 

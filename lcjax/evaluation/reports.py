@@ -45,6 +45,8 @@ ROW_DESCRIPTIONS = {
   'latent alone.',
   'actor_then_optimizer': "The actor's latents, moved further by the "
   'optimiser.',
+  'guided_denoiser': 'The same noise walked to a latent by an unconditional '
+  'denoiser of encodings, guided by an attribute critic of noised latents.',
 }
 
 
@@ -181,7 +183,12 @@ _REPORT_DEFAULTS: dict[str, Any] = {
 def verdicts(
   rows: Rows,
   baseline: str = 'class_mixture',
-  movers: Sequence[str] = ('actor', 'optimizer', 'actor_then_optimizer'),
+  movers: Sequence[str] = (
+    'actor',
+    'optimizer',
+    'actor_then_optimizer',
+    'guided_denoiser',
+  ),
 ) -> list[str]:
   """Says in sentences which movers are worth more than a simple baseline.
 
