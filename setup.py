@@ -4,6 +4,12 @@ import pathlib
 
 import setuptools
 
+# importlib_resources: tensorflow-datasets imports it without declaring it.
+TFDS = [
+  'array_record>=0.8',
+  'importlib_resources',
+  'tensorflow-datasets>=4.9.10',
+]
 README = pathlib.Path(__file__).parent / 'README.md'
 
 setuptools.setup(
@@ -41,5 +47,9 @@ setuptools.setup(
     'cuda': ['jax[cuda13]>=0.10'],
     'tpu': ['jax[tpu]>=0.10'],
     'test': ['mypy', 'pytest', 'ruff'],
+    # Data sets that TFDS prepared are read without TensorFlow, ...
+    'tfds': TFDS,
+    # ... which only `python -m launch.prepare_data` needs.
+    'prepare': [*TFDS, 'tensorflow-cpu==2.21.0'],
   },
 )

@@ -4,7 +4,6 @@ Experiments (`configs/digits.py`, ...) change values, ablations change a few
 more. Nothing else holds defaults.
 """
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,7 +42,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.parallel = 'jit'  # jit | pmap: how a step spreads over devices
 
   config.data = {
-    'name': 'digits',  # see lcjax/data/dataset.py
+    # digits | mnist | fashion_mnist | celeba | folder | tfds:mnist |
+    # tfds:fashion_mnist | tfds:celeb_a; see lcjax/data/dataset.py
+    'name': 'digits',
+    'dir': '',  # folder of its files; digits needs none, TFDS has a default
+    # The rest is for celeba and folder: the others have one size, and classes.
+    'image_size': 64,  # pixels a side
+    'crop_size': 128,  # pixels a side, cut from the middle; 0: largest square
+    'attributes': (),  # names; empty: celeba's usual ten, all of a folder
+    'cache_dir': '',  # of decoded pixels; empty: decoded at every start
   }
 
   config.vae = {
@@ -148,6 +155,12 @@ def get_config() -> ml_collections.ConfigDict:
 RANGES = {
   'num_seeds': (lambda v: v >= 1, 'at least 1'),
   'parallel': (lambda v: v in ('jit', 'pmap'), "'jit' or 'pmap'"),
+  'image_size': (lambda v: v >= 1, 'at least 1'),
+  'crop_size': (lambda v: v >= 0, 'at least 0'),
+  'attributes': (
+    lambda v: all(isinstance(name, str) and name for name in v),
+    'a tuple of names',
+  ),
   'sigma_x': (lambda v: v > 0, 'above 0'),
   'beta': (lambda v: v >= 0, 'at least 0'),
   'latent_size': (lambda v: v >= 1, 'at least 1'),
@@ -213,14 +226,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
         )
 
 
-def nearest(name: str, names: list[str]) -> str:
-  """A hint that names what was probably meant."""
-  close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-  return (
-    f'did you mean {close[0]}?' if close else f'there are {", ".join(names)}'
-  )
-
-
 def ablate(
   config: ml_collections.ConfigDict,
   ablations: Mapping[str, Mapping[str, Any]],
@@ -242,7 +247,7 @@ def ablate(
   if name not in ablations:
     raise errors.UserError(
       f'{name!r} is not an ablation of this config: '
-      f'{nearest(name, list(ablations))}'
+      f'{errors.nearest(name, list(ablations))}'
     )
   known = list(flatten(config))
   for key, value in ablations[name].items():
@@ -253,7 +258,7 @@ def ablate(
     if last not in section:
       raise errors.UserError(
         f'ablation {name!r} sets config.{key}, which does not exist: '
-        f'{nearest(key, known)}'
+        f'{errors.nearest(key, known)}'
       )
     section[last] = value
   return config

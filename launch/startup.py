@@ -72,7 +72,7 @@ def _explain(error: Exception, argv: list[str]) -> str:
       continue
     key = key.removeprefix('config.')
     if key not in known:
-      hint = base.nearest(key, known)
+      hint = errors.nearest(key, known)
       return f'config.{key} does not exist: {hint}'
     if f'config.{key}' in str(error):
       return f'config.{key}={value} has the wrong type: {error}'

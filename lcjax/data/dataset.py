@@ -2,21 +2,22 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from lcjax import errors
-from lcjax.data import digits
+from lcjax.data import celeba, digits, folder, idx, tables, tfds
 
-SPLITS = ('train', 'validation', 'test')
+SPLITS = tables.SPLITS
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """One split of a data set, whole in memory.
+  """One split of a data set, in memory or mapped from a file.
 
   Attributes:
-    images: [N, H, W, C] uint8.
+    images: [N, H, W, C] uint8; may be a read-only memory map.
     attributes: [N, Y] float32 of zeros and ones.
     attribute_names: Y names.
     exclusive: True where exactly one attribute holds in every row (classes,
@@ -52,22 +53,60 @@ class Dataset:
     return height, width, channels
 
 
-# A source is `load(split) -> the four fields of a Dataset`.
-SOURCES: dict[str, Callable[[str], tuple]] = {'digits': digits.load}
+class Options(NamedTuple):
+  """What `config.data` says beside the name, for the sources that ask."""
+
+  dir: str
+  image_size: int
+  crop_size: int
+  attributes: tuple[str, ...]
+  cache_dir: str
 
 
-def load(name: str, split: str) -> Dataset:
+SOURCES: dict[str, Callable[[str, Options], tables.Parts]] = {
+  'digits': lambda split, options: digits.load(split),
+  'mnist': lambda split, o: idx.load(split, 'mnist', o.dir),
+  'fashion_mnist': lambda split, o: idx.load(split, 'fashion_mnist', o.dir),
+  'celeba': lambda split, o: celeba.load(split, **o._asdict()),
+  'folder': lambda split, o: folder.load(split, **o._asdict()),
+  'tfds:mnist': lambda split, o: tfds.load_classes(
+    split, 'mnist', o.dir, o.cache_dir
+  ),
+  'tfds:fashion_mnist': lambda split, o: tfds.load_classes(
+    split, 'fashion_mnist', o.dir, o.cache_dir
+  ),
+  'tfds:celeb_a': lambda split, o: tfds.load_celeba(split, **o._asdict()),
+}
+
+
+def load(
+  name: str,
+  split: str,
+  dir: str = '',
+  image_size: int = 64,
+  crop_size: int = 128,
+  attributes: tuple[str, ...] = (),
+  cache_dir: str = '',
+) -> Dataset:
   """Loads one split of a data set.
 
   Args:
     name: a key of `SOURCES`.
     split: 'train', 'validation' or 'test'; fixed, the same in every run.
+    dir: folder that holds the files, read in place; digits needs none, TFDS
+      has its own default.
+    image_size: pixels a side, of celeba and folder; the others have one size.
+    crop_size: pixels a side of the square that is cut from the middle before
+      resizing, of celeba and folder; 0: the largest.
+    attributes: names, of celeba and folder; empty: ten of celeba, all of a
+      folder. The others have classes.
+    cache_dir: where decoded pixels stay for the next time; empty: nowhere.
 
   Returns:
     The split.
 
   Raises:
-    UserError: no such data set or split.
+    UserError: no such data set or split, or its files are missing or damaged.
   """
   if name not in SOURCES:
     raise errors.UserError(
@@ -78,4 +117,5 @@ def load(name: str, split: str) -> Dataset:
     raise errors.UserError(
       f'{split!r} is not a split: choose one of {", ".join(SPLITS)}'
     )
-  return Dataset(*SOURCES[name](split))
+  options = Options(dir, image_size, crop_size, tuple(attributes), cache_dir)
+  return Dataset(*SOURCES[name](split, options))

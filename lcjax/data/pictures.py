@@ -1,12 +1,60 @@
 """A user's own images, from files, in the shape that a model takes."""
 
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lcjax import errors
+
+# What Pillow and zipfile raise of a damaged file.
+UNREADABLE = (
+  OSError,
+  EOFError,
+  SyntaxError,
+  ValueError,
+  zipfile.BadZipFile,
+  zlib.error,
+  Image.DecompressionBombError,
+)
+
+
+def fit(
+  opened: Image.Image, image_shape: tuple[int, int, int], crop_size: int = 0
+) -> np.ndarray:
+  """Decodes a picture: upright, cut around the centre, resized (antialiased).
+
+  Args:
+    opened: by Pillow.
+    image_shape: (H, W, C), grey for C = 1, otherwise RGB.
+    crop_size: pixels a side of the square to cut; 0: all that the aspect ratio
+      of `image_shape` leaves.
+
+  Returns:
+    [H, W, C] uint8.
+  """
+  height, width, channels = image_shape
+  picture = ImageOps.exif_transpose(opened)
+  picture = picture.convert('L' if channels == 1 else 'RGB')
+  if crop_size > min(picture.size):
+    raise errors.UserError(
+      f'config.data.crop_size={crop_size} exceeds an image of '
+      f'{picture.width}x{picture.height} pixels; 0 cuts the largest square'
+    )
+  if crop_size:
+    left = float((picture.width - crop_size) // 2)  # no blur by half a pixel
+    top = float((picture.height - crop_size) // 2)
+    box = (left, top, left + crop_size, top + crop_size)
+  else:
+    scale = min(picture.width / width, picture.height / height)
+    left = (picture.width - scale * width) / 2
+    top = (picture.height - scale * height) / 2
+    box = (left, top, left + scale * width, top + scale * height)
+  resized = picture.resize((width, height), Image.Resampling.LANCZOS, box)
+  return np.asarray(resized).reshape(height, width, channels)
 
 
 def read(
@@ -32,23 +80,17 @@ def read(
 
 
 def _read_one(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
-  height, width, channels = image_shape
   try:
     if path.endswith(('.npz', '.npy')):
       loaded = np.load(path)
       images = loaded['images'] if path.endswith('.npz') else loaded
     else:
       with Image.open(path) as opened:
-        picture = opened.convert('L' if channels == 1 else 'RGB')
-      scale = min(picture.width / width, picture.height / height)
-      left = (picture.width - scale * width) / 2
-      top = (picture.height - scale * height) / 2
-      box = (left, top, left + scale * width, top + scale * height)
-      resized = picture.resize((width, height), Image.Resampling.LANCZOS, box)
-      images = np.asarray(resized).reshape(1, height, width, channels)
-  except (OSError, KeyError, ValueError) as error:
+        images = fit(opened, image_shape)[None]
+  except (KeyError, *UNREADABLE) as error:
     raise errors.UserError(f'{path} cannot be read: {error}') from error
   if images.shape[1:] != image_shape or images.dtype != np.uint8:
+    height, width, channels = image_shape
     raise errors.UserError(
       f'{path} holds {images.dtype} {images.shape}: the model takes uint8 '
       f'[N, {height}, {width}, {channels}]'

@@ -1,0 +1,142 @@
+"""Arrays made once and memory-mapped ever after."""
+
+import json
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent import futures
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from lcjax import errors
+
+Arrays = dict[str, np.ndarray]
+_ROWS_AT_ONCE = 64
+
+
+def load(
+  folder: str,
+  name: str,
+  source: Mapping[str, Any],
+  make_shapes: Callable[[], dict[str, tuple[int, ...]]],
+  fill: Callable[[range, Arrays], None],
+) -> Arrays:
+  """Maps uint8 arrays from files, which it makes where they are out of date.
+
+  Args:
+    folder: of the files, made if need be; empty: in memory, without files.
+    name: the first part of their names.
+    source: JSON of everything that the arrays follow from.
+    make_shapes: gives shapes, [N, ...] with one N, by name; called only where
+      there is something to make.
+    fill: (rows, those rows of every array) -> None, writes them; called from
+      several threads.
+
+  Returns:
+    The arrays by name, read-only unless in memory.
+
+  Raises:
+    UserError: the folder cannot be written.
+  """
+  if not folder:
+    arrays = {
+      key: np.empty(shape, np.uint8) for key, shape in make_shapes().items()
+    }
+    _fill(name, arrays, fill)
+    return arrays
+  root = pathlib.Path(folder).expanduser()
+  # As JSON has it: tuples are lists there.
+  source = json.loads(json.dumps(source))
+  found = _read(root, name, source)
+  if found is not None:
+    return found
+  shapes = make_shapes()
+  try:
+    root.mkdir(parents=True, exist_ok=True)
+    needed, free = _num_bytes(shapes), shutil.disk_usage(root).free
+    if needed > free:  # writing to a map on a full disk would kill the process
+      raise errors.UserError(
+        f'config.data.cache_dir={folder} has {free / 1e9:.2f} GB free, '
+        f'{name} needs {needed / 1e9:.2f} GB'
+      )
+    return _make(root, name, source, shapes, fill)
+  except OSError as error:
+    raise errors.UserError(
+      f'config.data.cache_dir={folder} cannot be written: {error}'
+    ) from error
+
+
+def _num_bytes(shapes: dict[str, tuple[int, ...]]) -> int:
+  return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def _path(root: pathlib.Path, name: str, key: str) -> pathlib.Path:
+  return root / f'{name}.{key}.npy'
+
+
+def _read(root: pathlib.Path, name: str, source: Any) -> Arrays | None:
+  """The arrays, if they are there, whole, and made from the same source."""
+  try:
+    note = json.loads((root / f'{name}.json').read_text())
+    if note['source'] != source:
+      return None
+    return {
+      key: np.load(_path(root, name, key), mmap_mode='r')
+      for key in note['arrays']
+    }
+  except (OSError, ValueError, KeyError, TypeError):
+    return None
+
+
+def _make(
+  root: pathlib.Path,
+  name: str,
+  source: Any,
+  shapes: dict[str, tuple[int, ...]],
+  fill: Callable[[range, Arrays], None],
+) -> Arrays:
+  """Makes all files aside, then moves them into place, the note last."""
+  note = root / f'{name}.json'
+  with tempfile.TemporaryDirectory(prefix=f'{name}.', dir=root) as aside:
+    temporary = pathlib.Path(aside)
+    arrays: Arrays = {
+      key: np.lib.format.open_memmap(
+        _path(temporary, name, key), 'w+', np.uint8, shape
+      )
+      for key, shape in shapes.items()
+    }
+    _fill(name, arrays, fill)
+    for array in arrays.values():
+      array.flush()  # type: ignore[attr-defined]
+    del arrays
+    (temporary / note.name).write_text(
+      json.dumps({'source': source, 'arrays': list(shapes)}, indent=2) + '\n'
+    )
+    note.unlink(missing_ok=True)  # it never describes files that it is not of
+    for key in shapes:
+      _path(temporary, name, key).replace(_path(root, name, key))
+    (temporary / note.name).replace(note)
+  return {key: np.load(_path(root, name, key), mmap_mode='r') for key in shapes}
+
+
+def _fill(
+  name: str, arrays: Arrays, fill: Callable[[range, Arrays], None]
+) -> None:
+  """Fills arrays in threads: Pillow decodes without the interpreter's lock."""
+  num_rows = len(next(iter(arrays.values())))
+
+  def fill_from(first: int) -> int:
+    rows = range(first, min(first + _ROWS_AT_ONCE, num_rows))
+    fill(rows, {key: a[first : rows.stop] for key, a in arrays.items()})
+    return len(rows)
+
+  pool = futures.ThreadPoolExecutor()
+  try:
+    with tqdm.tqdm(total=num_rows, desc=f'decode {name}', unit='row') as bar:
+      for count in pool.map(fill_from, range(0, num_rows, _ROWS_AT_ONCE)):
+        bar.update(count)
+  finally:
+    pool.shutdown(cancel_futures=True)

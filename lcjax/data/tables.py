@@ -1,0 +1,97 @@
+"""What all sources give, and what their tables have in common."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from absl import logging
+
+from lcjax import errors
+
+# The four fields of a Dataset.
+Parts = tuple[np.ndarray, np.ndarray, tuple[str, ...], bool]
+
+SPLITS = ('train', 'validation', 'test')
+
+
+def read_lines(path: pathlib.Path) -> list[str]:
+  """The lines of a text file, whatever their ends; none empty at its end."""
+  try:
+    return path.read_text(encoding='utf-8-sig').rstrip().splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    raise errors.UserError(f'{path} cannot be read: {error}') from error
+
+
+def choose(
+  available: Sequence[str], wanted: Sequence[str], path: pathlib.Path
+) -> list[int]:
+  """Columns of the wanted attributes.
+
+  Args:
+    available: names of all columns.
+    wanted: names, each once.
+    path: of the table, for errors.
+
+  Returns:
+    Indices into `available`, in the order wanted.
+
+  Raises:
+    UserError: a name is not there, or wanted twice.
+  """
+  for name in wanted:
+    if name not in available:
+      raise errors.UserError(
+        f'config.data.attributes: {path} has no attribute {name!r}: '
+        f'{errors.nearest(name, available)}'
+      )
+    if wanted.count(name) > 1:
+      raise errors.UserError(f'config.data.attributes names {name!r} twice')
+  return [available.index(name) for name in wanted]
+
+
+def order_by_split(
+  split_of: Mapping[str, str],
+  present: set[str],
+  split: str,
+  table: pathlib.Path,
+  place: pathlib.Path,
+) -> tuple[list[str], slice]:
+  """Puts the rows of each split side by side, so that a split is a slice.
+
+  Args:
+    split_of: split of every file name, in the order of the table.
+    present: file names that are there; the others are left out.
+    split: the one that is asked for.
+    table: where `split_of` comes from, for errors.
+    place: where `present` comes from, for errors.
+
+  Returns:
+    All names present, and which of them are the split's.
+
+  Raises:
+    UserError: there is nothing in the split.
+  """
+  names = {
+    one: [n for n, s in split_of.items() if s == one and n in present]
+    for one in SPLITS
+  }
+  everything = [name for one in SPLITS for name in names[one]]
+  if not everything:
+    raise errors.UserError(f'{place} holds none of the images named in {table}')
+  if not names[split]:
+    raise errors.UserError(
+      f'{place} holds no image that {table} assigns to {split!r}'
+    )
+  num_absent = len(split_of) - len(everything)
+  if num_absent:
+    logging.log_first_n(
+      logging.WARNING,
+      '%s names %d images, %d of them are not in %s: left out',
+      1,
+      table,
+      len(split_of),
+      num_absent,
+      place,
+    )
+  first = sum(len(names[one]) for one in SPLITS[: SPLITS.index(split)])
+  return everything, slice(first, first + len(names[split]))
