@@ -1,0 +1,31 @@
+r"""MNIST, 64 latents: the paper's digits in minutes on a CPU.
+
+python -m launch.pipeline --config=configs/mnist.py --workdir=runs/mnist \
+  --config.data.dir=PATH_OF_THE_FOUR_IDX_FILES
+"""
+
+from typing import Any
+
+import ml_collections
+
+from configs import base
+
+ABLATIONS: dict[str, dict[str, Any]] = {
+  'default': {},
+}
+
+
+def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
+  """The experiment, with the differences of one ablation."""
+  config = base.get_config()
+  config.data.name = 'mnist'
+  config.vae.latent_size = 64
+  config.vae.hidden_sizes = (512, 512)
+  config.vae.train.num_steps = 5500
+  config.vae.train.batch_size = 256
+  config.classifier.hidden_sizes = (512, 512)
+  config.classifier.train.num_steps = 4000
+  config.classifier.train.batch_size = 256
+  config.compare.num_samples = 10_000
+  config.compare.mixture_components = 10
+  return base.ablate(config, ABLATIONS, ablation)
