@@ -47,9 +47,9 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.mismatched_weight = 0.1
   stage.gradient_penalty_weight = 0.1
   stage.distance_weight = 0.01  # with the updates on encodings: less narrow
-  # Without momentum, as the authors had it: momentum narrows the actor.
-  stage.actor_optimizer.arguments.b1 = 0.0
-  stage.critic_optimizer.arguments.b1 = 0.0
+  # Little momentum (the authors had none): momentum narrows the actor.
+  stage.actor_optimizer.arguments.b1 = 0.5
+  stage.critic_optimizer.arguments.b1 = 0.5
   stage.train.num_steps = 2000
 
   config.latent_critics.inner_steps = 10

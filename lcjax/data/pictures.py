@@ -1,6 +1,7 @@
 """A user's own images, from files, in the shape that a model takes."""
 
 import os
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,7 +47,7 @@ def _read_one(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
       box = (left, top, left + scale * width, top + scale * height)
       resized = picture.resize((width, height), Image.Resampling.LANCZOS, box)
       images = np.asarray(resized).reshape(1, height, width, channels)
-  except (OSError, KeyError, ValueError) as error:
+  except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
     raise errors.UserError(f'{path} cannot be read: {error}') from error
   if images.shape[1:] != image_shape or images.dtype != np.uint8:
     raise errors.UserError(
