@@ -153,6 +153,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 # Checked by `validate`: dotted key, or its last parts, to (test, what it is).
 RANGES = {
+  'seed': (lambda v: v >= 0, 'at least 0'),
   'num_seeds': (lambda v: v >= 1, 'at least 1'),
   'parallel': (lambda v: v in ('jit', 'pmap'), "'jit' or 'pmap'"),
   'image_size': (lambda v: v >= 1, 'at least 1'),

@@ -11,6 +11,26 @@ from configs import base
 
 ABLATIONS: dict[str, dict[str, Any]] = {
   'default': {},
+  'no_distance': {'actor_critic.distance_weight': 0.0},
+  'no_encodings': {'actor_critic.actor_on_encodings': False},
+  'no_gradient_penalty': {'actor_critic.gradient_penalty_weight': 0.0},
+  'no_average': {
+    'actor_critic.average_decay': 0.0,
+    'latent_critics.average_decay': 0.0,
+  },
+  # The authors' critic: equal parts, and ten critic steps per actor step.
+  'authors_critic': {
+    'actor_critic.moved_weight': 0.9,
+    'actor_critic.prior_weight': 0.1,
+    'actor_critic.mismatched_weight': 1.0,
+    'actor_critic.critic_steps_per_actor_step': 10,
+    'actor_critic.train.num_steps': 20_000,
+  },
+  # A realism critic that has never seen the optimiser's own samples.
+  'no_inner_loop': {
+    'latent_critics.inner_steps': 0,
+    'latent_critics.prior_weight': 1.0,
+  },
 }
 
 
@@ -18,4 +38,24 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   """The experiment, with the differences of one ablation."""
   config = base.get_config()
   config.data.name = 'digits'
+
+  config.classifier.hidden_sizes = (256, 256, 256)
+  config.classifier.pixel_noise = 0.2
+
+  stage = config.actor_critic
+  stage.prior_weight = 0.0
+  stage.mismatched_weight = 0.1
+  stage.gradient_penalty_weight = 0.1
+  stage.distance_weight = 0.01  # with the updates on encodings: less narrow
+  # Little momentum (the authors had none): momentum narrows the actor.
+  stage.actor_optimizer.arguments.b1 = 0.5
+  stage.critic_optimizer.arguments.b1 = 0.5
+  stage.train.num_steps = 2000
+
+  config.latent_critics.inner_steps = 10
+  config.latent_critics.train.num_steps = 1000
+
+  config.optimize.attribute_weight = 30.0
+  config.optimize.attribute_tolerance = 0.001  # rest only when very sure
+  config.optimize.realism_threshold = 0.5
   return base.ablate(config, ABLATIONS, ablation)

@@ -32,6 +32,19 @@ DESCRIPTION = (
 )
 
 
+README_METRICS = (
+  'accuracy',
+  'worst_class_accuracy',
+  'frechet',
+  'diversity',
+  'knn_recall',
+  'coverage',
+  'nearest_train_ratio',
+  'latents_per_second',
+  'training_seconds',
+)
+
+
 def quality_curve(
   config: ml_collections.ConfigDict,
   judge: rows_lib.Judge,
@@ -245,8 +258,12 @@ def write_report(
     'figures': figures,
   }
   (folder / 'report.html').write_text(reports.render_html(page))
-  table = reports.markdown_table(report['rows'])
-  (folder / 'report.md').write_text(table + '\n')
+  # A table that fits a README, then everything.
+  tables = [
+    reports.markdown_table(report['rows'], README_METRICS),
+    reports.markdown_table(report['rows']),
+  ]
+  (folder / 'report.md').write_text('\n'.join(tables))
 
 
 def run(job: startup.Job) -> None:

@@ -161,7 +161,7 @@ def write(
   first_names = ['start']
   if starts.images is not None:
     first_columns.insert(0, starts.images[:, None])
-    first_names = ['original', 'reconstruction']
+    first_names = ['original', 'decoded']
   grid = plots.labelled_grid(
     np.concatenate([*first_columns, cells], axis=1),
     starts.labels,

@@ -4,6 +4,8 @@ import os
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
+# Compiling takes longer than running anything here.
+os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true'
 # Fewer threads than devices can end in a deadlock of their collectives; the
 # two timeouts make such a hang an error within seconds.
 os.environ['NPROC'] = '16'

@@ -35,12 +35,19 @@ def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   return config
 
 
+@pytest.fixture(scope='module')
+def shared(tmp_path_factory):
+  """A workdir of each experiment: what an ablation leaves alone stays."""
+  return {name: tmp_path_factory.mktemp(name) for name in EXPERIMENTS}
+
+
 @pytest.mark.parametrize(('name', 'ablation'), CASES)
-def test_trains_two_steps(name, ablation, tmp_path):
+def test_trains_two_steps(name, ablation, shared):
   module = importlib.import_module(f'configs.{name}')
   config = shortened(module.get_config(ablation))
   base.validate(config)
-  job = startup.Job(config, epath.Path(tmp_path))
+  tmp_path = shared[name]
+  job = startup.Job(config, epath.Path(tmp_path), overwrite=True)
   train_classifier.run(job)
   train_vae.run(job)
   train_actor_critic.run(job)

@@ -75,7 +75,7 @@ def classification_scores(
     'macro_precision': float(precision[occurs].mean()),
     'macro_recall': float(recall[occurs].mean()),
     'macro_f1': float(f1[occurs].mean()),
-    'worst_class_accuracy': float(worst.min()),
+    'worst_class_accuracy': float(np.min(worst)),
   }
 
 

@@ -85,8 +85,12 @@ def save(
   items = ocp.args.Composite(
     state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)
   )
+  if step in manager.all_steps():
+    if _read_meta(epath.Path(manager.directory), step) is not None:
+      return
+    manager.delete(step)  # damaged: this is its replacement
   # A step that exists is refused without an exception.
-  if step not in manager.all_steps() and not manager.save(step, args=items):
+  if not manager.save(step, args=items):
     raise RuntimeError(f'checkpoint {step} was not saved')
 
 
@@ -105,6 +109,15 @@ def first_difference(
   return None
 
 
+def _read_meta(checkpoints: epath.Path, step: int) -> dict | None:
+  path = checkpoints / str(step) / 'meta' / 'metadata'
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    logging.warning('Passing over checkpoint %s: %s', path, error)
+    return None
+
+
 def latest_meta(folder: epath.PathLike) -> tuple[int, dict] | None:
   """Step and meta of the newest complete checkpoint, or None.
 
@@ -116,11 +129,9 @@ def latest_meta(folder: epath.PathLike) -> tuple[int, dict] | None:
     return None
   found = ocp.utils.checkpoint_steps(checkpoints)
   for step in sorted(found, reverse=True):
-    path = checkpoints / str(step) / 'meta' / 'metadata'
-    try:
-      return step, json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-      logging.warning('Passing over checkpoint %s: %s', path, error)
+    meta = _read_meta(checkpoints, step)
+    if meta is not None:
+      return step, meta
   if found:
     raise errors.UserError(
       f'none of the {len(found)} checkpoints in {checkpoints} is readable: '

@@ -230,7 +230,7 @@ def make_latent_critics_step(
     realism_weights: of the kinds of rows; `mismatched` has no meaning here
       and must be 0.
     exclusive: one softmax over attributes, or a sigmoid each.
-    inner_steps: of optimizer-G; 0 leaves its negatives out.
+    inner_steps: of optimizer-G; with 0 the moved rows are raw prior rows.
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
 

@@ -1,6 +1,7 @@
 """The only file that names pmap or devices."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -39,20 +40,27 @@ def compile_step(
     `step(state, batches, key) -> (state, metrics)`.
   """
   devices = jax.devices()
+  mesh = jax.make_mesh(
+    (len(devices),), ('device',), axis_types=(sharding.AxisType.Auto,)
+  )
+  replicated = sharding.NamedSharding(mesh, sharding.PartitionSpec())
+
+  def place(state: Any) -> Any:
+    # A fresh or restored state lies on one device; placed like the step's own
+    # output, it does not make the step compile twice.
+    return jax.device_put(state, replicated)
+
   if mode == 'jit':
-    mesh = jax.make_mesh(
-      (len(devices),), ('device',), axis_types=(sharding.AxisType.Auto,)
-    )
-    replicated = sharding.NamedSharding(mesh, sharding.PartitionSpec())
     by_row = sharding.NamedSharding(
       mesh, sharding.PartitionSpec(None, 'device')
     )
-    return jax.jit(
+    jitted = jax.jit(
       steps.scan_steps(make_step(None)),
       in_shardings=(replicated, by_row, replicated),
       out_shardings=replicated,
       donate_argnums=0,
     )
+    return lambda state, batches, key: jitted(place(state), batches, key)
   if mode != 'pmap':
     raise errors.UserError(
       f'config.parallel={mode!r} is not a mode: choose one of {MODES}'
@@ -69,5 +77,5 @@ def compile_step(
     return array.reshape(array.shape[0], len(devices), -1, *array.shape[2:])
 
   return lambda state, batches, key: step(
-    state, jax.tree.map(split, batches), key
+    place(state), jax.tree.map(split, batches), key
   )

@@ -94,10 +94,14 @@ def averaged(state: TrainState, decay: float) -> Params:
   moments), the average never holds a trace of the random start.
 
   Args:
-    state: after at least one step.
+    state: before its first step, its parameters are their own average.
     decay: that the average was made with.
   """
   if state.average is None:
     return state.params
-  correction = 1.0 - jnp.float32(decay) ** state.step
-  return jax.tree.map(lambda a: a / correction, state.average)
+  correction = 1.0 - jnp.float32(decay) ** jnp.maximum(state.step, 1)
+  return jax.tree.map(
+    lambda a, p: jnp.where(state.step > 0, a / correction, p),
+    state.average,
+    state.params,
+  )

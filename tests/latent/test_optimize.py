@@ -123,6 +123,5 @@ class OptimizeTest(chex.TestCase):
     self.assertGreater(len(set(whole.steps.tolist())), 1)
     for rows in ([3], [4, 0], [2, 1, 3]):
       part = move(START[rows], GOAL[rows])
-      chex.assert_trees_all_close(
-        part, jax.tree.map(lambda a, r=rows: a[np.array(r)], whole), rtol=1e-6
-      )
+      expected = jax.tree.map(lambda leaf, r=rows: leaf[np.array(r)], whole)
+      chex.assert_trees_all_close(part, expected, rtol=1e-6, atol=1e-6)

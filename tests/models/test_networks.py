@@ -1,4 +1,4 @@
-"""Every module: its shapes, what its outputs mean, and that all of it learns."""
+"""Every module: its shapes, what its outputs mean, and that it all learns."""
 
 import functools
 

@@ -70,7 +70,8 @@ class ClassifierLossTest(parameterized.TestCase):
   def test_by_hand(self, exclusive):
     loss_fn = objectives.make_classifier_loss(self.logits, exclusive, 0.0)
     loss, metrics = loss_fn(3.0, self.batch, KEY)
-    logits, y = 3.0 * IMAGES.reshape(3, 2) / 255, self.batch['attributes']
+    logits = np.float32(3.0 / 255) * IMAGES.reshape(3, 2)
+    y = self.batch['attributes']
     if exclusive:
       losses = optax.softmax_cross_entropy(logits, y)
       right = logits.argmax(1) == y.argmax(1)

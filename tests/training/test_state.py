@@ -49,6 +49,6 @@ class StateTest(parameterized.TestCase):
       weight = decay * weight + (1 - decay)
       found = state_lib.averaged(state, decay)
       found = np.append(found['w'], found['b'])
-      np.testing.assert_allclose(found, sums / weight, rtol=2e-4)
+      np.testing.assert_allclose(found, sums / weight, rtol=3e-5)
       if number == 0:
-        np.testing.assert_allclose(found, now, rtol=2e-4)
+        np.testing.assert_allclose(found, now, rtol=3e-5)

@@ -1,0 +1,129 @@
+"""Imports point one way; few files name pmap, devices or matplotlib."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OURS = ('lcjax', 'launch', 'configs')
+
+# Importer to what it may import besides itself and `lcjax.errors`.
+ALLOWED = {
+  'lcjax': set(),
+  'lcjax.errors': set(),
+  'lcjax.data': set(),
+  'lcjax.models': set(),
+  'lcjax.losses': set(),
+  'lcjax.evaluation': set(),
+  'lcjax.latent': {'lcjax.losses'},
+  'lcjax.training': {'lcjax.latent', 'lcjax.losses'},
+  'configs': set(),
+  'launch': {
+    'configs',
+    'lcjax.data',
+    'lcjax.models',
+    'lcjax.losses',
+    'lcjax.evaluation',
+    'lcjax.latent',
+    'lcjax.training',
+  },
+}
+PLOTS = 'lcjax/evaluation/plots.py'
+PARALLEL = 'lcjax/training/parallel.py'
+
+
+def group_of(module):
+  """The package that a rule speaks of: `lcjax.data` of `lcjax.data.digits`."""
+  parts = module.split('.')
+  return '.'.join(parts[: 2 if parts[0] == 'lcjax' else 1])
+
+
+def imported(path, tree):
+  """Full names of all that a file imports, at its top or inside a function."""
+  package = path.removesuffix('.py').split('/')[:-1]
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      # One dot is the file's own package, two its parent.
+      base = package[: len(package) - node.level + 1] if node.level else []
+      base = base + (node.module.split('.') if node.module else [])
+      yield from ('.'.join([*base, alias.name]) for alias in node.names)
+
+
+def violations(path, source):
+  """What a file of ours, by its path in the repository, does not keep to."""
+  tree = ast.parse(source)
+  importer = group_of(path.removesuffix('.py').replace('/', '.'))
+  importer = importer.removesuffix('.__init__')
+  allowed = ALLOWED[importer] | {importer, 'lcjax.errors'}
+  found = []
+  for name in imported(path, tree):
+    top = name.split('.')[0]
+    if top in OURS and group_of(name) not in allowed:
+      found.append(f'{path} imports {name}')
+    if top == 'matplotlib' and path != PLOTS:
+      found.append(f'{path} imports {name}')
+  if path.startswith('lcjax/') and path != PARALLEL:
+    found += [
+      f'{path} names {word}'
+      for word in ('jax.pmap', 'jax.devices(')
+      if word in source
+    ]
+  return found
+
+
+def test_all_files_keep_to_the_rules():
+  paths = [path for top in OURS for path in (ROOT / top).rglob('*.py')]
+  assert len(paths) > 30
+  found = []
+  for path in paths:
+    name = path.relative_to(ROOT).as_posix()
+    found += violations(name, path.read_text(encoding='utf-8'))
+  assert not found, '\n'.join(found)
+
+
+@pytest.mark.parametrize(
+  'path, source',
+  [
+    ('lcjax/data/a.py', 'from lcjax.losses import elbo'),
+    ('lcjax/losses/a.py', 'import lcjax.models.vae'),
+    ('lcjax/losses/a.py', 'from lcjax import latent, errors'),
+    ('lcjax/models/a.py', 'from ..losses import elbo'),
+    ('lcjax/models/a.py', 'from .. import training'),
+    ('lcjax/latent/a.py', 'def f():\n  from lcjax.training import steps'),
+    ('lcjax/evaluation/a.py', 'from lcjax.data import dataset'),
+    ('lcjax/training/a.py', 'from lcjax.models import vae'),
+    ('lcjax/training/a.py', 'import launch.startup as s'),
+    ('lcjax/training/a.py', 'from configs import base'),
+    ('lcjax/errors.py', 'from lcjax.data import dataset'),
+    ('lcjax/__init__.py', 'from lcjax.data import dataset'),
+    ('configs/a.py', 'from launch import stage'),
+    ('configs/a.py', 'from lcjax.data import dataset'),
+    ('lcjax/evaluation/a.py', 'import matplotlib.pyplot as plt'),
+    ('launch/a.py', 'from matplotlib import figure'),
+    ('lcjax/training/a.py', 'import jax\njax.pmap(f)'),
+    ('lcjax/latent/a.py', 'import jax\nn = len(jax.devices())'),
+  ],
+)
+def test_the_checker_sees(path, source):
+  assert len(violations(path, source)) == 1
+
+
+@pytest.mark.parametrize(
+  'path, source',
+  [
+    ('lcjax/data/a.py', 'from lcjax import errors\nfrom lcjax.data import b'),
+    ('lcjax/data/a.py', 'from . import b\nfrom .b import c'),
+    ('lcjax/latent/a.py', 'from lcjax.losses import elbo\nimport jax'),
+    ('lcjax/training/a.py', 'from lcjax.latent import noise'),
+    ('configs/a.py', 'from configs import base\nfrom lcjax import errors'),
+    ('launch/a.py', 'from configs import base\nfrom lcjax.models import vae'),
+    (PLOTS, 'import matplotlib'),
+    (PARALLEL, 'import jax\njax.pmap(f, devices=jax.devices())'),
+    ('launch/a.py', 'import jax\njax.devices()'),
+  ],
+)
+def test_the_checker_lets_pass(path, source):
+  assert not violations(path, source)

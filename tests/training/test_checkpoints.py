@@ -1,0 +1,208 @@
+"""Exact round trips, and one line for everything that cannot be restored."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lcjax import errors
+from lcjax.training import checkpoints, parallel, steps
+from lcjax.training import state as state_lib
+
+TX = optax.adam(0.1)
+CONFIG = {'vae': {'sizes': (4, 4), 'beta': 1.0}, 'seed': 0}
+
+
+def make_state(size=3):
+  w = np.random.default_rng(0).normal(size=(size, 2))
+  params = {'w': jnp.array(w, jnp.float32), 'b': jnp.zeros(2)}
+  return state_lib.create(params, TX, average=True)
+
+
+def loss(params, batch, key):
+  noise = jax.random.normal(key, (2,))
+  return jnp.mean((batch['x'] @ params['w'] - params['b'][None]) ** 2) + (
+    jnp.sum(noise * params['b'])
+  ), {}
+
+
+make_step = functools.partial(steps.make_train_step, loss, TX, 0.9)
+BATCHES = {'x': np.random.default_rng(1).normal(size=(2, 8, 3))}
+
+
+def save(folder, *numbers, state=None, config=CONFIG, keep=5):
+  state = make_state() if state is None else state
+  with checkpoints.open_manager(folder, keep) as manager:
+    for number in numbers:
+      checkpoints.save(manager, number, state, config, 1.5 * number)
+
+
+def meta_file(folder, number):
+  return folder / 'checkpoints' / str(number) / 'meta' / 'metadata'
+
+
+@pytest.mark.parametrize('mode', parallel.MODES)
+def test_round_trip_is_exact(tmp_path, mode):
+  step = parallel.compile_step(lambda axis: make_step(axis_name=axis), mode)
+  state, _ = step(make_state(), BATCHES, jax.random.key(0))
+  save(tmp_path, 2, state=state)
+  number, meta = checkpoints.check_same_config(tmp_path, CONFIG)
+  assert (number, meta['seconds']) == (2, 3.0)
+  template = jax.eval_shape(make_state)
+  restored = checkpoints.restore(tmp_path, template, number, meta)
+  chex.assert_trees_all_equal(restored, state)
+  chex.assert_trees_all_equal_shapes_and_dtypes(restored, state)
+  assert restored.step == 2
+  assert np.any(restored.opt_state[0].nu['w'] != 0)
+  assert np.any(restored.average['b'] != 0)
+  # Ready for the next step, which treats it as it does the one that was saved.
+  both = [step(s, BATCHES, jax.random.key(0))[0] for s in (restored, state)]
+  chex.assert_trees_all_equal(*both)
+
+
+def test_a_save_under_way_does_not_see_the_steps_that_follow(tmp_path):
+  @functools.partial(jax.jit, donate_argnums=0)
+  def add(state):
+    return jax.tree.map(lambda leaf: leaf + 1, state)
+
+  state = {'w': jnp.zeros((500, 1000)), 'step': jnp.int32(0)}
+  with checkpoints.open_manager(tmp_path, keep=5) as manager:
+    for number in range(3):
+      checkpoints.save(manager, number, state, CONFIG, 0.0)
+      for _ in range(5):
+        state = add(state)
+  template = jax.eval_shape(lambda: state)
+  _, meta = checkpoints.latest_meta(tmp_path)
+  for number in range(3):
+    found = checkpoints.restore(tmp_path, template, number, meta)
+    np.testing.assert_array_equal(found['w'], 5.0 * number)
+
+
+def test_only_the_newest_are_kept(tmp_path):
+  save(tmp_path, 10, 20, 30, keep=2)
+  found = sorted(int(p.name) for p in (tmp_path / 'checkpoints').iterdir())
+  assert found == [20, 30]
+  assert checkpoints.latest_meta(tmp_path)[0] == 30
+
+
+def test_saving_a_step_again_changes_nothing(tmp_path):
+  save(tmp_path, 10)
+  save(tmp_path, 10)
+  found = checkpoints.restore(
+    tmp_path, make_state(), *checkpoints.latest_meta(tmp_path)
+  )
+  chex.assert_trees_all_equal(found, make_state())
+
+
+def test_nothing_saved(tmp_path):
+  assert checkpoints.latest_meta(tmp_path / 'none') is None
+  assert checkpoints.check_same_config(tmp_path, CONFIG) is None
+  checkpoints.open_manager(tmp_path, keep=1).close()  # interrupted before 1
+  assert checkpoints.latest_meta(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+  'change, message',
+  [
+    ({'vae': {'sizes': (4, 4), 'beta': 2.0}}, r'config\.vae\.beta=1\.0.* 2\.0'),
+    ({'vae': {'sizes': (4,), 'beta': 1.0}}, r'vae\.sizes=\[4, 4\].* \[4\]'),
+    ({'vae': {'sizes': (4, 4)}}, r'config\.vae\.beta=1\.0.*\(absent\)'),
+    ({'extra': 3}, r"config\.extra='\(absent\)'.* 3:"),
+    ({'seed': None}, r'config\.seed=0.* None'),
+  ],
+)
+def test_foreign_config(tmp_path, change, message):
+  save(tmp_path, 10)
+  with pytest.raises(errors.UserError, match=message) as raised:
+    checkpoints.check_same_config(tmp_path, CONFIG | change)
+  assert str(tmp_path) in str(raised.value)
+
+
+def test_first_difference():
+  a = {'x': {'y': 1, 'z': 2}, 'w': 3}
+  assert checkpoints.first_difference(a, a) is None
+  b = {'x': {'y': 1, 'z': 4}, 'w': 3}
+  assert checkpoints.first_difference(a, b) == ('x.z', 2, 4)
+  found = checkpoints.first_difference(a, {'x': 5, 'w': 3})
+  assert found == ('x', {'y': 1, 'z': 2}, 5)
+
+
+def test_other_shapes(tmp_path):
+  save(tmp_path, 10)
+  number, meta = checkpoints.latest_meta(tmp_path)
+  template = jax.eval_shape(lambda: make_state(size=7))
+  with pytest.raises(errors.UserError) as raised:
+    checkpoints.restore(tmp_path, template, number, meta)
+  message = str(raised.value)
+  assert "['w']" in message and '[3, 2]' in message and '[7, 2]' in message
+
+
+def test_missing_leaves_are_neither_skipped_nor_invented(tmp_path):
+  save(tmp_path, 10)
+  number, meta = checkpoints.latest_meta(tmp_path)
+  without = make_state().replace(average=None)
+  with pytest.raises(errors.UserError, match=r'average.*\(absent\)'):
+    checkpoints.restore(tmp_path, without, number, meta)
+  save(tmp_path, 20, state=without)
+  number, meta = checkpoints.latest_meta(tmp_path)
+  with pytest.raises(errors.UserError, match=r'average.*\(absent\)'):
+    checkpoints.restore(tmp_path, make_state(), number, meta)
+
+
+@pytest.mark.parametrize('damage', ['cut', 'emptied', 'removed'])
+def test_damaged_checkpoints_are_passed_over(tmp_path, damage):
+  def harm(number):
+    path = meta_file(tmp_path, number)
+    if damage == 'removed':
+      path.unlink()
+    else:
+      text = path.read_text()
+      path.write_text(text[: len(text) // 2] if damage == 'cut' else '')
+
+  save(tmp_path, 10, 20)
+  harm(20)
+  number, meta = checkpoints.check_same_config(tmp_path, CONFIG)
+  assert (number, meta['seconds']) == (10, 15.0)
+  restored = checkpoints.restore(tmp_path, make_state(), number, meta)
+  chex.assert_trees_all_equal(restored, make_state())
+  harm(10)
+  with pytest.raises(errors.UserError, match='none of the 2 checkpoints'):
+    checkpoints.latest_meta(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_replaced_when_its_step_comes_again(tmp_path):
+  save(tmp_path, 10, 20)
+  meta_file(tmp_path, 20).write_text('')
+  assert checkpoints.latest_meta(tmp_path)[0] == 10
+  save(tmp_path, 20)  # a resumed run gets there
+  assert checkpoints.latest_meta(tmp_path)[0] == 20
+
+
+def test_unfinished_saves_do_not_count(tmp_path):
+  save(tmp_path, 10)
+  temporary = tmp_path / 'checkpoints' / '20.orbax-checkpoint-tmp-7'
+  temporary.mkdir()
+  assert checkpoints.latest_meta(tmp_path)[0] == 10
+
+
+def test_a_state_that_is_not_finite_is_refused():
+  state = make_state()
+  checkpoints.check_state_finite('vae', 7, state)
+  for value in (np.nan, np.inf, -np.inf):
+    params = state.params | {'w': state.params['w'].at[1, 0].set(value)}
+    with pytest.raises(errors.UserError, match=r'vae: .*not finite at step 7'):
+      checkpoints.check_state_finite('vae', 7, state.replace(params=params))
+  moments = state.opt_state[0]._replace(nu={'w': jnp.array([np.nan])})
+  with pytest.raises(errors.UserError):
+    checkpoints.check_state_finite('vae', 7, state.replace(opt_state=moments))
+
+
+def test_delete(tmp_path):
+  save(tmp_path / 'vae', 10)
+  checkpoints.delete(tmp_path / 'vae')
+  checkpoints.delete(tmp_path / 'vae')  # nothing left to remove
+  assert not (tmp_path / 'vae').exists()

@@ -1,0 +1,235 @@
+"""jit and pmap on eight devices against plain steps on one."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import parameterized
+
+from lcjax import errors
+from lcjax.latent import noise
+from lcjax.losses import attributes
+from lcjax.models import actor, critic, vae
+from lcjax.training import latent_steps, objectives, parallel, steps
+from lcjax.training import state as state_lib
+
+KEY = jax.random.key(0)
+NUM_CALLS, STEPS_PER_CALL, BATCH_SIZE = 2, 2, 16
+# Its steps grow with the gradient, unlike Adam's: a gradient that is summed
+# over devices, not averaged, must show.
+TX = optax.sgd(0.02, momentum=0.9)
+
+VAE = vae.Vae(
+  image_shape=(2, 2, 1), latent_size=3, hidden_sizes=(4,), activation='tanh'
+)
+ACTOR = actor.Actor(
+  latent_size=3, label_size=2, hidden_sizes=(4,), activation='silu'
+)
+CRITIC = critic.Critic(label_size=2, hidden_sizes=(4,), activation='silu')
+ATTRIBUTE_CRITIC = critic.AttributeCritic(
+  num_attributes=2, hidden_sizes=(4,), activation='silu'
+)
+
+
+def create(seed, module, *inputs):
+  """A state with random parameters."""
+  rng = np.random.default_rng(seed)
+  params = jax.tree.map(
+    lambda leaf: jnp.array(rng.normal(size=leaf.shape), leaf.dtype),
+    jax.eval_shape(module.init, KEY, *inputs),
+  )
+  return state_lib.create(params, TX, average=True)
+
+
+def make_batches(num_batches):
+  """Batches with what every step reads."""
+  rng = np.random.default_rng(0)
+  shape = (num_batches, BATCH_SIZE)
+  eye = np.eye(2, dtype=np.float32)
+  return {
+    'image': rng.integers(0, 256, (*shape, 2, 2, 1), dtype=np.uint8),
+    'mean': rng.normal(size=(*shape, 3)).astype(np.float32),
+    'scale': rng.uniform(0.1, 1.0, (*shape, 3)).astype(np.float32),
+    'attributes': eye[rng.integers(0, 2, shape)],
+    'other_attributes': eye[rng.integers(0, 2, shape)],
+    'row': np.broadcast_to(np.arange(BATCH_SIZE), shape),
+  }
+
+
+def regression_case():
+  """A small step with noise, for what does not depend on the loss."""
+
+  def loss_fn(params, batch, key):
+    eps = noise.normal(key, batch['row'], 3)
+    error = (batch['mean'] + eps) @ params['w'] - batch['scale'][:, 0]
+    return jnp.mean(error**2), {}
+
+  return (
+    lambda: state_lib.create({'w': jnp.ones(3)}, TX, average=True),
+    lambda axis_name: steps.make_train_step(loss_fn, TX, 0.9, axis_name),
+  )
+
+
+def vae_case():
+  loss_fn = objectives.make_vae_loss(
+    functools.partial(VAE.apply, method='encode'),
+    functools.partial(VAE.apply, method='decode'),
+    sigma_x=0.5,
+    beta=1.0,
+  )
+  return (
+    lambda: create(0, VAE, jnp.zeros((1, 2, 2, 1))),
+    lambda axis_name: steps.make_train_step(loss_fn, TX, 0.9, axis_name),
+  )
+
+
+def actor_critic_case(ratio, weights):
+  z, y = jnp.zeros((1, 3)), jnp.zeros((1, 2))
+  return (
+    lambda: state_lib.ActorCriticState(
+      jnp.int32(0), create(1, ACTOR, z, y), create(2, CRITIC, z, y)
+    ),
+    lambda axis_name: latent_steps.make_actor_critic_step(
+      ACTOR.apply,
+      CRITIC.apply,
+      jnp.array([0.3, 0.5, 0.9]),
+      TX,
+      TX,
+      latent_steps.CriticWeights(*weights),
+      distance_weight=0.1,
+      actor_on_encodings=True,
+      critic_steps_per_actor_step=ratio,
+      average_decay=0.9,
+      axis_name=axis_name,
+    ),
+  )
+
+
+def latent_critics_case():
+  z = jnp.zeros((1, 3))
+
+  def make_cost(attribute_params, realism_params):
+    def cost_fn(z, target):
+      y, mask, anchor = target
+      logits = ATTRIBUTE_CRITIC.apply(attribute_params, z)
+      realism = CRITIC.apply(realism_params, z)
+      cost = attributes.cross_entropy(logits, y, mask, True)
+      cost += jax.nn.softplus(-realism) + 0.1 * jnp.sum((z - anchor) ** 2)
+      return cost, attributes.all_within(logits, y, mask, 0.3, True)
+
+    return cost_fn
+
+  return (
+    lambda: state_lib.LatentCriticsState(
+      jnp.int32(0), create(1, ATTRIBUTE_CRITIC, z), create(2, CRITIC, z)
+    ),
+    lambda axis_name: latent_steps.make_latent_critics_step(
+      ATTRIBUTE_CRITIC.apply,
+      CRITIC.apply,
+      make_cost,
+      optax.sgd(0.1),
+      TX,
+      TX,
+      latent_steps.CriticWeights(1.0, 0.1, 0.0, 0.0),
+      exclusive=True,
+      inner_steps=2,
+      average_decay=0.9,
+      axis_name=axis_name,
+    ),
+  )
+
+
+def part(tree, index):
+  return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+class ParallelTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.assertEqual(jax.device_count(), 8)  # see conftest.py
+
+  @parameterized.named_parameters(
+    ('vae', vae_case),
+    ('actor_critic', lambda: actor_critic_case(1, (1.0, 0.1, 1.0, 0.5))),
+    (
+      'actor_critic_one_in_three',
+      lambda: actor_critic_case(3, (1.0, 0.0, 1.0, 0.0)),
+    ),
+    ('latent_critics', latent_critics_case),
+  )
+  def test_modes_agree_with_plain_steps(self, case):
+    make_state, make_step = case()
+    batches = make_batches(NUM_CALLS * STEPS_PER_CALL)
+    plain, plain_metrics = make_state(), []
+    step = jax.jit(make_step(None))  # one device: it is given host arrays
+    for number in range(NUM_CALLS * STEPS_PER_CALL):
+      plain, metrics = step(plain, part(batches, number), KEY)
+      plain_metrics.append(metrics)
+    last = plain_metrics[-STEPS_PER_CALL:]
+    plain_means = jax.tree.map(lambda *values: np.mean(values), *last)
+
+    for mode in parallel.MODES:
+      with self.subTest(mode):
+        step = parallel.compile_step(make_step, mode)
+        state = make_state()
+        for call in range(NUM_CALLS):
+          now = slice(call * STEPS_PER_CALL, (call + 1) * STEPS_PER_CALL)
+          state, metrics = step(state, part(batches, now), KEY)
+        chex.assert_trees_all_close(
+          (state, metrics), (plain, plain_means), rtol=1e-5, atol=2e-6
+        )
+
+  @parameterized.parameters(*parallel.MODES)
+  def test_steps_in_one_call_equal_calls_of_one_step(self, mode):
+    make_state, make_step = regression_case()
+    batches = make_batches(3)
+    step = parallel.compile_step(make_step, mode)
+    one_by_one = make_state()
+    for number in range(3):
+      batch = part(batches, slice(number, number + 1))
+      one_by_one, _ = step(one_by_one, batch, KEY)
+    together, _ = step(make_state(), batches, KEY)
+    chex.assert_trees_all_close(together, one_by_one, rtol=1e-5, atol=1e-6)
+
+  @parameterized.parameters(*parallel.MODES)
+  def test_a_step_is_compiled_once(self, mode):
+    chex.clear_trace_counter()
+    make_state, make_step = regression_case()
+    step = parallel.compile_step(
+      lambda axis: chex.assert_max_traces(make_step(axis), n=1), mode
+    )
+    state = make_state()
+    for _ in range(3):
+      state, _ = step(state, make_batches(2), KEY)
+    state, _ = step(make_state(), make_batches(2), KEY)  # a fresh one again
+
+  @parameterized.parameters(*parallel.MODES)
+  def test_every_device_takes_its_share(self, mode):
+    def make_step(axis_name):
+      def step(state, batch, key):
+        del key
+        sums = {'rows': jnp.sum(batch['row'])}
+        if axis_name is not None:
+          chex.assert_shape(batch['row'], (2,))
+          sums = jax.lax.psum(sums, axis_name)
+        return state, sums
+
+      return step
+
+    rows = np.arange(2 * 16).reshape(2, 16)
+    _, metrics = parallel.compile_step(make_step, mode)(
+      jnp.int32(0), {'row': rows}, KEY
+    )
+    self.assertEqual(metrics['rows'], rows.sum() / 2)  # a mean over steps
+
+  def test_what_does_not_fit_is_the_users_to_mend(self):
+    parallel.check_batch_size(24, 'config.vae.train.batch_size')
+    with self.assertRaisesRegex(
+      errors.UserError, r'config\.vae\.train\.batch_size=12 .*multiple of 8'
+    ):
+      parallel.check_batch_size(12, 'config.vae.train.batch_size')
+    with self.assertRaisesRegex(errors.UserError, "config.parallel='tpu'"):
+      parallel.compile_step(vae_case()[1], 'tpu')
