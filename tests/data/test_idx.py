@@ -84,7 +84,7 @@ def test_damage_is_one_line_that_names_the_file(tmp_path):
   packed = gzip.compress(idx_bytes(images))
   refused(pixels, packed[:-20], 'cannot be read')
   refused(pixels, packed[:9], 'cannot be read')
-  refused(pixels, packed[:40] + bytes(20) + packed[60:], 'cannot be read')
+  refused(pixels, packed[:10] + b'\xff' + packed[11:], 'cannot be read')
   refused(pixels, idx_bytes(images)[:-1], 'promises 144 bytes, 143 follow')
   refused(pixels, idx_bytes(images) + b'x', 'promises 144 bytes, 145 follow')
   refused(pixels, idx_bytes(labels), 'begins with 00 00 08 01, not 00 00 08 03')
