@@ -26,7 +26,9 @@ def _train(num_steps: int, batch_size: int) -> dict[str, Any]:
   return {
     'num_steps': num_steps,
     'batch_size': batch_size,  # rows over all devices together
-    'steps_per_call': 50,  # steps in one dispatch (lax.scan)
+    # Steps in one dispatch (lax.scan). 1 for convolutions on a CPU: XLA runs
+    # them many times slower inside of a loop.
+    'steps_per_call': 50,
     'log_every': 50,  # steps between lines of metrics.jsonl
     'evaluate_every': 500,  # steps between validation values
     'checkpoint_every': 1000,  # steps
@@ -55,8 +57,12 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.vae = {
     'latent_size': 16,
-    'hidden_sizes': (256, 256),  # encoder; the decoder mirrors it
+    'architecture': 'mlp',  # mlp | conv; the decoder mirrors the encoder
+    'hidden_sizes': (256, 256),  # mlp
+    'conv_channels': (32, 64, 128, 256),  # conv, every layer of stride 2
+    'conv_kernels': (5, 5, 3, 3),
     'activation': 'relu',
+    'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
     'sigma_x': 0.1,  # standard deviation of p(x|z), in units of the pixel range
     'beta': 1.0,  # weight of the KL divergence
     'optimizer': _optimizer(1e-3, 'cosine'),
@@ -64,8 +70,13 @@ def get_config() -> ml_collections.ConfigDict:
   }
 
   config.classifier = {  # the judge
-    'hidden_sizes': (256, 256),
+    'architecture': 'mlp',  # mlp | conv
+    'hidden_sizes': (256, 256),  # mlp
+    'conv_channels': (32, 64, 128, 256),  # conv, averaged over space
+    'conv_kernels': (5, 3, 3, 3),
+    'conv_strides': (2, 2, 2, 2),  # 1 | 2
     'activation': 'relu',
+    'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
     'pixel_noise': 0.1,  # standard deviation, added in training only
     'optimizer': _optimizer(1e-3, 'cosine'),
     'train': _train(2000, 128),
@@ -167,6 +178,17 @@ RANGES = {
   'latent_size': (lambda v: v >= 1, 'at least 1'),
   'label_size': (lambda v: v >= 1, 'at least 1'),
   'hidden_sizes': (lambda v: all(s >= 1 for s in v), 'sizes of at least 1'),
+  'architecture': (lambda v: v in ('mlp', 'conv'), "'mlp' or 'conv'"),
+  'conv_channels': (
+    lambda v: len(v) >= 1 and all(s >= 1 for s in v),
+    'a layer or more of at least 1',
+  ),
+  'conv_kernels': (lambda v: all(s >= 1 for s in v), 'sizes of at least 1'),
+  'conv_strides': (lambda v: all(s in (1, 2) for s in v), 'strides of 1 or 2'),
+  'matmul_dtype': (
+    lambda v: v in ('float32', 'bfloat16'),
+    "'float32' or 'bfloat16'",
+  ),
   'activation': (
     lambda v: v in ('relu', 'silu', 'gelu', 'tanh'),
     'relu, silu, gelu or tanh',

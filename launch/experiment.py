@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from launch import architectures
 from lcjax import errors
 from lcjax.data import dataset
 from lcjax.latent import encodings, optimize
@@ -47,16 +48,9 @@ def build_networks(
   stage, critics = config.actor_critic, config.latent_critics
   num_attributes = len(data.attribute_names)
   return Networks(
-    vae=vae.Vae(
-      image_shape=data.image_shape,
-      latent_size=config.vae.latent_size,
-      hidden_sizes=config.vae.hidden_sizes,
-      activation=config.vae.activation,
-    ),
-    classifier=classifier.Classifier(
-      num_attributes=num_attributes,
-      hidden_sizes=config.classifier.hidden_sizes,
-      activation=config.classifier.activation,
+    vae=architectures.build_vae(config.vae, data.image_shape),
+    classifier=architectures.build_classifier(
+      config.classifier, data.image_shape, num_attributes
     ),
     actor=actor.Actor(
       latent_size=config.vae.latent_size,

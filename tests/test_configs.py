@@ -56,6 +56,24 @@ def test_trains_two_steps(name, ablation, shared):
     assert steps == [1, 2, 2], stage  # two training lines, one validation
 
 
+def test_convolutions_train_two_steps(tmp_path):
+  config = shortened(base.get_config())
+  for section in (config.vae, config.classifier):
+    section.update(
+      architecture='conv', conv_channels=(4, 6), conv_kernels=(5, 4)
+    )
+    section.matmul_dtype = 'bfloat16'
+  config.classifier.conv_strides = (2, 1)
+  base.validate(config)
+  job = startup.Job(config, epath.Path(tmp_path))
+  train_classifier.run(job)
+  train_vae.run(job)
+  train_actor_critic.run(job)
+  for stage in ('classifier', 'vae', 'latent_critics', 'actor_critic'):
+    steps = [r['step'] for r in metrics_log.read(tmp_path / stage)]
+    assert steps == [1, 2, 2], stage
+
+
 def test_every_key_is_read():
   """A key that no code names is dead."""
   sources = '\n'.join(
@@ -80,6 +98,11 @@ def test_every_key_is_read():
     ('actor_critic.distance_weight', -1.0),
     ('vae.hidden_sizes', (256, 0)),
     ('vae.activation', 'step'),
+    ('vae.architecture', 'transformer'),
+    ('vae.matmul_dtype', 'float16'),
+    ('vae.conv_channels', ()),
+    ('vae.conv_kernels', (5, 0, 3, 3)),
+    ('classifier.conv_strides', (2, 3, 2, 2)),
     ('actor_critic.average_decay', 1.0),
     ('actor_critic.critic_steps_per_actor_step', 0),
     ('optimize.attribute_tolerance', 0.0),

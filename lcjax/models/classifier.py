@@ -1,26 +1,27 @@
 """Attributes of an image: judges samples, trains none of them."""
 
-from collections.abc import Sequence
-
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
-
-from lcjax.models import networks
 
 
 class Classifier(nn.Module):
-  """A pixel classifier of dense layers.
+  """A pixel classifier: a body and a linear layer.
+
+  Its features are what Frechet distance and nearest neighbours are measured
+  in. A body of convolutions gives the average of its last activations over
+  space: a covariance of all of them (4 x 4 x 2048) would fit no memory, and
+  no sample would be large enough to estimate it.
 
   Attributes:
     num_attributes: Y.
-    hidden_sizes: widths; the last layer's activations are the features that
-      Frechet distance and nearest neighbours are measured in.
-    activation: a key of `networks.ACTIVATIONS`.
+    body: images [B, H, W, C] -> hidden activations [B, F] or [B, h, w, F].
+    dtype: of the linear layer.
   """
 
   num_attributes: int
-  hidden_sizes: Sequence[int]
-  activation: str
+  body: nn.Module
+  dtype: str = 'float32'
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -30,8 +31,10 @@ class Classifier(nn.Module):
       images: [B, H, W, C] in [0, 1].
 
     Returns:
-      logits [B, Y] and features [B, hidden_sizes[-1]].
+      logits [B, Y] and features [B, F], float32.
     """
-    body = networks.Mlp(tuple(self.hidden_sizes), self.activation)
-    features = body(images.reshape(images.shape[0], -1))
-    return nn.Dense(self.num_attributes)(features), features
+    features = self.body(images).astype(jnp.float32)
+    if features.ndim == 4:
+      features = jnp.mean(features, axis=(1, 2))
+    logits = nn.Dense(self.num_attributes, dtype=self.dtype)(features)
+    return logits.astype(jnp.float32), features

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import parameterized
+from flax import linen as nn
 
 from lcjax.models import actor, classifier, critic, networks, vae
 
@@ -14,8 +15,23 @@ IMAGES = RNG.uniform(size=(3, 4, 5, 2)).astype(np.float32)
 Z = RNG.normal(size=(3, 6)).astype(np.float32)
 Y = RNG.uniform(0.1, 1.0, size=(3, 4)).astype(np.float32)
 
+SHAPE = (4, 5, 2)
 VAE = vae.Vae(
-  image_shape=(4, 5, 2), latent_size=6, hidden_sizes=(7, 8), activation='tanh'
+  encoder=networks.MlpEncoder(hidden_sizes=(7, 8), activation='tanh'),
+  decoder=networks.MlpDecoder(
+    image_shape=SHAPE, hidden_sizes=(8, 7), activation='tanh'
+  ),
+  latent_size=6,
+)
+CONV_IMAGES = RNG.uniform(size=(3, 8, 12, 2)).astype(np.float32)
+CONV_VAE = vae.Vae(
+  encoder=networks.ConvEncoder(
+    channels=(5, 7), kernels=(5, 4), strides=(2, 2), activation='tanh'
+  ),
+  decoder=networks.ConvDecoder(
+    image_shape=(8, 12, 2), channels=(7, 5), kernels=(4, 5), activation='tanh'
+  ),
+  latent_size=6,
 )
 ACTOR = actor.Actor(
   latent_size=6, label_size=5, hidden_sizes=(7, 8), activation='tanh'
@@ -24,34 +40,54 @@ CRITIC = critic.Critic(label_size=5, hidden_sizes=(7, 8), activation='tanh')
 ATTRIBUTE_CRITIC = critic.AttributeCritic(
   num_attributes=4, hidden_sizes=(7, 8), activation='tanh'
 )
-CLASSIFIER = classifier.Classifier(
-  num_attributes=4, hidden_sizes=(7, 8), activation='tanh'
+CLASSIFIER = classifier.Classifier(num_attributes=4, body=VAE.encoder)
+CONV_CLASSIFIER = classifier.Classifier(
+  num_attributes=4,
+  body=networks.ConvEncoder(
+    channels=(5, 7, 8), kernels=(5, 3, 3), strides=(2, 1, 2), activation='tanh'
+  ),
 )
 
 
-def vae_outputs(params, images):
+def apply(module, params, *arrays, method=None):
+  return module.apply(params, *arrays, method=method)
+
+
+def vae_outputs(module, params, images):
   """Everything that a VAE computes, as its training uses it."""
-  mean, scale = VAE.apply(params, images, method='encode')
-  return VAE.apply(params, mean + scale, method='decode'), mean, scale
+  mean, scale = module.apply(params, images, method='encode')
+  return module.apply(params, mean + scale, method='decode'), mean, scale
 
 
 def params_of(module, *arrays):
   """Random parameters: biases too, or much of a module would not show."""
   rng = np.random.default_rng(1)
   return jax.tree.map(
-    lambda leaf: jnp.array(0.5 * rng.normal(size=leaf.shape), leaf.dtype),
+    lambda leaf: jnp.array(0.3 * rng.normal(size=leaf.shape), leaf.dtype),
     jax.eval_shape(module.init, jax.random.key(0), *arrays),
   )
 
 
 class AllModulesTest(parameterized.TestCase):
   @parameterized.named_parameters(
-    ('vae', VAE, (IMAGES,), vae_outputs),
+    ('vae', VAE, (IMAGES,), functools.partial(vae_outputs, VAE)),
+    (
+      'conv_vae',
+      CONV_VAE,
+      (CONV_IMAGES,),
+      functools.partial(vae_outputs, CONV_VAE),
+    ),
     ('actor', ACTOR, (Z, Y), ACTOR.apply),
     ('critic', CRITIC, (Z, Y), CRITIC.apply),
     ('critic_without_y', CRITIC, (Z,), CRITIC.apply),
     ('attribute_critic', ATTRIBUTE_CRITIC, (Z,), ATTRIBUTE_CRITIC.apply),
     ('classifier', CLASSIFIER, (IMAGES,), CLASSIFIER.apply),
+    (
+      'conv_classifier',
+      CONV_CLASSIFIER,
+      (CONV_IMAGES,),
+      CONV_CLASSIFIER.apply,
+    ),
   )
   def test_every_parameter_and_row(self, module, arrays, outputs_fn):
     params = params_of(module, *arrays)
@@ -115,21 +151,13 @@ class VaeTest(parameterized.TestCase):
     logits = VAE.apply(self.params, 30 * Z, method='decode')
     self.assertEqual(logits.shape, (3, 4, 5, 2))
     bias = np.linspace(-5.0, 5.0, 40, dtype=np.float32)
-    self.params['params']['pixels'] = {
+    self.params['params']['decoder']['pixels'] = {
       'kernel': jnp.zeros((7, 40)),
       'bias': jnp.array(bias),
     }
     logits = VAE.apply(self.params, Z, method='decode')
     # Logits, not pictures; and pixels in the order that encode flattens them.
     np.testing.assert_array_equal(logits[2].ravel(), bias)
-
-  def test_decoder_mirrors_encoder(self):
-    shapes = jax.tree.map(lambda leaf: leaf.shape, self.params)['params']
-    encoder, decoder = shapes['encoder'], shapes['decoder']
-    self.assertEqual(encoder['Dense_0']['kernel'], (40, 7))
-    self.assertEqual(encoder['Dense_1']['kernel'], (7, 8))
-    self.assertEqual(decoder['Dense_0']['kernel'], (6, 8))
-    self.assertEqual(decoder['Dense_1']['kernel'], (8, 7))
 
   def test_call_reconstructs_the_mean(self):
     mean, _ = self.encode(self.params)
@@ -191,3 +219,106 @@ class ClassifierTest(parameterized.TestCase):
     np.testing.assert_allclose(
       logits, features @ last['kernel'] + last['bias'][None], rtol=1e-5
     )
+
+  def test_features_of_convolutions_are_averages_over_space(self):
+    params = params_of(CONV_CLASSIFIER, CONV_IMAGES)
+    logits, features = apply(CONV_CLASSIFIER, params, CONV_IMAGES)
+    self.assertEqual(logits.shape, (3, 4))
+    maps = apply(
+      CONV_CLASSIFIER.body, {'params': params['params']['body']}, CONV_IMAGES
+    )
+    self.assertEqual(maps.shape, (3, 2, 3, 8))
+    np.testing.assert_allclose(
+      features, np.mean(maps, axis=(1, 2)), rtol=1e-5, atol=1e-6
+    )
+
+
+class ConvBodiesTest(parameterized.TestCase):
+  def test_encoder_by_flax(self):
+    body = CONV_CLASSIFIER.body
+    params = params_of(body, CONV_IMAGES)
+    x = jnp.array(CONV_IMAGES)
+    for number, stride in enumerate((2, 1, 2)):
+      layer = params['params'][f'conv_{number}']
+      size, _, _, features = layer['kernel'].shape
+      conv = nn.Conv(features, (size, size), stride, padding='SAME')
+      x = jnp.tanh(apply(conv, {'params': layer}, x))
+    np.testing.assert_allclose(
+      apply(body, params, CONV_IMAGES), x, rtol=1e-4, atol=1e-5
+    )
+
+  def test_decoder_by_flax(self):
+    body = CONV_VAE.decoder
+    params = params_of(body, Z)
+    layers = params['params']
+    x = Z @ layers['dense']['kernel'] + layers['dense']['bias'][None]
+    x = x.reshape(3, 2, 3, 7)
+    for number, (features, size) in enumerate(((5, 4), (2, 5))):
+      conv = nn.ConvTranspose(features, (size, size), (2, 2), padding='SAME')
+      x = apply(conv, {'params': layers[f'conv_{number}']}, jnp.tanh(x))
+    np.testing.assert_allclose(  # logits: nothing after the last layer
+      apply(body, params, Z), x, rtol=1e-4, atol=1e-4
+    )
+
+  def test_wrong_lengths_are_an_error(self):
+    body = networks.ConvEncoder((5, 7), (3,), (2, 2), 'relu')
+    with self.assertRaises(ValueError):
+      body.init(jax.random.key(0), CONV_IMAGES)
+
+
+class DtypeTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    ('vae', VAE, IMAGES, ('encoder', 'decoder')),
+    ('conv_vae', CONV_VAE, CONV_IMAGES, ('encoder', 'decoder')),
+    ('classifier', CLASSIFIER, IMAGES, ('body',)),
+    ('conv_classifier', CONV_CLASSIFIER, CONV_IMAGES, ('body',)),
+  )
+  def test_bfloat16_computes_nearly_the_same(self, module, images, bodies):
+    parts = {
+      name: getattr(module, name).clone(dtype='bfloat16') for name in bodies
+    }
+    half = module.clone(dtype='bfloat16', **parts)
+    params = params_of(half, images)
+    for leaf in jax.tree.leaves(params):
+      self.assertEqual(leaf.dtype, jnp.float32)
+
+    def outputs(module, params):
+      if isinstance(module, vae.Vae):
+        return vae_outputs(module, params, images)
+      return apply(module, params, images)
+
+    run = jax.jit(outputs, static_argnums=0)
+    for low, full in zip(run(half, params), run(module, params), strict=True):
+      self.assertEqual(low.dtype, jnp.float32)
+      difference = np.max(np.abs(low - full)) / np.max(np.abs(full))
+      self.assertLess(difference, 0.03)
+      self.assertGreater(difference, 1e-5)  # it is not float32 after all
+    grads = jax.eval_shape(
+      jax.grad(lambda p: jnp.sum(outputs(half, p)[0])), params
+    )
+    for leaf in jax.tree.leaves(grads):
+      self.assertEqual(leaf.dtype, jnp.float32)
+
+  def test_products_are_of_bfloat16(self):
+    """Every matrix product and convolution, and of their gradients."""
+    for module, images in (
+      (VAE, IMAGES),
+      (CONV_VAE, CONV_IMAGES),
+    ):
+      half = module.clone(
+        dtype='bfloat16',
+        encoder=module.encoder.clone(dtype='bfloat16'),
+        decoder=module.decoder.clone(dtype='bfloat16'),
+      )
+      params = params_of(half, images)
+      program = jax.make_jaxpr(
+        jax.grad(lambda p, h=half, x=images: jnp.sum(apply(h, p, x)))
+      )(params)
+      products = [
+        line
+        for line in str(program).splitlines()
+        if ' = dot_general[' in line or ' = conv_general_dilated[' in line
+      ]
+      self.assertNotEmpty(products)
+      for line in products:
+        self.assertIn(':bf16[', line)

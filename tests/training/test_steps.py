@@ -88,11 +88,12 @@ class TrainStepTest(chex.TestCase):
 
 
 class ScanStepsTest(parameterized.TestCase):
-  def test_equals_single_steps_and_averages_their_metrics(self):
+  @parameterized.parameters(1, 3)
+  def test_equals_single_steps_and_averages_their_metrics(self, count):
     step = steps.make_train_step(least_squares, TX, 0.9)
-    batches = make_batches(3)
+    batches = make_batches(count)
     state, losses = make_state(average=True), []
-    for number in range(3):
+    for number in range(count):
       batch = jax.tree.map(lambda leaf, n=number: leaf[n], batches)
       state, metrics = jax.jit(step)(state, batch, KEY)
       losses.append(metrics['loss'])
@@ -101,6 +102,12 @@ class ScanStepsTest(parameterized.TestCase):
     )
     chex.assert_trees_all_close(many, state, rtol=1e-5)
     np.testing.assert_allclose(metrics['loss'], np.mean(losses), rtol=1e-5)
+
+  def test_one_step_is_no_loop(self):
+    many = steps.scan_steps(steps.make_train_step(least_squares, TX))
+    for count, loops in ((1, 0), (2, 1)):
+      program = jax.make_jaxpr(many)(make_state(), make_batches(count), KEY)
+      self.assertEqual(str(program).count('scan['), loops)
 
   def test_a_nan_is_not_lost(self):
     batches = make_batches(3)

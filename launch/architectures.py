@@ -1,0 +1,119 @@
+"""From sections of a config to the networks that see images."""
+
+from collections.abc import Sequence
+
+import ml_collections
+from flax import linen as nn
+
+from lcjax import errors
+from lcjax.models import classifier, networks, vae
+
+
+def check_convolutions(
+  section: ml_collections.ConfigDict,
+  strides: Sequence[int],
+  image_shape: tuple[int, int, int],
+  key: str,
+) -> None:
+  """Raises UserError if the layers do not fit each other or the images.
+
+  Args:
+    section: with `conv_channels` and `conv_kernels`.
+    strides: of its layers.
+    image_shape: (H, W, C).
+    key: dotted name of the section.
+  """
+  lengths = {
+    'conv_channels': len(section.conv_channels),
+    'conv_kernels': len(section.conv_kernels),
+    'conv_strides': len(strides),
+  }
+  for name, length in lengths.items():
+    if length != lengths['conv_channels']:
+      raise errors.UserError(
+        f'config.{key}.{name} has {length} layers, '
+        f'config.{key}.conv_channels {lengths["conv_channels"]}: give each '
+        'layer one of each'
+      )
+  height, width, _ = image_shape
+  halvings = sum(stride == 2 for stride in strides)
+  if height % 2**halvings or width % 2**halvings:
+    raise errors.UserError(
+      f'config.{key} halves its images {halvings} times, but {height}x{width} '
+      f'pixels do not divide by {2**halvings}: take fewer layers of stride 2'
+    )
+
+
+def build_encoder(
+  section: ml_collections.ConfigDict,
+  strides: Sequence[int],
+  image_shape: tuple[int, int, int],
+  key: str,
+) -> nn.Module:
+  """The body that a section's `architecture` names.
+
+  Args:
+    section: `config.vae` or `config.classifier`.
+    strides: of its convolutions.
+    image_shape: (H, W, C).
+    key: dotted name of the section, for errors.
+  """
+  if section.architecture == 'mlp':
+    return networks.MlpEncoder(
+      hidden_sizes=section.hidden_sizes,
+      activation=section.activation,
+      dtype=section.matmul_dtype,
+    )
+  check_convolutions(section, strides, image_shape, key)
+  return networks.ConvEncoder(
+    channels=section.conv_channels,
+    kernels=section.conv_kernels,
+    strides=strides,
+    activation=section.activation,
+    dtype=section.matmul_dtype,
+  )
+
+
+def build_vae(
+  section: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
+) -> vae.Vae:
+  """The VAE; its decoder mirrors its encoder."""
+  strides = (2,) * len(section.conv_channels)
+  encoder = build_encoder(section, strides, image_shape, 'vae')
+  decoder: nn.Module
+  if section.architecture == 'mlp':
+    decoder = networks.MlpDecoder(
+      image_shape=image_shape,
+      hidden_sizes=section.hidden_sizes[::-1],
+      activation=section.activation,
+      dtype=section.matmul_dtype,
+    )
+  else:
+    decoder = networks.ConvDecoder(
+      image_shape=image_shape,
+      channels=section.conv_channels[::-1],
+      kernels=section.conv_kernels[::-1],
+      activation=section.activation,
+      dtype=section.matmul_dtype,
+    )
+  return vae.Vae(
+    encoder=encoder,
+    decoder=decoder,
+    latent_size=section.latent_size,
+    dtype=section.matmul_dtype,
+  )
+
+
+def build_classifier(
+  section: ml_collections.ConfigDict,
+  image_shape: tuple[int, int, int],
+  num_attributes: int,
+) -> classifier.Classifier:
+  """The judge."""
+  return classifier.Classifier(
+    num_attributes=num_attributes,
+    body=build_encoder(
+      section, section.conv_strides, image_shape, 'classifier'
+    ),
+    dtype=section.matmul_dtype,
+  )
