@@ -75,6 +75,7 @@ def get_config() -> ml_collections.ConfigDict:
     'conv_channels': (32, 64, 128, 256),  # conv, averaged over space
     'conv_kernels': (5, 3, 3, 3),
     'conv_strides': (2, 2, 2, 2),  # 1 | 2
+    'head_sizes': (),  # conv: dense layers at its end; none: average over space
     'activation': 'relu',
     'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
     'pixel_noise': 0.1,  # standard deviation, added in training only

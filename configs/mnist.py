@@ -23,9 +23,14 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.vae.hidden_sizes = (512, 512)
   config.vae.train.num_steps = 5500
   config.vae.train.batch_size = 256
-  config.classifier.hidden_sizes = (512, 512)
-  config.classifier.train.num_steps = 4000
-  config.classifier.train.batch_size = 256
+  config.classifier.architecture = 'conv'
+  config.classifier.conv_channels = (32, 64)
+  config.classifier.conv_kernels = (5, 5)
+  config.classifier.conv_strides = (2, 2)
+  config.classifier.head_sizes = (128,)
+  config.classifier.train.num_steps = 2000
+  config.classifier.train.batch_size = 128
+  config.classifier.train.steps_per_call = 1  # see configs/base.py
   config.compare.num_samples = 10_000
   config.compare.mixture_components = 10
   return base.ablate(config, ABLATIONS, ablation)

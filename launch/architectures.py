@@ -115,5 +115,7 @@ def build_classifier(
     body=build_encoder(
       section, section.conv_strides, image_shape, 'classifier'
     ),
+    head_sizes=section.head_sizes,
+    activation=section.activation,
     dtype=section.matmul_dtype,
   )

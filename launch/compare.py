@@ -269,8 +269,8 @@ def write_report(
 def run(job: startup.Job) -> None:
   """Compares over all seeds; a repetition measured before is not redone."""
   config, workdir = job.config, job.workdir
-  train = experiment.load_data(config, 'train')
-  test = experiment.load_data(config, config.compare.split)
+  train = experiment.load_data(job, 'train')
+  test = experiment.load_data(job, config.compare.split)
   judge = rows_lib.load_judge(job, train, test)
   folder = workdir / 'compare'
   (folder / 'runs').mkdir(parents=True, exist_ok=True)

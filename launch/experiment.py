@@ -12,13 +12,14 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from launch import architectures
+from launch import architectures, startup
 from lcjax import errors
 from lcjax.data import dataset
 from lcjax.latent import encodings, optimize
 from lcjax.losses import attributes, constraint
-from lcjax.models import actor, classifier, denoiser, vae
+from lcjax.models import actor, classifier, vae
 from lcjax.models import critic as critic_lib
+from lcjax.models import denoiser as denoiser_lib
 from lcjax.training import objectives, steps
 
 
@@ -32,13 +33,15 @@ class Networks:
   critic: critic_lib.Critic
   attribute_critic: critic_lib.AttributeCritic
   realism_critic: critic_lib.Critic
-  denoiser: denoiser.ResidualMlp
-  noised_attribute_critic: denoiser.ResidualMlp
+  denoiser: denoiser_lib.ResidualMlp
+  noised_attribute_critic: denoiser_lib.ResidualMlp
 
 
-def load_data(config: ml_collections.ConfigDict, split: str) -> dataset.Dataset:
-  """One split of the config's data set."""
-  return dataset.load(split=split, **config.data)
+def load_data(job: startup.Job, split: str) -> dataset.Dataset:
+  """One split of the config's data set; decoded pixels stay in the workdir."""
+  section = job.config.data.to_dict()
+  section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
+  return dataset.load(split=split, **section)
 
 
 def build_networks(
@@ -73,13 +76,13 @@ def build_networks(
       hidden_sizes=critics.hidden_sizes,
       activation=critics.activation,
     ),
-    denoiser=denoiser.ResidualMlp(
+    denoiser=denoiser_lib.ResidualMlp(
       width=config.denoiser.width,
       num_blocks=config.denoiser.num_blocks,
       out_size=config.vae.latent_size,
       activation=config.denoiser.activation,
     ),
-    noised_attribute_critic=denoiser.ResidualMlp(
+    noised_attribute_critic=denoiser_lib.ResidualMlp(
       width=config.denoiser.attribute_width,
       num_blocks=config.denoiser.attribute_blocks,
       out_size=num_attributes,

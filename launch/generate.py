@@ -196,8 +196,8 @@ def run(
     images: as the flag.
   """
   config, workdir = job.config, job.workdir
-  data = experiment.load_data(config, 'train')
-  held_out = experiment.load_data(config, 'test')
+  data = experiment.load_data(job, 'train')
+  held_out = experiment.load_data(job, 'test')
   trained = movers.load(job, 0, data)
   if labels:
     y, names = parse_labels(labels, data)

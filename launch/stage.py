@@ -78,12 +78,22 @@ def folder_of(workdir: epath.Path, stage: Stage, repeat: int) -> epath.Path:
   return root / stage.name
 
 
+def without_places(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The config without where data lie: moving them changes no result."""
+  found = config.to_dict()
+  for place in ('dir', 'cache_dir'):
+    del found['data'][place]
+  return found
+
+
 def dependencies(
   config: ml_collections.ConfigDict, stage: Stage, repeat: int
 ) -> dict[str, Any]:
   """All that a stage's result follows from."""
-  found = {name: config[name].to_dict() for name in stage.sections}
-  return found | {'seed': config.seed + repeat}
+  found = without_places(config)
+  return {name: found[name] for name in stage.sections} | {
+    'seed': config.seed + repeat
+  }
 
 
 class Finished(NamedTuple):
@@ -251,7 +261,7 @@ def all_dependencies(
 
   How many seeds there are, and over how many devices, changes nothing in one.
   """
-  found = config.to_dict() | {'seed': config.seed + repeat}
+  found = without_places(config) | {'seed': config.seed + repeat}
   del found['num_seeds'], found['parallel']
   return json.loads(json.dumps(found))
 

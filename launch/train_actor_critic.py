@@ -57,10 +57,10 @@ def encode(
 def prepare(job: startup.Job, repeat: int) -> Setting:
   """Loads the trained VAE and encodes the data with it."""
   config = job.config
-  data = experiment.load_data(config, 'train')
+  data = experiment.load_data(job, 'train')
   networks = experiment.build_networks(config, data)
   params = train_vae.load(job, networks, data, repeat).state.params
-  held_out = experiment.load_data(config, 'validation')
+  held_out = experiment.load_data(job, 'validation')
   return Setting(
     networks,
     encode(config, networks, params, data),

@@ -46,8 +46,8 @@ def load(
 def run(job: startup.Job) -> None:
   """Trains the judge."""
   config = job.config
-  data = experiment.load_data(config, 'train')
-  held_out = experiment.load_data(config, 'validation')
+  data = experiment.load_data(job, 'train')
+  held_out = experiment.load_data(job, 'validation')
   networks = experiment.build_networks(config, data)
   section = config.classifier
   logits_and_features = experiment.apply_fn(networks.classifier)

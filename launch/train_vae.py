@@ -46,8 +46,8 @@ def load(
 def train(job: startup.Job, repeat: int) -> None:
   """Trains the VAE of one repetition."""
   config = job.config
-  data = experiment.load_data(config, 'train')
-  held_out = experiment.load_data(config, 'validation')
+  data = experiment.load_data(job, 'train')
+  held_out = experiment.load_data(job, 'validation')
   networks = experiment.build_networks(config, data)
   section, seed = config.vae, config.seed + repeat
 
