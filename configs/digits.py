@@ -52,6 +52,11 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.critic_optimizer.arguments.b1 = 0.5
   stage.train.num_steps = 2000
 
+  config.denoiser.width = 128
+  config.denoiser.num_blocks = 2
+  config.denoiser.attribute_width = 128
+  config.denoiser.train.num_steps = 5000
+
   config.latent_critics.inner_steps = 10
   config.latent_critics.train.num_steps = 1000
 

@@ -14,6 +14,7 @@ from launch import (
   startup,
   train_actor_critic,
   train_classifier,
+  train_denoiser,
   train_vae,
 )
 from lcjax.evaluation import reports
@@ -39,6 +40,7 @@ def main() -> None:
   train_classifier.run(job)
   train_vae.run(job)
   train_actor_critic.run(job)
+  train_denoiser.run(job)
   generate_once(job)
   compare.run(job)
   print(f'pipeline: {time.perf_counter() - started:.0f} s')

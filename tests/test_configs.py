@@ -9,11 +9,19 @@ import pytest
 from etils import epath
 
 from configs import base
-from launch import startup, train_actor_critic, train_classifier, train_vae
+from launch import (
+  startup,
+  train_actor_critic,
+  train_classifier,
+  train_denoiser,
+  train_vae,
+)
 from lcjax import errors
 from lcjax.training import metrics_log
+from tests.data.shared import SHARED
 
 ROOT = pathlib.Path(__file__).parent.parent
+STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
 EXPERIMENTS = sorted(
   p.stem
   for p in (ROOT / 'configs').glob('*.py')
@@ -27,7 +35,7 @@ CASES = [
 
 
 def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  for name in ('vae', 'classifier', 'actor_critic', 'latent_critics'):
+  for name in STAGES:
     config[name].train.num_steps = 2
     config[name].train.steps_per_call = 1
     config[name].train.log_every = 1
@@ -45,13 +53,18 @@ def shared(tmp_path_factory):
 def test_trains_two_steps(name, ablation, shared):
   module = importlib.import_module(f'configs.{name}')
   config = shortened(module.get_config(ablation))
+  if config.data.name != 'digits':
+    config.data.dir = str(SHARED / config.data.name)
+    if not (SHARED / config.data.name).is_dir():
+      pytest.skip(f'there is no ../shared/data/{config.data.name}')
   base.validate(config)
   tmp_path = shared[name]
   job = startup.Job(config, epath.Path(tmp_path), overwrite=True)
   train_classifier.run(job)
   train_vae.run(job)
   train_actor_critic.run(job)
-  for stage in ('classifier', 'vae', 'latent_critics', 'actor_critic'):
+  train_denoiser.run(job)
+  for stage in STAGES:
     steps = [r['step'] for r in metrics_log.read(tmp_path / stage)]
     assert steps == [1, 2, 2], stage  # two training lines, one validation
 
@@ -69,7 +82,8 @@ def test_convolutions_train_two_steps(tmp_path):
   train_classifier.run(job)
   train_vae.run(job)
   train_actor_critic.run(job)
-  for stage in ('classifier', 'vae', 'latent_critics', 'actor_critic'):
+  train_denoiser.run(job)
+  for stage in STAGES:
     steps = [r['step'] for r in metrics_log.read(tmp_path / stage)]
     assert steps == [1, 2, 2], stage
 

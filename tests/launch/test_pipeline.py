@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic')
+STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
 TINY = [
   '--config.vae.hidden_sizes=(16,)',
   '--config.compare.num_samples=90',
@@ -35,6 +35,7 @@ ROWS = [
   'actor',
   'optimizer',
   'actor_then_optimizer',
+  'guided_denoiser',
 ]
 
 
@@ -127,7 +128,7 @@ def test_second_run_redoes_nothing(finished):
   before = modified(workdir)
   status, out, err = launch('pipeline', workdir, *TINY)
   assert status == 0, err
-  assert out.count('finished before') == 5
+  assert out.count('finished before') == 6
   assert 'judging' not in out
   assert modified(workdir) == before
 
