@@ -18,7 +18,9 @@ def _optimizer(learning_rate: float, schedule: str) -> dict[str, Any]:
     'learning_rate': learning_rate,
     'schedule': schedule,  # constant | cosine | log_linear
     'final_learning_rate': learning_rate / 100,  # ignored by `constant`
-    'arguments': {'b1': 0.9, 'b2': 0.999},  # passed to optax
+    'b1': 0.9,  # decay of the first moment; only where the optimiser has one
+    'b2': 0.999,  # decay of the second moment; likewise
+    'arguments': {},  # any others of that optax function, set by an ablation
   }
 
 
@@ -203,6 +205,8 @@ RANGES = {
   'realism_threshold': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'attribute_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'learning_rate': (lambda v: v > 0, 'above 0'),
+  'b1': (lambda v: 0 <= v < 1, 'in [0, 1)'),
+  'b2': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'schedule': (
     lambda v: v in ('constant', 'cosine', 'log_linear'),
     'constant, cosine or log_linear',
@@ -244,7 +248,13 @@ def validate(config: ml_collections.ConfigDict) -> None:
   for key, value in flatten(config).items():
     for suffix, (test, meaning) in RANGES.items():
       last = key.rsplit('.', 1)[-1]
-      if (last == suffix or last.endswith(f'_{suffix}')) and not test(value):
+      if last != suffix and not last.endswith(f'_{suffix}'):
+        continue
+      try:
+        within = test(value)
+      except TypeError:
+        within = False
+      if not within:
         raise errors.UserError(
           f'config.{key}={value!r} is out of range: it must be {meaning}'
         )

@@ -48,14 +48,18 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.gradient_penalty_weight = 0.1
   stage.distance_weight = 0.01  # with the updates on encodings: less narrow
   # Little momentum (the authors had none): momentum narrows the actor.
-  stage.actor_optimizer.arguments.b1 = 0.5
-  stage.critic_optimizer.arguments.b1 = 0.5
+  stage.actor_optimizer.b1 = 0.5
+  stage.critic_optimizer.b1 = 0.5
   stage.train.num_steps = 2000
 
   config.denoiser.width = 128
   config.denoiser.num_blocks = 2
   config.denoiser.attribute_width = 128
   config.denoiser.train.num_steps = 5000
+
+  config.denoise.num_steps = 50
+  config.denoise.eta = 1.0
+  config.denoise.attribute_weight = 1.5
 
   config.latent_critics.inner_steps = 10
   config.latent_critics.train.num_steps = 1000

@@ -31,6 +31,10 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.classifier.train.num_steps = 2000
   config.classifier.train.batch_size = 128
   config.classifier.train.steps_per_call = 1  # see configs/base.py
+  config.denoiser.train.num_steps = 16_000
+  config.denoise.num_steps = 50
+  config.denoise.attribute_weight = 2.5
+  config.denoise.eta = 0.7
   config.compare.num_samples = 10_000
   config.compare.mixture_components = 10
   return base.ablate(config, ABLATIONS, ablation)

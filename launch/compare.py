@@ -18,6 +18,7 @@ from etils import epath
 
 from launch import experiment, movers, stage, startup
 from launch import rows as rows_lib
+from lcjax import errors
 from lcjax.evaluation import metrics, plots, reports
 from lcjax.latent import samplers
 
@@ -271,19 +272,28 @@ def run(job: startup.Job) -> None:
   config, workdir = job.config, job.workdir
   train = experiment.load_data(job, 'train')
   test = experiment.load_data(job, config.compare.split)
+  least = min(config.compare.num_samples, len(test))
+  if config.compare.num_neighbours >= least:
+    raise errors.UserError(
+      f'config.compare.num_neighbours={config.compare.num_neighbours} must be '
+      f'below {least}: config.compare.num_samples, and the images of the '
+      f'{config.compare.split} split'
+    )
   judge = rows_lib.load_judge(job, train, test)
   folder = workdir / 'compare'
   (folder / 'runs').mkdir(parents=True, exist_ok=True)
   runs = []
   first_rows: dict[str, rows_lib.Row] = {}
   for repeat in range(config.num_seeds):
-    current = stage.all_dependencies(config, repeat)
+    key = stage.result_key(job, 'compare', repeat)
     path = folder / 'runs' / f'{repeat}.json'
-    found = stage.stored(job, path, current)
-    if found is None:
+    found = stage.stored(job, path, key)
+    if found is not None:
+      print(f'compare: seed {config.seed + repeat} was judged before')
+    else:
       print(f'compare: judging seed {config.seed + repeat}')
       found, rows = compare_once(job, judge, repeat)
-      found['config'] = current
+      found |= key
       if repeat == 0:
         first_rows = rows
         save_samples(folder / 'samples', rows)

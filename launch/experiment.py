@@ -1,6 +1,7 @@
 """From a config to data, networks, optimisers and callables of arrays."""
 
 import dataclasses
+import inspect
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +48,7 @@ def load_data(job: startup.Job, split: str) -> dataset.Dataset:
 def build_networks(
   config: ml_collections.ConfigDict, data: dataset.Dataset
 ) -> Networks:
-  """Builds every module; parameters come from `init_*`."""
+  """Builds every module; a stage's `make_state` makes its parameters."""
   stage, critics = config.actor_critic, config.latent_critics
   num_attributes = len(data.attribute_names)
   return Networks(
@@ -135,7 +136,9 @@ def make_optimizer(
       f'config.{key}.name={section.name!r} is not an optax optimiser: '
       'adam, sgd, rmsprop, lion, ... are'
     )
-  arguments = section.arguments.to_dict()
+  accepted = inspect.signature(make).parameters
+  moments = {m: section[m] for m in ('b1', 'b2') if m in accepted}
+  arguments = moments | section.arguments.to_dict()
   try:
     return make(make_schedule(section, num_steps), **arguments)
   except TypeError as error:

@@ -3,8 +3,8 @@ r"""Samples with chosen attributes, or transforms given images.
 python -m launch.generate --config=configs/digits.py --workdir=runs/digits \
   --start=encodings --mover=actor --labels=3,8 --images=a.png,b.png
 
-Writes WORKDIR/generate/START_MOVER.png and .npz: a row for each start, a
-column for each requested label vector.
+Writes WORKDIR/generate/NAME.png and .npz, NAME being START_MOVER: a row for
+each start, a column for each requested label vector.
 """
 
 import os
@@ -186,6 +186,7 @@ def run(
   requests: Sequence[tuple[str, str]],
   labels: Sequence[str],
   images: Sequence[str],
+  name: str = '',
 ) -> None:
   """Generates with the first repetition.
 
@@ -194,6 +195,7 @@ def run(
     requests: pairs of start and mover.
     labels: as the flag.
     images: as the flag.
+    name: of the files; START_MOVER if empty.
   """
   config, workdir = job.config, job.workdir
   data = experiment.load_data(job, 'train')
@@ -208,7 +210,13 @@ def run(
   for start, mover in requests:
     starts = make_starts(config, trained, held_out, start, images)
     path = write(
-      workdir / 'generate', trained, starts, mover, y, names, f'{start}_{mover}'
+      workdir / 'generate',
+      trained,
+      starts,
+      mover,
+      y,
+      names,
+      name or f'{start}_{mover}',
     )
     print(f'generate: {path}')
 
@@ -229,13 +237,22 @@ def define_flags() -> None:
     'With --start=encodings: image files, or an .npz with uint8 "images". '
     'Without: the first held-out images.',
   )
+  flags.DEFINE_string(
+    'name',
+    '',
+    'Of the files. Without: START_MOVER, or START_MOVER_own with own labels or '
+    'images.',
+  )
 
 
 def main() -> None:
   """Flags, then one call."""
   given = flags.FLAGS
   requests = [(given.start, given.mover)]
-  run(startup.job(), requests, given.labels, given.images)
+  name = given.name
+  if not name and (given.labels or given.images):
+    name = f'{given.start}_{given.mover}_own'  # the defaults' files stay
+  run(startup.job(), requests, given.labels, given.images, name)
 
 
 if __name__ == '__main__':

@@ -23,14 +23,14 @@ from lcjax.evaluation import reports
 def generate_once(job: startup.Job) -> None:
   """Samples by every mover, and images moved by every mover."""
   done = job.workdir / 'generate' / 'pipeline.json'
-  current = stage.all_dependencies(job.config, 0)
-  if stage.stored(job, done, current) is not None:
+  key = stage.result_key(job, 'generate', 0)
+  if stage.stored(job, done, key) is not None:
     print('generate: finished before, nothing to do')
     return
   requests = [('prior', mover) for mover in generate.MOVERS]
   requests += [('encodings', mover) for mover in movers.MOVERS]
   generate.run(job, requests, labels=[], images=[])
-  reports.write_json(os.fspath(done), {'config': current})
+  reports.write_json(os.fspath(done), key)
 
 
 def main() -> None:

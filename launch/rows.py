@@ -149,13 +149,10 @@ def baseline_rows(
     started = time.perf_counter()
     sample = samplers.fit_class_mixtures(z, attributes, components, seed)
     fitted = time.perf_counter() - started
-    started = time.perf_counter()
-    latents = (
-      samplers.keep_accepted(sample, accept, y, seed)
-      if keep
-      else sample(y, seed)
-    )
-    seconds = time.perf_counter() - started
+    draw = functools.partial(sample, y, seed)
+    if keep:
+      draw = functools.partial(samplers.keep_accepted, sample, accept, y, seed)
+    latents, seconds = timed(draw)
     critics = trained.seconds['latent_critics'] if keep else 0.0
     scores = {
       'latents_per_second': len(y) / seconds,

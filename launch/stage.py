@@ -1,6 +1,7 @@
 """One resumable training: checkpoints, log, progress and signals around it."""
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -78,6 +79,12 @@ def folder_of(workdir: epath.Path, stage: Stage, repeat: int) -> epath.Path:
   return root / stage.name
 
 
+TRAININGS = (VAE, CLASSIFIER, LATENT_CRITICS, ACTOR_CRITIC, DENOISER)
+
+# Keys of a `train` section that change no result.
+HOUSEKEEPING = ('log_every', 'evaluate_every', 'checkpoint_every', 'keep')
+
+
 def without_places(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """The config without where data lie: moving them changes no result."""
   found = config.to_dict()
@@ -91,9 +98,10 @@ def dependencies(
 ) -> dict[str, Any]:
   """All that a stage's result follows from."""
   found = without_places(config)
-  return {name: found[name] for name in stage.sections} | {
-    'seed': config.seed + repeat
-  }
+  kept = {name: found[name] for name in stage.sections}
+  for name in HOUSEKEEPING:
+    del kept[stage.name]['train'][name]
+  return kept | {'seed': config.seed + repeat}
 
 
 class Finished(NamedTuple):
@@ -171,7 +179,9 @@ def run(
   except errors.UserError:
     if not job.overwrite:
       raise
-    checkpoints.delete(folder)
+    # The former training stays until its replacement is finished.
+    former = checkpoints.set_aside(folder)
+    print(f'{title}: the former training is kept as {former} until then')
     found = None
   if found is not None and found[0] >= schedule.num_steps:
     print(f'{title}: finished before, nothing to do')
@@ -193,7 +203,11 @@ def run(
   with (
     checkpoints.open_manager(folder, schedule.keep) as manager,
     tqdm.tqdm(
-      total=schedule.num_steps, initial=int(state.step), desc=title, unit='step'
+      mininterval=0.1 if sys.stderr.isatty() else 10.0,
+      total=schedule.num_steps,
+      initial=int(state.step),
+      desc=title,
+      unit='step',
     ) as bar,
     startup.stop_on_signal() as should_stop,
   ):
@@ -252,32 +266,61 @@ def run(
         )
     finally:
       log.close()
+  checkpoints.delete(checkpoints.aside(folder))
 
 
-def all_dependencies(
-  config: ml_collections.ConfigDict, repeat: int
-) -> dict[str, Any]:
-  """The whole config, as JSON: what a comparison of one seed follows from.
+def identity(job: startup.Job, repeat: int) -> dict[str, Any]:
+  """What tells the trainings of one repetition from any others.
 
-  How many seeds there are, and over how many devices, changes nothing in one.
+  Their wall time, which no second training repeats to the last digit.
   """
-  found = without_places(config) | {'seed': config.seed + repeat}
-  del found['num_seeds'], found['parallel']
-  return json.loads(json.dumps(found))
+  found = {}
+  for stage in TRAININGS:
+    at = repeat if stage is not CLASSIFIER else 0
+    meta = checkpoints.latest_meta(folder_of(job.workdir, stage, at))
+    found[stage.name] = None if meta is None else meta[1]['seconds']
+  return found
+
+
+def result_key(
+  job: startup.Job, section: str, repeat: int
+) -> dict[str, dict[str, Any]]:
+  """What a result that is no training follows from, as JSON.
+
+  Args:
+    job: what to do.
+    section: of the config that the result alone reads.
+    repeat: which repetition.
+
+  Returns:
+    'config' (how many seeds and devices there are changes nothing in one
+    repetition) and 'trainings'.
+  """
+  config = without_places(job.config) | {'seed': job.config.seed + repeat}
+  others = {'generate', 'compare'} - {section}
+  for name in ('num_seeds', 'parallel', *others):
+    del config[name]
+  for stage in TRAININGS:
+    for name in HOUSEKEEPING:
+      del config[stage.name]['train'][name]
+  return {
+    'config': json.loads(json.dumps(config)),
+    'trainings': identity(job, repeat),
+  }
 
 
 def stored(
-  job: startup.Job, path: epath.Path, current: dict[str, Any]
+  job: startup.Job, path: epath.Path, key: dict[str, dict[str, Any]]
 ) -> dict[str, Any] | None:
   """A JSON result from before, if it follows from the same config.
 
   Args:
     job: says whether another config's result may be overwritten.
-    path: of a JSON object with 'config'.
-    current: what the result follows from now.
+    path: of a JSON object with the items of `key`.
+    key: from `result_key`.
 
   Returns:
-    The object, or None where there is nothing to keep.
+    The object, or None where there is none, or one of former trainings.
 
   Raises:
     UserError: the result follows from another config.
@@ -285,14 +328,16 @@ def stored(
   if not path.exists():
     return None
   found = json.loads(path.read_text())
-  difference = checkpoints.first_difference(found['config'], current)
+  if found['trainings'] != key['trainings']:
+    return None
+  difference = checkpoints.first_difference(found['config'], key['config'])
   if difference is None:
     return found
   if job.overwrite:
     return None
-  key, old, new = difference
+  name, old, new = difference
   raise errors.UserError(
-    f'{path} was made with config.{key}={old!r}, now it is {new!r}: take '
+    f'{path} was made with config.{name}={old!r}, now it is {new!r}: take '
     'another --workdir, or --overwrite to make it again'
   )
 
@@ -301,5 +346,5 @@ def curves(workdir: epath.Path) -> dict[str, list[dict[str, Any]]]:
   """Records of every training of the first repetition, by stage name."""
   return {
     stage.name: metrics_log.read(folder_of(workdir, stage, 0))
-    for stage in (VAE, CLASSIFIER, LATENT_CRITICS, ACTOR_CRITIC, DENOISER)
+    for stage in TRAININGS
   }

@@ -76,7 +76,9 @@ def _explain(error: Exception, argv: list[str]) -> str:
       return f'config.{key} does not exist: {hint}'
     if f'config.{key}' in str(error):
       return f'config.{key}={value} has the wrong type: {error}'
-  return str(error)
+  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+  # An error inside a config file comes with its whole traceback.
+  return lines[-1] if 'Traceback' in str(error) else ' '.join(lines)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
@@ -99,12 +101,19 @@ def _parse_flags(argv: list[str]) -> list[str]:
   return rest
 
 
+def _interrupt(number: int, frame: types.FrameType | None) -> None:
+  """Outside of a training, SIGTERM ends a launcher as Ctrl-C does."""
+  del number, frame
+  raise Interrupted
+
+
 def run(main: Callable[[], None]) -> None:
   """Runs a main under absl; a user's mistake is one line and status 2."""
 
   def guarded(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
+    signal.signal(signal.SIGTERM, _interrupt)
     use_compile_cache()
     try:
       main()
@@ -112,7 +121,7 @@ def run(main: Callable[[], None]) -> None:
       fail(error)
     except (Interrupted, KeyboardInterrupt) as error:
       print(
-        f'lcjax: interrupted; {error or "nothing lost"}. '
+        f'lcjax: interrupted; {str(error) or "finished stages stay"}. '
         'The same command goes on from here.',
         file=sys.stderr,
       )
@@ -162,6 +171,17 @@ class Job(NamedTuple):
     return f'python -m launch.{launcher} {self.arguments}'.strip()
 
 
+def joined(arguments: list[str]) -> list[str]:
+  """Command-line flags as `--name=value`, however they were written."""
+  flags_: list[str] = []
+  for argument in arguments:
+    if flags_ and not argument.startswith('-') and '=' not in flags_[-1]:
+      flags_[-1] += f'={argument}'
+    else:
+      flags_.append(argument)
+  return flags_
+
+
 def job() -> Job:
   """Reads the flags; every mistake is a UserError."""
   if CONFIG.value is None:
@@ -170,7 +190,7 @@ def job() -> Job:
       '--config=configs/digits.py'
     )
   kept = ('--config', '-config', '--workdir', '-workdir')
-  arguments = [a for a in sys.argv[1:] if a.startswith(kept)]
+  arguments = [a for a in joined(sys.argv[1:]) if a.startswith(kept)]
   try:
     config = CONFIG.value
     base.validate(config)

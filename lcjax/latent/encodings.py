@@ -24,7 +24,7 @@ class Encodings:
 
   @property
   def mean_scale(self) -> np.ndarray:
-    """Sigmabar of METHOD: [Z] mean of the scale over all rows."""
+    """[Z] mean of the scale over all rows, sigmabar of `distance_penalty`."""
     return self.scale.mean(axis=0)
 
   @property
@@ -63,19 +63,16 @@ def in_batches(
     The tree of `fn`, with numpy arrays of N rows.
   """
   num_rows = len(arrays[0])
-  batch_size = min(batch_size, num_rows)
+  # Few rows are padded to a power of two: any number of them is served by a
+  # handful of compiled shapes.
+  batch_size = min(batch_size, 1 << (num_rows - 1).bit_length())
   pieces = []
   for first in range(0, num_rows, batch_size):
-    parts = [array[first : first + batch_size] for array in arrays]
-    missing = batch_size - len(parts[0])
-    if missing:
-      # Repeated rows rather than zeros: always valid input, whatever `fn`.
-      parts = [
-        np.concatenate([p, array[:missing]])
-        for p, array in zip(parts, arrays, strict=True)
-      ]
-    out = jax.device_get(fn(*parts))
-    pieces.append(jax.tree.map(lambda a, n=batch_size - missing: a[:n], out))
+    # Repeated rows rather than zeros: always valid input, whatever `fn`.
+    rows = np.arange(first, first + batch_size) % num_rows
+    kept = min(batch_size, num_rows - first)
+    out = jax.device_get(fn(*(array[rows] for array in arrays)))
+    pieces.append(jax.tree.map(lambda a, n=kept: a[:n], out))
   return jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces)
 
 

@@ -3,6 +3,7 @@
 The class models are the cheap baselines that a mover has to beat.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -52,10 +53,24 @@ def sample_mixture(
   return z.astype(np.float32)
 
 
+def _nearest_rows(y: np.ndarray, vector: np.ndarray, least: int) -> np.ndarray:
+  """Rows whose attributes differ from a vector in as few places as possible.
+
+  In more places, all rows alike, where fewer than `least` rows are so near.
+  """
+  differences = np.sum(y != vector, axis=1)
+  least = min(least, len(y))
+  radius = np.sort(differences)[least - 1]
+  return differences <= radius
+
+
 def fit_class_mixtures(
   z: np.ndarray, y: np.ndarray, num_components: int, seed: int
 ) -> Sampler:
-  """Fits a mixture to the latents of every attribute vector that occurs.
+  """Fits a mixture to the latents of every attribute vector.
+
+  Independent attributes have vectors that occur once or never: those take the
+  rows with the nearest vectors, two at least.
 
   Args:
     z: [N, Z] latents of q(z).
@@ -66,18 +81,21 @@ def fit_class_mixtures(
   Returns:
     `sample(y [B, Y], seed) -> z [B, Z]`.
   """
-  vectors, groups = np.unique(y, axis=0, return_inverse=True)
-  models = {
-    vector.tobytes(): fit_mixture(z[groups == i], num_components, seed)
-    for i, vector in enumerate(vectors)
-  }
+
+  @functools.cache
+  def fit(vector: tuple[float, ...]) -> mixture.GaussianMixture:
+    rows = _nearest_rows(y, np.asarray(vector), least=2)
+    return fit_mixture(z[rows], num_components, seed)
+
+  for vector in np.unique(y, axis=0):
+    fit(tuple(vector.tolist()))
 
   def sample(y: np.ndarray, seed: int) -> np.ndarray:
     out = np.empty((len(y), z.shape[1]), np.float32)
     vectors, groups = np.unique(y, axis=0, return_inverse=True)
     for i, vector in enumerate(vectors):
       rows = groups == i
-      model = models[vector.tobytes()]
+      model = fit(tuple(vector.tolist()))
       out[rows] = sample_mixture(model, rows.sum(), seed + i)
     return out
 

@@ -206,6 +206,19 @@ def restore(
     return checkpointer.restore(path, abstract)
 
 
+def aside(folder: epath.PathLike) -> epath.Path:
+  """Where `set_aside` moves a training."""
+  path = epath.Path(folder)
+  return path.parent / f'{path.name}.former'
+
+
+def set_aside(folder: epath.PathLike) -> epath.Path:
+  """Moves a training's folder out of the way; one moved before is lost."""
+  delete(aside(folder))
+  epath.Path(folder).rename(aside(folder))
+  return aside(folder)
+
+
 def delete(folder: epath.PathLike) -> None:
   """Removes a training's folder, if there is one."""
   if epath.Path(folder).exists():

@@ -51,7 +51,7 @@ def critic_loss(
   rows: dict[str, jax.Array],
   weights: CriticWeights,
 ) -> tuple[jax.Array, steps.Metrics]:
-  """L_D of METHOD section 2: real rows 1, all other kinds 0.
+  """L_D of arXiv:1711.05772, section 4: real rows 1, all other kinds 0.
 
   E[L1(z, y)] + moved E[L0(z', y)] + prior E[L0(z0, y)] +
   mismatched E[L0(z, y')]. The authors' code replaces the moved rows by prior
@@ -125,7 +125,8 @@ def make_actor_critic_step(
     distance_weight: lambda_dist; the penalty is a mean over Z.
     actor_on_encodings: with a distance penalty, the actor takes a second
       update from encoded real z and their own labels: there it should stay.
-    critic_steps_per_actor_step: the update ratio.
+    critic_steps_per_actor_step: the update ratio; above 1, the metrics are
+      the critic's alone.
     average_decay: of the actor's averaged parameters.
     axis_name: axis to average over, if any.
 

@@ -26,7 +26,7 @@ def make_vae_loss(
   sigma_x: float,
   beta: float,
 ) -> steps.LossFn:
-  """The negative ELBO of METHOD, Kingma & Welling, arXiv:1312.6114.
+  """The negative ELBO of Kingma & Welling, arXiv:1312.6114.
 
   Args:
     encode_fn: (params, images in [0, 1]) -> (mean, scale), each [B, Z].

@@ -24,7 +24,7 @@ def prepare(folder, name, version, features, splits):
 
   base: Any = tfds.core.GeneratorBasedBuilder
 
-  class Fake(base, skip_registration=True):  # type: ignore[call-arg]
+  class Fake(base, skip_registration=True):
     VERSION = tfds.core.Version(version)
 
     def _info(self):

@@ -83,12 +83,18 @@ class VerdictsTest(parameterized.TestCase):
       [
         {
           'class_mixture': BASELINE,
-          'optimizer': {'accuracy': 0.901, 'frechet': float('nan')},
+          'actor': {'accuracy': 0.905, 'frechet': 0.19},
+          'optimizer': {'accuracy': 0.92, 'frechet': float('nan')},
         }
       ]
     )
+    # One seed has no spread, so small differences are not called.
     self.assertEqual(
-      reports.verdicts(rows), ['optimizer beats class_mixture on accuracy.']
+      reports.verdicts(rows),
+      [
+        'actor is too close to call with class_mixture on accuracy, Frechet.',
+        'optimizer beats class_mixture on accuracy.',
+      ],
     )
 
 

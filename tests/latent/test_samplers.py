@@ -135,3 +135,14 @@ class KeepAcceptedTest(parameterized.TestCase):
       self.sample, lambda z, y: np.ones(len(z), bool), self.y, seed=7
     )
     self.assertLen(self.calls, 1)
+
+
+def test_vectors_that_occur_once_or_never_take_the_nearest():
+  rng = np.random.default_rng(0)
+  y = np.array([[0, 0, 0]] * 20 + [[1, 1, 0]] * 20 + [[1, 1, 1]], np.float32)
+  z = np.where(y[:, :1] > 0, 5.0, -5.0) + rng.normal(size=(41, 2)) * 0.1
+  sample = samplers.fit_class_mixtures(z.astype(np.float32), y, 1, 0)
+  once = sample(np.array([[1, 1, 1]] * 50, np.float32), 0)
+  never = sample(np.array([[0, 0, 1]] * 50, np.float32), 0)
+  np.testing.assert_allclose(once.mean(0), 5.0, atol=0.3)
+  np.testing.assert_allclose(never.mean(0), -5.0, atol=0.3)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,12 @@ import time
 
 import numpy as np
 import pytest
+from etils import epath
+
+from configs import digits
+from launch import stage as stage_lib
+from launch import startup
+from lcjax import errors
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -160,7 +167,7 @@ def test_generate_from_labels_and_images(finished):
     f'--images={images}',
   )
   assert status == 0, err
-  with np.load(workdir / 'generate' / 'encodings_optimizer.npz') as arrays:
+  with np.load(workdir / 'generate' / 'encodings_optimizer_own.npz') as arrays:
     assert arrays['images'].shape == (6, 8, 8, 1)
     np.testing.assert_array_equal(
       arrays['attributes'].argmax(-1), [3, 8, 8, 3, 8, 8]
@@ -193,6 +200,48 @@ def test_a_mistake_is_one_line(finished, launcher, arguments, said):
   assert len(err.splitlines()) == 1
   assert said in err
   assert not (ROOT / 'nowhere').exists()
+
+
+def test_overwrite_keeps_the_former_training_until_its_successor_is_done(
+  finished, tmp_path
+):
+  workdir, _ = finished
+  shutil.copytree(workdir / 'vae', tmp_path / 'vae')
+  rate = '--config.vae.optimizer.learning_rate=1e18'
+  status, _, _ = launch('train_vae', tmp_path, *TINY, rate, '--overwrite')
+  assert status == 2  # it explodes
+  assert (tmp_path / 'vae.former' / 'checkpoints' / '20').exists()
+  rate = '--config.vae.optimizer.learning_rate=1e-4'
+  status, _, err = launch('train_vae', tmp_path, *TINY, rate, '--overwrite')
+  assert status == 0, err
+  assert (tmp_path / 'vae' / 'checkpoints' / '20').exists()
+  assert not (tmp_path / 'vae.former').exists()
+
+
+def test_a_result_of_former_trainings_does_not_count(finished):
+  workdir, _ = finished
+  config = digits.get_config()
+  job = startup.Job(config, epath.Path(workdir))
+  key = stage_lib.result_key(job, 'compare', 0)
+  path = epath.Path(workdir / 'result.json')
+  path.write_text(json.dumps(key))
+  assert stage_lib.stored(job, path, key) == key
+  other = key | {'trainings': key['trainings'] | {'vae': 1.0}}
+  assert stage_lib.stored(job, path, other) is None
+  config.compare.num_samples = 7
+  changed = stage_lib.result_key(job, 'compare', 0)
+  with pytest.raises(errors.UserError, match=r'config\.compare\.num_samples'):
+    stage_lib.stored(job, path, changed)
+
+
+def test_flags_are_repeated_as_one_word_each():
+  given = ['--config', 'a.py', '--workdir=w', '--overwrite', '--config.x', '1']
+  assert startup.joined(given) == [
+    '--config=a.py',
+    '--workdir=w',
+    '--overwrite',
+    '--config.x=1',
+  ]
 
 
 def test_nan_stops_and_keeps_the_checkpoint(tmp_path):

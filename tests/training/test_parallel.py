@@ -12,7 +12,7 @@ from absl.testing import parameterized
 from lcjax import errors
 from lcjax.latent import noise
 from lcjax.losses import attributes
-from lcjax.models import actor, critic, vae
+from lcjax.models import actor, critic, networks, vae
 from lcjax.training import latent_steps, objectives, parallel, steps
 from lcjax.training import state as state_lib
 
@@ -23,7 +23,11 @@ NUM_CALLS, STEPS_PER_CALL, BATCH_SIZE = 2, 2, 16
 TX = optax.sgd(0.02, momentum=0.9)
 
 VAE = vae.Vae(
-  image_shape=(2, 2, 1), latent_size=3, hidden_sizes=(4,), activation='tanh'
+  encoder=networks.MlpEncoder(hidden_sizes=(4,), activation='tanh'),
+  decoder=networks.MlpDecoder(
+    image_shape=(2, 2, 1), hidden_sizes=(4,), activation='tanh'
+  ),
+  latent_size=3,
 )
 ACTOR = actor.Actor(
   latent_size=3, label_size=2, hidden_sizes=(4,), activation='silu'
