@@ -82,11 +82,13 @@ class Starts(NamedTuple):
     z: [R, Z].
     images: [R, H, W, C] that were encoded, or None.
     labels: a name for each row.
+    is_noise: whether z is noise of the prior, not a place in q(z).
   """
 
   z: np.ndarray
   images: np.ndarray | None
   labels: list[str]
+  is_noise: bool
 
 
 def make_starts(
@@ -116,15 +118,16 @@ def make_starts(
         for vector in held_out.attributes[: section.num_rows]
       ]
     mean, _ = trained.encode(pixels)
-    return Starts(mean, pixels, names)
+    return Starts(mean, pixels, names, is_noise=False)
   if start == 'mixture':
     model = samplers.fit_mixture(
       trained.train.sample(seed), section.mixture_components, seed
     )
     z = samplers.sample_mixture(model, section.num_rows, seed)
-    return Starts(z, None, numbers)
+    return Starts(z, None, numbers, is_noise=False)
   size = trained.train.mean.shape[1]
-  return Starts(samplers.prior(section.num_rows, size, seed), None, numbers)
+  z = samplers.prior(section.num_rows, size, seed)
+  return Starts(z, None, numbers, is_noise=True)
 
 
 def write(
@@ -153,7 +156,7 @@ def write(
   num_rows, num_columns = len(starts.z), len(y)
   z = np.repeat(starts.z, num_columns, axis=0)
   requested = np.tile(y, (num_rows, 1))
-  edit = starts.images is not None
+  edit = not starts.is_noise
   moved = movers.move(trained, mover, z, requested, edit=edit)
   images = trained.decode(moved.z)
   cells = images.reshape(num_rows, num_columns, *images.shape[1:])
