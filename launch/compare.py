@@ -19,7 +19,7 @@ from etils import epath
 from launch import experiment, movers, stage, startup
 from launch import rows as rows_lib
 from lcjax import errors
-from lcjax.evaluation import metrics, plots, reports
+from lcjax.evaluation import glossary, metrics, plots, reports
 from lcjax.latent import samplers
 
 DESCRIPTION = (
@@ -89,7 +89,7 @@ def compare_once(
     | rows_lib.baseline_rows(config, trained, judge.test.exclusive, y, seed)
     | rows_lib.mover_rows(trained, start, y)
   )
-  order = [name for name in reports.ROW_DESCRIPTIONS if name in rows]
+  order = [name for name in glossary.ROW_DESCRIPTIONS if name in rows]
   rows = {name: rows[name] for name in order}
   scores = {}
   for name, row in rows.items():

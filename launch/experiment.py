@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -146,6 +146,17 @@ def make_optimizer(
       f'config.{key}.arguments={arguments} do not fit optax.{section.name}: '
       f'{error}'
     ) from error
+
+
+def make_optimizers(
+  config: ml_collections.ConfigDict, stage: str, names: Sequence[str]
+) -> tuple[optax.GradientTransformation, ...]:
+  """The optimisers of a training of several networks, by their keys."""
+  section = config[stage]
+  return tuple(
+    make_optimizer(section[name], section.train.num_steps, f'{stage}.{name}')
+    for name in names
+  )
 
 
 def make_cost(

@@ -21,6 +21,9 @@ from lcjax.latent import encodings
 from lcjax.losses import adversarial, attributes
 from lcjax.training import latent_steps, state, steps
 
+CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
+ACTOR_OPTIMIZERS = ('actor_optimizer', 'critic_optimizer')
+
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -102,7 +105,9 @@ def make_critics_state(
   key = experiment.stage_key(seed, 'latent_critics/init')
   attribute_key, realism_key = jax.random.split(key)
   z = jnp.zeros((1, config.vae.latent_size))
-  attribute_tx, realism_tx = critics_optimizers(config)
+  attribute_tx, realism_tx = experiment.make_optimizers(
+    config, 'latent_critics', CRITICS_OPTIMIZERS
+  )
 
   def make() -> state.LatentCriticsState:
     average = section.average_decay > 0
@@ -119,17 +124,6 @@ def make_critics_state(
   return make
 
 
-def critics_optimizers(config: ml_collections.ConfigDict) -> tuple:
-  """The optimisers of D_attr and D_realism."""
-  section = config.latent_critics
-  return tuple(
-    experiment.make_optimizer(
-      section[name], section.train.num_steps, f'latent_critics.{name}'
-    )
-    for name in ('attribute_optimizer', 'realism_optimizer')
-  )
-
-
 def train_critics(
   job: startup.Job,
   repeat: int,
@@ -140,7 +134,9 @@ def train_critics(
   section, networks = config.latent_critics, setting.networks
   attribute_fn = experiment.apply_fn(networks.attribute_critic)
   realism_fn = experiment.apply_fn(networks.realism_critic)
-  attribute_tx, realism_tx = critics_optimizers(config)
+  attribute_tx, realism_tx = experiment.make_optimizers(
+    config, 'latent_critics', CRITICS_OPTIMIZERS
+  )
   move_tx = experiment.make_optimizer(
     config.optimize.optimizer, config.optimize.max_steps, 'optimize.optimizer'
   )
@@ -194,17 +190,6 @@ def train_critics(
   )
 
 
-def actor_optimizers(config: ml_collections.ConfigDict) -> tuple:
-  """The optimisers of actor and critic."""
-  section = config.actor_critic
-  return tuple(
-    experiment.make_optimizer(
-      section[name], section.train.num_steps, f'actor_critic.{name}'
-    )
-    for name in ('actor_optimizer', 'critic_optimizer')
-  )
-
-
 def make_actor_state(
   config: ml_collections.ConfigDict,
   networks: experiment.Networks,
@@ -216,7 +201,9 @@ def make_actor_state(
   actor_key, critic_key = jax.random.split(key)
   z = jnp.zeros((1, config.vae.latent_size))
   y = jnp.zeros((1, num_attributes))
-  actor_tx, critic_tx = actor_optimizers(config)
+  actor_tx, critic_tx = experiment.make_optimizers(
+    config, 'actor_critic', ACTOR_OPTIMIZERS
+  )
   average = config.actor_critic.average_decay > 0
 
   def make() -> state.ActorCriticState:
@@ -239,7 +226,9 @@ def train_actor(
   section, networks = config.actor_critic, setting.networks
   actor_fn = experiment.apply_fn(networks.actor)
   critic_fn = experiment.apply_fn(networks.critic)
-  actor_tx, critic_tx = actor_optimizers(config)
+  actor_tx, critic_tx = experiment.make_optimizers(
+    config, 'actor_critic', ACTOR_OPTIMIZERS
+  )
   weights = latent_steps.CriticWeights(
     moved=section.moved_weight,
     prior=section.prior_weight,

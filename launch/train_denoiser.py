@@ -15,18 +15,9 @@ import ml_collections
 from launch import experiment, stage, startup, train_actor_critic
 from lcjax.latent import denoise, noise
 from lcjax.losses import attributes
-from lcjax.training import latent_steps, state, steps
+from lcjax.training import denoiser_steps, state, steps
 
-
-def optimizers(config: ml_collections.ConfigDict) -> tuple:
-  """The optimisers of the denoiser and of D_attr."""
-  section = config.denoiser
-  return tuple(
-    experiment.make_optimizer(
-      section[name], section.train.num_steps, f'denoiser.{name}'
-    )
-    for name in ('velocity_optimizer', 'attribute_optimizer')
-  )
+OPTIMIZERS = ('velocity_optimizer', 'attribute_optimizer')
 
 
 def make_state(
@@ -42,7 +33,10 @@ def make_state(
     velocity, attribute = (
       state.create(module.init(key, z, t), tx, average)
       for module, key, tx in zip(
-        modules, (first, second), optimizers(config), strict=True
+        modules,
+        (first, second),
+        experiment.make_optimizers(config, 'denoiser', OPTIMIZERS),
+        strict=True,
       )
     )
     return state.DenoiserState(jnp.int32(0), velocity, attribute)
@@ -60,10 +54,12 @@ def train(
   attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
   center = jnp.asarray(setting.train.center)
   spread = jnp.asarray(setting.train.spread)
-  velocity_tx, attribute_tx = optimizers(config)
+  velocity_tx, attribute_tx = experiment.make_optimizers(
+    config, 'denoiser', OPTIMIZERS
+  )
 
   def make_step(axis_name: str | None) -> steps.Step:
-    return latent_steps.make_denoiser_step(
+    return denoiser_steps.make_denoiser_step(
       velocity_fn,
       attribute_fn,
       center,

@@ -4,7 +4,6 @@
 """
 
 import base64
-import dataclasses
 import importlib.resources
 import itertools
 import json
@@ -12,7 +11,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -20,144 +19,19 @@ import rich.box
 import rich.console
 import rich.table
 
+from lcjax.evaluation.glossary import (
+  ATTRIBUTES,
+  BASELINE_ROWS,
+  IMAGES,
+  METRICS,
+  OTHER,
+  REFERENCE_ROWS,
+  ROW_DESCRIPTIONS,
+  Metric,
+)
+
 Scores = Mapping[str, Mapping[str, float | None]]
 Rows = Mapping[str, Scores]
-
-REFERENCE_ROWS = ('real', 'real_train', 'reconstruction')
-BASELINE_ROWS = (
-  'prior', 'class_gaussian', 'class_mixture', 'class_mixture_kept'
-)  # fmt: skip
-ROW_DESCRIPTIONS = {
-  'real': 'Held-out test images themselves.',
-  'real_train': 'As many training images: the floor that two draws of real '
-  'data reach, were it not that the judge has been trained on these.',
-  'reconstruction': "The VAE's reconstructions of test images: the ceiling for "
-  'anything that decodes a latent.',
-  'prior': 'Latents drawn from N(0, I), without any constraint.',
-  'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '
-  'each class.',
-  'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '
-  'fitted to the encodings of each class.',
-  'class_mixture_kept': 'Draws of that mixture, keeping only what the '
-  'attribute critic accepts.',
-  'actor': 'Prior latents moved once by a trained actor network.',
-  'optimizer': 'Prior latents moved by gradient steps on the constraints, each '
-  'latent alone.',
-  'actor_then_optimizer': "The actor's latents, moved further by the "
-  'optimiser.',
-  'guided_denoiser': 'The same noise walked to a latent by an unconditional '
-  'denoiser of encodings, guided by an attribute critic of noised latents.',
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Metric:
-  """How a column is shown.
-
-  Attributes:
-    label: column heading.
-    group: heading above neighbouring columns.
-    better: which values are better, for the bold ones and the verdicts; 'one'
-      means that nearer to 1 is better.
-    fmt: number format of the mean and the standard deviation.
-    definition: one sentence.
-  """
-
-  label: str
-  group: str
-  better: Literal['higher', 'lower', 'one'] | None
-  fmt: str
-  definition: str
-
-
-_ATTRIBUTES, _IMAGES = 'Attributes', 'Realism and diversity'
-_LATENTS, _COST, _OTHER = 'Latents', 'Cost', 'Other'
-METRICS = {
-  'accuracy': Metric(
-    'Accuracy', _ATTRIBUTES, 'higher', '.3f',
-    'Share of decisions of the judge that agree with what was requested.',
-  ),
-  'macro_precision': Metric(
-    'Precision', _ATTRIBUTES, 'higher', '.3f',
-    'Of the images judged to have an attribute, the share for which it was '
-    'requested; mean over attributes.',
-  ),
-  'macro_recall': Metric(
-    'Recall', _ATTRIBUTES, 'higher', '.3f',
-    'Of the images requested to have an attribute, the share judged to have '
-    'it; mean over attributes.',
-  ),
-  'macro_f1': Metric(
-    'F1', _ATTRIBUTES, 'higher', '.3f',
-    'Harmonic mean of precision and recall; mean over attributes.',
-  ),
-  'worst_class_accuracy': Metric(
-    'Worst class', _ATTRIBUTES, 'higher', '.3f',
-    'Accuracy of the class, or of the attribute, that does worst.',
-  ),
-  'frechet': Metric(
-    'Frechet', _IMAGES, 'lower', '.4f',
-    "Squared Frechet distance to test images in the judge's feature space, "
-    'over the variance of their features.',
-  ),
-  'diversity': Metric(
-    'Diversity', _IMAGES, 'one', '.2f',
-    'Feature variance among images of one attribute over that of real images, '
-    'mean over attributes; 1 is as varied as real.',
-  ),
-  'knn_precision': Metric(
-    'k-NN precision', _IMAGES, 'higher', '.3f',
-    'Share of samples within the k-nearest-neighbour ball of a test image.',
-  ),
-  'knn_recall': Metric(
-    'k-NN recall', _IMAGES, 'higher', '.3f',
-    'Share of test images within the k-nearest-neighbour ball of a sample.',
-  ),
-  'density': Metric(
-    'Density', _IMAGES, None, '.2f',
-    'Mean number of such balls of test images around a sample, over k: about '
-    '1 for real data, more where samples crowd.',
-  ),
-  'coverage': Metric(
-    'Coverage', _IMAGES, 'higher', '.3f',
-    'Share of such balls of test images that hold a sample.',
-  ),
-  'nearest_train_ratio': Metric(
-    'Nearest train', _IMAGES, 'one', '.2f',
-    'Median pixel distance to the nearest training image over that of test '
-    'images; clearly below 1 smells of memorising.',
-  ),
-  'z_distance': Metric(
-    'z distance', _LATENTS, None, '.1f',
-    'Mean squared move per latent dimension, in squared mean posterior '
-    'scales.',
-  ),
-  'satisfied': Metric(
-    'Satisfied', _LATENTS, 'higher', '.3f',
-    'Share of latents that met every constraint before the optimiser stopped.',
-  ),
-  'steps_mean': Metric(
-    'Steps', _LATENTS, 'lower', '.1f',
-    'Optimiser steps that a latent needed, on average.',
-  ),
-  'generator_score': Metric(
-    'Generator score', _LATENTS, None, '.3f',
-    "Mean probability of being real that the mover's own critic gives.",
-  ),
-  'discriminator_score': Metric(
-    'Discriminator score', _LATENTS, None, '.3f',
-    'Mean probability of the right answer that the critic gives, over real '
-    'and moved latents alike; 0.5 when it cannot tell.',
-  ),
-  'latents_per_second': Metric(
-    'Latents / s', _COST, 'higher', ',.0f',
-    'Latents moved or drawn per second, once compiled.',
-  ),
-  'training_seconds': Metric(
-    'Training s', _COST, 'lower', ',.0f',
-    'Seconds to train or fit what moves or draws the latents, beyond the VAE.',
-  ),
-}  # fmt: skip
 
 _VERDICT_NAMES = {
   'accuracy': 'accuracy',
@@ -299,7 +173,7 @@ def render_html(report: Mapping[str, Any]) -> str:
 
 
 def _metric(name: str) -> Metric:
-  unknown = Metric(name.replace('_', ' '), _OTHER, None, '.4g', '')
+  unknown = Metric(name.replace('_', ' '), OTHER, None, '.4g', '')
   return METRICS.get(name, unknown)
 
 
@@ -389,7 +263,7 @@ def _tables(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
   """
   halves: tuple[list[str], list[str]] = ([], [])
   for name in names:
-    halves[_metric(name).group not in (_ATTRIBUTES, _IMAGES)].append(name)
+    halves[_metric(name).group not in (ATTRIBUTES, IMAGES)].append(name)
   tables = []
   for half in filter(None, halves):
     measured = {

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lcjax.latent import denoise, noise, optimize
+from lcjax.latent import noise, optimize
 from lcjax.losses import adversarial, attributes, constraint
 from lcjax.training import state as state_lib
 from lcjax.training import steps
@@ -287,83 +287,6 @@ def make_latent_critics_step(
     attribute, found = attribute_step(state.attribute, rows, key)
     realism, metrics = realism_step(state.realism, rows, key)
     new = state_lib.LatentCriticsState(state.step + 1, attribute, realism)
-    return new, metrics | found
-
-  return step
-
-
-def make_denoiser_step(
-  velocity_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
-  attribute_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
-  center: jax.Array,
-  spread: jax.Array,
-  velocity_tx: optax.GradientTransformation,
-  attribute_tx: optax.GradientTransformation,
-  exclusive: bool,
-  average_decay: float,
-  axis_name: str | None = None,
-) -> steps.Step:
-  """Builds the step of the denoiser and of D_attr(z_t, t).
-
-  Args:
-    velocity_fn: (params, z_t [B, Z], t [B]) -> predicted velocity [B, Z].
-    attribute_fn: (params, z_t [B, Z], t [B]) -> logits [B, Y].
-    center: [Z] mean of q(z); the denoiser works on (z - center) / spread.
-    spread: [Z] standard deviation of q(z).
-    velocity_tx: the denoiser's optimiser.
-    attribute_tx: D_attr's optimiser.
-    exclusive: one softmax over attributes, or a sigmoid each.
-    average_decay: of both networks' averaged parameters.
-    axis_name: axis to average over, if any.
-
-  Returns:
-    The step over `DenoiserState`.
-  """
-
-  def velocity_objective(
-    params: Any, rows: steps.Batch, key: jax.Array
-  ) -> tuple[jax.Array, steps.Metrics]:
-    del key
-    predicted = velocity_fn(params, rows['noised'], rows['time'])
-    loss = jnp.mean(jnp.square(predicted - rows['velocity']))
-    return loss, {'velocity_mse': loss}
-
-  def attribute_objective(
-    params: Any, rows: steps.Batch, key: jax.Array
-  ) -> tuple[jax.Array, steps.Metrics]:
-    del key
-    logits = attribute_fn(params, rows['noised'], rows['time'])
-    y = rows['attributes']
-    loss = jnp.mean(
-      attributes.cross_entropy(logits, y, jnp.ones_like(y), exclusive)
-    )
-    accuracy = jnp.mean(attributes.accuracy(logits, y, exclusive))
-    return loss, {'attribute_loss': loss, 'attribute_accuracy': accuracy}
-
-  velocity_step = steps.make_train_step(
-    velocity_objective, velocity_tx, average_decay, axis_name
-  )
-  attribute_step = steps.make_train_step(
-    attribute_objective, attribute_tx, average_decay, axis_name
-  )
-
-  def step(
-    state: state_lib.DenoiserState, batch: steps.Batch, key: jax.Array
-  ) -> tuple[state_lib.DenoiserState, steps.Metrics]:
-    key = jax.random.fold_in(key, state.step)
-    latent_key, time_key = jax.random.split(key)
-    real, eps = draw_latents(batch, latent_key)
-    unit = (real - center[None]) / spread[None]
-    time = noise.uniform(time_key, batch['row'])
-    rows = {
-      'noised': denoise.add_noise(unit, time, eps),
-      'time': time,
-      'velocity': denoise.velocity(unit, time, eps),
-      'attributes': batch['attributes'],
-    }
-    new_velocity, metrics = velocity_step(state.velocity, rows, key)
-    new_attribute, found = attribute_step(state.attribute, rows, key)
-    new = state_lib.DenoiserState(state.step + 1, new_velocity, new_attribute)
     return new, metrics | found
 
   return step

@@ -1,0 +1,140 @@
+"""What the rows and columns of a report are, in words."""
+
+import dataclasses
+from typing import Literal
+
+REFERENCE_ROWS = ('real', 'real_train', 'reconstruction')
+BASELINE_ROWS = (
+  'prior', 'class_gaussian', 'class_mixture', 'class_mixture_kept'
+)  # fmt: skip
+ROW_DESCRIPTIONS = {
+  'real': 'Held-out test images themselves.',
+  'real_train': 'As many training images: the floor that two draws of real '
+  'data reach, were it not that the judge has been trained on these.',
+  'reconstruction': "The VAE's reconstructions of test images: the ceiling for "
+  'anything that decodes a latent.',
+  'prior': 'Latents drawn from N(0, I), without any constraint.',
+  'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '
+  'each class.',
+  'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '
+  'fitted to the encodings of each class.',
+  'class_mixture_kept': 'Draws of that mixture, keeping only what the '
+  'attribute critic accepts.',
+  'actor': 'Prior latents moved once by a trained actor network.',
+  'optimizer': 'Prior latents moved by gradient steps on the constraints, each '
+  'latent alone.',
+  'actor_then_optimizer': "The actor's latents, moved further by the "
+  'optimiser.',
+  'guided_denoiser': 'The same noise walked to a latent by an unconditional '
+  'denoiser of encodings, guided by an attribute critic of noised latents.',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """How a column is shown.
+
+  Attributes:
+    label: column heading.
+    group: heading above neighbouring columns.
+    better: which values are better, for the bold ones and the verdicts; 'one'
+      means that nearer to 1 is better.
+    fmt: number format of the mean and the standard deviation.
+    definition: one sentence.
+  """
+
+  label: str
+  group: str
+  better: Literal['higher', 'lower', 'one'] | None
+  fmt: str
+  definition: str
+
+
+ATTRIBUTES, IMAGES = 'Attributes', 'Realism and diversity'
+LATENTS, COST, OTHER = 'Latents', 'Cost', 'Other'
+METRICS = {
+  'accuracy': Metric(
+    'Accuracy', ATTRIBUTES, 'higher', '.3f',
+    'Share of decisions of the judge that agree with what was requested.',
+  ),
+  'macro_precision': Metric(
+    'Precision', ATTRIBUTES, 'higher', '.3f',
+    'Of the images judged to have an attribute, the share for which it was '
+    'requested; mean over attributes.',
+  ),
+  'macro_recall': Metric(
+    'Recall', ATTRIBUTES, 'higher', '.3f',
+    'Of the images requested to have an attribute, the share judged to have '
+    'it; mean over attributes.',
+  ),
+  'macro_f1': Metric(
+    'F1', ATTRIBUTES, 'higher', '.3f',
+    'Harmonic mean of precision and recall; mean over attributes.',
+  ),
+  'worst_class_accuracy': Metric(
+    'Worst class', ATTRIBUTES, 'higher', '.3f',
+    'Accuracy of the class, or of the attribute, that does worst.',
+  ),
+  'frechet': Metric(
+    'Frechet', IMAGES, 'lower', '.4f',
+    "Squared Frechet distance to test images in the judge's feature space, "
+    'over the variance of their features.',
+  ),
+  'diversity': Metric(
+    'Diversity', IMAGES, 'one', '.2f',
+    'Feature variance among images of one attribute over that of real images, '
+    'mean over attributes; 1 is as varied as real.',
+  ),
+  'knn_precision': Metric(
+    'k-NN precision', IMAGES, 'higher', '.3f',
+    'Share of samples within the k-nearest-neighbour ball of a test image.',
+  ),
+  'knn_recall': Metric(
+    'k-NN recall', IMAGES, 'higher', '.3f',
+    'Share of test images within the k-nearest-neighbour ball of a sample.',
+  ),
+  'density': Metric(
+    'Density', IMAGES, None, '.2f',
+    'Mean number of such balls of test images around a sample, over k: about '
+    '1 for real data, more where samples crowd.',
+  ),
+  'coverage': Metric(
+    'Coverage', IMAGES, 'higher', '.3f',
+    'Share of such balls of test images that hold a sample.',
+  ),
+  'nearest_train_ratio': Metric(
+    'Nearest train', IMAGES, 'one', '.2f',
+    'Median pixel distance to the nearest training image over that of test '
+    'images; clearly below 1 smells of memorising.',
+  ),
+  'z_distance': Metric(
+    'z distance', LATENTS, None, '.1f',
+    'Mean squared move per latent dimension, in squared mean posterior '
+    'scales.',
+  ),
+  'satisfied': Metric(
+    'Satisfied', LATENTS, 'higher', '.3f',
+    'Share of latents that met every constraint before the optimiser stopped.',
+  ),
+  'steps_mean': Metric(
+    'Steps', LATENTS, 'lower', '.1f',
+    'Optimiser steps that a latent needed, on average.',
+  ),
+  'generator_score': Metric(
+    'Generator score', LATENTS, None, '.3f',
+    "Mean probability of being real that the mover's own critic gives.",
+  ),
+  'discriminator_score': Metric(
+    'Discriminator score', LATENTS, None, '.3f',
+    'Mean probability of the right answer that the critic gives, over real '
+    'and moved latents alike; 0.5 when it cannot tell.',
+  ),
+  'latents_per_second': Metric(
+    'Latents / s', COST, 'higher', ',.0f',
+    'Latents moved or drawn per second, once compiled.',
+  ),
+  'training_seconds': Metric(
+    'Training s', COST, 'lower', ',.0f',
+    'Seconds to train or fit what moves or draws the latents, beyond the VAE.',
+  ),
+}  # fmt: skip
