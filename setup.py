@@ -39,6 +39,7 @@ setuptools.setup(
     'pillow>=11',
     'rich>=13',
     'scikit-learn>=1.6',
+    'threadpoolctl>=3.1',
     'scipy>=1.14',
     'tensorboardX>=2.6',
     'tqdm>=4.66',

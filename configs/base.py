@@ -53,8 +53,9 @@ def get_config() -> ml_collections.ConfigDict:
     # The rest is for celeba and folder: the others have one size, and classes.
     'image_size': 64,  # pixels a side
     'crop_size': 128,  # pixels a side, cut from the middle; 0: largest square
-    'attributes': (),  # names; empty: celeba's usual ten, all of a folder
-    'cache_dir': '',  # of decoded pixels; empty: decoded at every start
+    # Names, also joined by commas; empty: celeba's usual ten, all of a folder.
+    'attributes': (),
+    'cache_dir': '',  # of decoded pixels; empty: WORKDIR/cache
   }
 
   config.vae = {
@@ -81,6 +82,7 @@ def get_config() -> ml_collections.ConfigDict:
     'activation': 'relu',
     'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
     'pixel_noise': 0.1,  # standard deviation, added in training only
+    'flip': False,  # mirrors half of the images, in training only
     'optimizer': _optimizer(1e-3, 'cosine'),
     'train': _train(2000, 128),
   }
@@ -96,6 +98,8 @@ def get_config() -> ml_collections.ConfigDict:
     'gradient_penalty_weight': 0.0,
     'distance_weight': 0.0,  # lambda_dist; the penalty is a mean over latents
     'actor_on_encodings': True,  # with a distance: a second actor update there
+    # Further pairs, each a training and a mover of its own (actor_lambda_0.1).
+    'more_distance_weights': (),
     'critic_steps_per_actor_step': 1,
     'average_decay': 0.998,  # of the actor's debiased averaged parameters
     'actor_optimizer': _optimizer(1e-3, 'constant'),
@@ -120,10 +124,37 @@ def get_config() -> ml_collections.ConfigDict:
     'realism_weight': 1.0,
     'attribute_weight': 3.0,
     'distance_weight': 0.0,
-    'realism_threshold': 0.9,  # satisfied: D_realism(z) above it, and
+    'realism_threshold': 0.9,  # satisfied: D_realism(z) at least it, and
     'attribute_tolerance': 0.1,  # every |y - D_attr(z)| below it
     'max_steps': 100,
+    # From noise: the best of so many tries of each row, from further noise.
+    'num_starts': 1,
     'optimizer': _optimizer(0.1, 'constant'),
+  }
+
+  # Edits that keep the identity: optimizer-G starts at the encoding of an image
+  # and changes one of its attributes. Small steps and an early stop keep the
+  # rest. Read by `launch.figures` alone, so changing it redoes no training.
+  config.edit = {
+    'realism_weight': 0.02,
+    'attribute_weight': 1.0,
+    'distance_weight': 0.0,
+    'realism_threshold': 0.0,  # 0 never keeps a row from resting
+    'attribute_tolerance': 1e-3,
+    'max_steps': 300,
+    'optimizer': _optimizer(1e-2, 'constant'),
+    # The actor's edit, drawn back towards the encoding while |y - D_attr| stays
+    # below this; by the actor of the least distance weight.
+    'draw_back_tolerance': 0.01,
+    'num_images': 2000,  # held-out, at most; a change drawn for each
+    # Swept in `identity_frontier`: optimizer-G's distance weight, its
+    # tolerance, that of drawing back, and the noise time that the guided
+    # denoiser starts from. Actors are those of
+    # `actor_critic.more_distance_weights`.
+    'distance_weights': (0.0, 0.003, 0.01, 0.03, 0.1, 0.3),
+    'attribute_tolerances': (0.5, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
+    'draw_back_tolerances': (0.5, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4),
+    'edit_times': (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
   }
 
   config.denoiser = {  # velocity(z_t, t) and D_attr(z_t, t), noised latents
@@ -143,7 +174,19 @@ def get_config() -> ml_collections.ConfigDict:
     'eta': 0.3,  # 0: deterministic, 1: ancestral
     'attribute_weight': 3.0,  # guidance
     'distance_weight': 0.0,
+    # Noise time above which a mixture per class, in closed form, takes the
+    # networks' place; 1: nowhere. See lcjax/latent/mixtures.py.
+    'mixture_above': 1.0,
+    'mixture_attribute_weight': 1.0,  # guidance there
+    # From noise: rows that D_attr refuses walk again from further noise.
+    'num_starts': 1,
+    'kept_above': 0.99,  # D_attr's probability that it asks for
     'edit_time': 0.5,  # noise time that an encoding starts from; prior: 1
+  }
+
+  # Of encodings, by scikit-learn: a baseline, and a part of `denoise`.
+  config.mixture = {
+    'num_components': 3,  # of each class; together for independent attributes
   }
 
   config.generate = {
@@ -157,10 +200,22 @@ def get_config() -> ml_collections.ConfigDict:
     'split': 'test',  # choose settings on 'validation', report on 'test'
     'num_samples': 2000,  # requested labels: the split's own, over and over
     'num_neighbours': 5,  # k of precision, recall, density and coverage
-    'mixture_components': 3,  # of the mixture of each class
     'kept_above': 0.99,  # D_attr's probability that class_mixture_kept asks for
     'curve_steps': (0, 2, 5, 10, 20, 30, 50, 75, 100),  # of optimizer-G
     'grid_rows': 4,  # images of each class in the report
+  }
+
+  config.figures = {  # of `launch.figures`
+    'num_rows': 6,  # samples or images of a grid
+    'num_columns': 12,  # samples of each kind in `holes`
+    'comparison_sigma_x': 1.0,  # of the second VAE of `holes`
+    'num_samples': 2000,  # behind the numbers below the pictures
+    # Columns of `attribute_grid`: a bit for each attribute, in their order.
+    # Empty: every class; the paper's eight vectors for its ten attributes of
+    # CelebA; for other attributes, vectors of held-out rows.
+    'attribute_vectors': (),
+    'path_steps': (0, 10, 30, 50, 100),  # of optimizer-G in `optimizer_path`
+    'contour_points': 121,  # of either axis in `realism_contours`
   }
   return config
 
@@ -173,7 +228,7 @@ RANGES = {
   'image_size': (lambda v: v >= 1, 'at least 1'),
   'crop_size': (lambda v: v >= 0, 'at least 0'),
   'attributes': (
-    lambda v: all(isinstance(name, str) and name for name in v),
+    lambda v: all(all(names.split(',')) for names in v),
     'a tuple of names',
   ),
   'sigma_x': (lambda v: v > 0, 'above 0'),
@@ -198,6 +253,10 @@ RANGES = {
   ),
   'pixel_noise': (lambda v: v >= 0, 'at least 0'),
   'weight': (lambda v: v >= 0, 'at least 0'),
+  'more_distance_weights': (
+    lambda v: all(w >= 0 for w in v) and len({f'{w:g}' for w in v}) == len(v),
+    'a tuple of different weights of at least 0',
+  ),
   'average_decay': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'critic_steps_per_actor_step': (lambda v: v >= 1, 'at least 1'),
   'inner_steps': (lambda v: v >= 0, 'at least 0'),
@@ -217,9 +276,12 @@ RANGES = {
   'every': (lambda v: v >= 1, 'at least 1'),
   'width': (lambda v: v >= 1, 'at least 1'),
   'blocks': (lambda v: v >= 0, 'at least 0'),
+  'num_components': (lambda v: v >= 1, 'at least 1'),
+  'mixture_above': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'eta': (lambda v: 0 <= v <= 1, 'in [0, 1]'),
   'edit_time': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'keep': (lambda v: v >= 1, 'at least 1'),
+  'num_starts': (lambda v: v >= 1, 'at least 1'),
   'num_rows': (lambda v: v >= 1, 'at least 1'),
   'num_columns': (lambda v: v >= 1, 'at least 1'),
   'grid_rows': (lambda v: v >= 1, 'at least 1'),
@@ -229,6 +291,32 @@ RANGES = {
   'mixture_components': (lambda v: v >= 1, 'at least 1'),
   'kept_above': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'curve_steps': (lambda v: all(s >= 0 for s in v), 'steps of at least 0'),
+  'path_steps': (
+    lambda v: len(v) >= 1 and all(s >= 0 for s in v),
+    'a step or more of at least 0',
+  ),
+  'num_images': (lambda v: v >= 2, 'at least 2'),
+  'distance_weights': (
+    lambda v: all(w >= 0 for w in v),
+    'weights of at least 0',
+  ),
+  'draw_back_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'draw_back_tolerances': (
+    lambda v: all(0 < t <= 1 for t in v),
+    'tolerances in (0, 1]',
+  ),
+  'attribute_tolerances': (
+    lambda v: all(0 < t <= 1 for t in v),
+    'tolerances in (0, 1]',
+  ),
+  'edit_times': (lambda v: all(0 < t <= 1 for t in v), 'times in (0, 1]'),
+  'attribute_vectors': (
+    lambda v: all(
+      isinstance(bits, str) and not set(bits) - {'0', '1'} for bits in v
+    ),
+    "a tuple of strings of 0 and 1, such as ('0010', '0011')",
+  ),
+  'contour_points': (lambda v: v >= 2, 'at least 2'),
 }
 
 
@@ -252,7 +340,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
         continue
       try:
         within = test(value)
-      except TypeError:
+      except (AttributeError, TypeError):
         within = False
       if not within:
         raise errors.UserError(

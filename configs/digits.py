@@ -26,6 +26,11 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.critic_steps_per_actor_step': 10,
     'actor_critic.train.num_steps': 20_000,
   },
+  # The denoiser's networks at every noise level, and no second walk.
+  'no_mixture_denoiser': {
+    'denoise.mixture_above': 1.0,
+    'denoise.num_starts': 1,
+  },
   # A realism critic that has never seen the optimiser's own samples.
   'no_inner_loop': {
     'latent_critics.inner_steps': 0,
@@ -57,9 +62,15 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoiser.attribute_width = 128
   config.denoiser.train.num_steps = 5000
 
-  config.denoise.num_steps = 50
-  config.denoise.eta = 1.0
-  config.denoise.attribute_weight = 1.5
+  # Weak guidance keeps the walk varied; the rows that it fails walk again.
+  stage = config.denoise
+  stage.num_steps = 50
+  stage.eta = 0.0
+  stage.attribute_weight = 2.0
+  stage.mixture_above = 0.4
+  stage.mixture_attribute_weight = 0.85
+  stage.num_starts = 4
+  stage.kept_above = 0.95
 
   config.latent_critics.inner_steps = 10
   config.latent_critics.train.num_steps = 1000
@@ -67,4 +78,13 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.optimize.attribute_weight = 30.0
   config.optimize.attribute_tolerance = 0.001  # rest only when very sure
   config.optimize.realism_threshold = 0.5
+
+  # Classes lie further apart than attributes of a face: larger steps, more of
+  # them, a later stop; the distance penalty then draws back what need not move.
+  config.edit.attribute_weight = 30.0
+  config.edit.distance_weight = 0.1
+  config.edit.attribute_tolerance = 1e-6
+  config.edit.max_steps = 1000
+  config.edit.optimizer.learning_rate = 0.1
+  config.edit.distance_weights = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
   return base.ablate(config, ABLATIONS, ablation)

@@ -4,6 +4,7 @@ python -m launch.compare --config=configs/digits.py \
   --workdir=runs/digits
 """
 
+import dataclasses
 import functools
 import os
 import platform
@@ -16,26 +17,31 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from launch import experiment, movers, stage, startup
+from launch import experiment, movers, repetition, results, stage, startup
 from launch import rows as rows_lib
 from lcjax import errors
 from lcjax.evaluation import glossary, metrics, plots, reports
 from lcjax.latent import samplers
 
+# Samples whose nearest training image is looked for, which costs a pass over
+# all of them each; medians of so many vary by a percent.
+_NEAREST_ROWS = 2000
+_GRID_PIXELS = 112  # about: a side of a grid's images
+
+
 DESCRIPTION = (
   'A variational autoencoder was trained once, without labels. All of this '
   'happens in its latent space: critics learn where real data lie and where an '
-  'attribute holds, and a mover takes a latent there, either an actor network '
-  'in one pass (actor) or gradient steps on the latent itself (optimizer). '
+  'attribute holds, and a mover takes a latent there: an actor network in one '
+  'pass (actor), gradient steps on the latent itself (optimizer), or a walk '
+  'from noise by a denoiser of encodings (guided_denoiser). '
   'Decoded samples are judged by a classifier that was trained on real images '
   'alone and took part in nothing else. All movers start from the same noise '
-  'and are asked for the same labels.'
+  'and are asked for the same labels; rows of realism alone for none.'
 )
 
 
-README_METRICS = (
-  'accuracy',
-  'worst_class_accuracy',
+_LAST_COLUMNS = (
   'frechet',
   'diversity',
   'knn_recall',
@@ -46,18 +52,33 @@ README_METRICS = (
 )
 
 
+def readme_metrics(exclusive: bool) -> tuple[str, ...]:
+  """Columns of a table that fits a README."""
+  if exclusive:
+    return 'accuracy', 'worst_class_accuracy', *_LAST_COLUMNS
+  scores = 'accuracy', 'macro_precision', 'macro_recall', 'macro_f1'
+  return *scores, 'z_distance', *_LAST_COLUMNS
+
+
 def quality_curve(
   config: ml_collections.ConfigDict,
   judge: rows_lib.Judge,
-  trained: movers.Trained,
+  trained: repetition.Trained,
   start: np.ndarray,
   y: np.ndarray,
 ) -> list[rows_lib.Scores]:
-  """Accuracy, Frechet distance and speed of optimizer-G by its steps."""
+  """Scores, Frechet distance and speed of optimizer-G by its steps.
+
+  From a single start, whatever the config says: steps are what is compared.
+  """
+  single = dataclasses.replace(trained, num_starts=1)
   curve = []
   for max_steps in config.compare.curve_steps:
     moved, seconds = rows_lib.timed(
-      functools.partial(movers.move, trained, 'optimizer', start, y, max_steps)
+      functools.partial(movers.move, single, 'optimizer', max_steps=max_steps),
+      config.generate.batch_size,
+      start,
+      y,
     )
     logits, features = judge.look(trained.decode(moved.z))
     predicted = metrics.predict(logits, judge.test.exclusive)
@@ -66,6 +87,7 @@ def quality_curve(
       {
         'steps': max_steps,
         'accuracy': scores['accuracy'],
+        'macro_f1': scores['macro_f1'],
         'frechet': metrics.frechet_distance(features, judge.test_features),
         'latents_per_second': len(y) / seconds,
       }
@@ -81,23 +103,27 @@ def compare_once(
   """One repetition: {'rows', 'seconds', 'curve'}, and the judged rows."""
   config = job.config
   section, seed = config.compare, config.seed + repeat
-  trained = movers.load(job, repeat, judge.train)
+  trained = repetition.load(job, repeat, judge.train)
   y = rows_lib.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
   rows = (
     rows_lib.real_rows(judge, trained, len(judge.test))
-    | rows_lib.baseline_rows(config, trained, judge.test.exclusive, y, seed)
-    | rows_lib.mover_rows(trained, start, y)
+    | rows_lib.baseline_rows(job, repeat, trained, judge.test.exclusive, y)
+    | rows_lib.unlabelled_rows(config, trained, start, seed)
+    | rows_lib.mover_rows(config, trained, start, y)
   )
-  order = [name for name in glossary.ROW_DESCRIPTIONS if name in rows]
-  rows = {name: rows[name] for name in order}
+  rows = {name: rows[name] for name in glossary.in_order(rows)}
   scores = {}
+  test_near = metrics.nearest_train_distance(
+    judge.test.images[:_NEAREST_ROWS], judge.train.images
+  )
   for name, row in rows.items():
     scores[name] = rows_lib.judge_row(judge, row, section.num_neighbours)
     if name != 'real_train':  # they are in the training set themselves
-      scores[name]['nearest_train_ratio'] = metrics.nearest_train_ratio(
-        row.images, judge.train.images, judge.test.images
+      near = metrics.nearest_train_distance(
+        row.images[:_NEAREST_ROWS], judge.train.images
       )
+      scores[name]['nearest_train_ratio'] = metrics.ratio(near, test_near)
   result = {'rows': scores, 'seconds': trained.seconds}
   if repeat == 0:
     result['curve'] = quality_curve(config, judge, trained, start, y)
@@ -111,10 +137,12 @@ def save_samples(folder: epath.Path, rows: dict[str, rows_lib.Row]) -> None:
     arrays: dict[str, Any] = {
       'images': row.images,
       'attributes': row.attributes,
+      'latents': row.latents,
     }
-    if row.latents is not None:
-      arrays['latents'] = row.latents
-    np.savez_compressed(os.fspath(folder / f'{name}.npz'), **arrays)
+    np.savez_compressed(
+      os.fspath(folder / f'{name}.npz'),
+      **{key: array for key, array in arrays.items() if array is not None},
+    )
 
 
 def load_samples(
@@ -125,20 +153,50 @@ def load_samples(
   for name in names:
     with np.load(os.fspath(folder / f'{name}.npz')) as arrays:
       rows[name] = rows_lib.Row(
-        arrays['images'], arrays['attributes'], arrays.get('latents'), {}
+        arrays['images'], arrays.get('attributes'), arrays.get('latents'), {}
       )
   return rows
 
 
-def grid(row: rows_lib.Row, num_rows: int) -> np.ndarray:
-  """[num_rows, Y, H, W, C]: a column for every attribute, in order."""
-  num_attributes = row.attributes.shape[1]
+def grid(row: rows_lib.Row, num_rows: int, num_attributes: int) -> np.ndarray:
+  """[num_rows, Y, H, W, C]: a column for every attribute, in order.
+
+  The first images where no attributes were requested.
+  """
   blank = np.zeros_like(row.images[0])
   cells = []
   for attribute in range(num_attributes):
-    have = row.images[row.attributes[:, attribute] > 0.5][:num_rows]
+    if row.attributes is None:
+      own = slice(attribute * num_rows, (attribute + 1) * num_rows)
+      have = row.images[own]
+    else:
+      have = row.images[row.attributes[:, attribute] > 0.5][:num_rows]
     cells.append([*have, *[blank] * (num_rows - len(have))])
   return np.asarray(cells).swapaxes(0, 1)
+
+
+def notes(
+  config: ml_collections.ConfigDict, judge: rows_lib.Judge
+) -> list[str]:
+  """What a reader has to know of the data behind the table."""
+  section, train, test = config.compare, judge.train, judge.test
+  number = (
+    f'{section.num_samples} samples per row, requested labels and reference '
+    f'images from the {section.split} split ({len(test)} images); {len(train)} '
+    'training images. Features: last hidden layer of the judge; k = '
+    f'{section.num_neighbours} neighbours.'
+  )
+  if test.exclusive:
+    return [number]
+  rarest = int(np.argmin(train.attributes.sum(axis=0)))
+  counts = [int(part.attributes[:, rarest].sum()) for part in (train, test)]
+  return [
+    number,
+    f'{train.attribute_names[rarest]} holds in {counts[0]} training images and '
+    f'{counts[1]} of the {section.split} split. Precision, recall and F1 are '
+    'means over attributes, so the few images of the rarest count as much as '
+    'those of any other.',
+  ]
 
 
 def versions() -> dict[str, str]:
@@ -176,7 +234,6 @@ def describe(
     name: float(np.mean([run['seconds'][name] for run in runs]))
     for name in runs[0]['seconds']
   }
-  section = config.compare
   return {
     'title': f'Latent constraints on {config.data.name}',
     'description': DESCRIPTION,
@@ -191,50 +248,46 @@ def describe(
     'hardware': hardware(),
     'versions': versions(),
     'config': config.to_dict(),
-    'notes': [
-      f'{section.num_samples} samples per row, requested labels and reference '
-      f'images from the {section.split} split ({len(judge.test)} images); '
-      f'{len(judge.train)} training images. Features: last hidden layer of the '
-      f'judge; k = {section.num_neighbours} neighbours.'
-    ],
+    'notes': notes(config, judge),
   }
 
 
 def write_report(
   folder: epath.Path,
-  workdir: epath.Path,
-  config: ml_collections.ConfigDict,
+  job: startup.Job,
   report: dict[str, Any],
   rows: dict[str, rows_lib.Row],
 ) -> None:
   """Writes report.html: the table, and pictures of the first repetition."""
+  config, workdir = job.config, job.workdir
   names = report['attribute_names']
-  curve = report['curve']
+  curve, exclusive = report['curve'], report['exclusive']
 
   def point(name: str) -> dict[str, float | None]:
     scores = report['rows'][name]
     return {key: scores[key]['mean'] for key in keys}
 
-  keys = ('accuracy', 'frechet', 'latents_per_second')
+  score = 'accuracy' if exclusive else 'macro_f1'
+  keys = (score, 'frechet', 'latents_per_second')
+  baseline = glossary.baseline(exclusive)
   quality = plots.quality_against_compute(
     [point['steps'] for point in curve],
     {key: [point[key] for point in curve] for key in keys},
-    {
-      'actor': point('actor') | {'steps': 1},
-      'class_mixture': point('class_mixture'),
-    },
+    {name: point(name) | {'steps': 1} for name in stage.actors(config)}
+    | {baseline: point(baseline)},
   )
   figures = [
     {
       'title': 'Quality against compute',
-      'caption': 'Accuracy and Frechet distance of optimizer-G after so many '
-      'steps at most, first seed; the actor takes one pass of its network.',
+      'caption': f'{glossary.METRICS[score].label} and Frechet distance of '
+      'optimizer-G from one start after so many steps at most, first seed; an '
+      'actor takes one pass of its network.',
       'png': quality,
     },
     {
       'title': 'Training curves',
       'caption': 'First seed, every stage.',
-      'png': plots.curves(stage.curves(workdir)),
+      'png': plots.curves(stage.curves(job)),
     },
   ]
   transformed = workdir / 'generate' / 'encodings_actor.png'
@@ -248,10 +301,13 @@ def write_report(
         'png': transformed.read_bytes(),
       },
     )
+  # As large on the page as small images are at four pixels for one.
+  side = max(next(iter(rows.values())).images.shape[1:3])
+  scale = max(1, min(4, _GRID_PIXELS // side))
   page = {k: v for k, v in report.items() if k != 'curve'} | {
     'grids': {
       name: plots.png_bytes(
-        plots.tile(grid(row, config.compare.grid_rows), scale=4)
+        plots.tile(grid(row, config.compare.grid_rows, len(names)), scale=scale)
       )
       for name, row in rows.items()
     },
@@ -261,7 +317,7 @@ def write_report(
   (folder / 'report.html').write_text(reports.render_html(page))
   # A table that fits a README, then everything.
   tables = [
-    reports.markdown_table(report['rows'], README_METRICS),
+    reports.markdown_table(report['rows'], readme_metrics(exclusive)),
     reports.markdown_table(report['rows']),
   ]
   (folder / 'report.md').write_text('\n'.join(tables))
@@ -285,9 +341,9 @@ def run(job: startup.Job) -> None:
   runs = []
   first_rows: dict[str, rows_lib.Row] = {}
   for repeat in range(config.num_seeds):
-    key = stage.result_key(job, 'compare', repeat)
+    key = results.result_key(job, ['compare'], repeat)
     path = folder / 'runs' / f'{repeat}.json'
-    found = stage.stored(job, path, key)
+    found = results.stored(job, path, key)
     if found is not None:
       print(f'compare: seed {config.seed + repeat} was judged before')
     else:
@@ -302,10 +358,10 @@ def run(job: startup.Job) -> None:
   startup.note_config(job)
   report = describe(job, judge, runs)
   first_rows = first_rows or load_samples(folder / 'samples', report['rows'])
-  write_report(folder, workdir, config, report, first_rows)
+  write_report(folder, job, report, first_rows)
   reports.write_json(os.fspath(folder / 'metrics.json'), report)
-  reports.print_table(report['rows'])
-  for sentence in reports.verdicts(report['rows']):
+  reports.print_table(report['rows'], train.exclusive)
+  for sentence in reports.verdicts(report['rows'], train.exclusive):
     print(sentence)
   print(f'report: {folder / "report.html"}')
 

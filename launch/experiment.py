@@ -39,10 +39,23 @@ class Networks:
 
 
 def load_data(job: startup.Job, split: str) -> dataset.Dataset:
-  """One split of the config's data set; decoded pixels stay in the workdir."""
+  """One split of the config's data set; decoded pixels stay in the workdir.
+
+  Raises:
+    UserError: the data cannot be read, or the config asks of them what they do
+      not have. Every launcher comes here first, so that it shows before an hour
+      of training, not after.
+  """
   section = job.config.data.to_dict()
   section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
-  return dataset.load(split=split, **section)
+  data = dataset.load(split=split, **section)
+  above = job.config.denoise.mixture_above
+  if above < 1.0 and not data.exclusive:
+    raise errors.UserError(
+      f'config.denoise.mixture_above={above} needs classes, but the attributes '
+      f'of {job.config.data.name!r} are independent of each other: set it to 1'
+    )
+  return data
 
 
 def build_networks(
@@ -195,8 +208,9 @@ def make_cost(
         constraint.distance_penalty(z, anchor, mean_scale),
         weights,
       )
+      # At least: a threshold of 0 asks for nothing, even of an underflow.
       satisfied = (
-        jax.nn.sigmoid(realism) > section.realism_threshold
+        jax.nn.sigmoid(realism) >= section.realism_threshold
       ) & attributes.all_within(
         logits, y, mask, section.attribute_tolerance, exclusive
       )

@@ -16,14 +16,13 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from launch import experiment, movers, startup
+from launch import experiment, movers, repetition, startup
 from lcjax import errors
 from lcjax.data import dataset, pictures
 from lcjax.evaluation import plots
-from lcjax.latent import samplers
+from lcjax.latent import mixtures, samplers
 
 STARTS = ('prior', 'mixture', 'encodings')
-MOVERS = ('none', *movers.MOVERS)
 
 
 def parse_labels(
@@ -93,7 +92,7 @@ class Starts(NamedTuple):
 
 def make_starts(
   config: ml_collections.ConfigDict,
-  trained: movers.Trained,
+  trained: repetition.Trained,
   held_out: dataset.Dataset,
   start: str,
   images: Sequence[str],
@@ -107,7 +106,10 @@ def make_starts(
     )
   if start == 'encodings':
     if images:
-      pixels = pictures.read(images, held_out.image_shape)
+      cropped = config.data.name in dataset.CROPPED
+      pixels = pictures.read(
+        images, held_out.image_shape, config.data.crop_size if cropped else 0
+      )
       names = [os.path.basename(p) for p in images]
       if len(names) != len(pixels):
         names = [str(i) for i in range(len(pixels))]
@@ -120,10 +122,10 @@ def make_starts(
     mean, _ = trained.encode(pixels)
     return Starts(mean, pixels, names, is_noise=False)
   if start == 'mixture':
-    model = samplers.fit_mixture(
+    model = mixtures.fit(
       trained.train.sample(seed), section.mixture_components, seed
     )
-    z = samplers.sample_mixture(model, section.num_rows, seed)
+    z = mixtures.sample(model, section.num_rows, seed)
     return Starts(z, None, numbers, is_noise=False)
   size = trained.train.mean.shape[1]
   z = samplers.prior(section.num_rows, size, seed)
@@ -132,7 +134,7 @@ def make_starts(
 
 def write(
   folder: epath.Path,
-  trained: movers.Trained,
+  trained: repetition.Trained,
   starts: Starts,
   mover: str,
   y: np.ndarray,
@@ -145,7 +147,7 @@ def write(
     folder: created if need be.
     trained: one repetition.
     starts: R rows.
-    mover: one of `MOVERS`.
+    mover: one of `movers.names`, or 'none'.
     y: [C, Y] label vectors.
     column_names: C names.
     name: of the files.
@@ -201,9 +203,15 @@ def run(
     name: of the files; START_MOVER if empty.
   """
   config, workdir = job.config, job.workdir
+  known = ('none', *movers.names(config))
+  for _, mover in requests:
+    if mover not in known:
+      raise errors.UserError(
+        f'--mover={mover} does not exist: {errors.nearest(mover, known)}'
+      )
   data = experiment.load_data(job, 'train')
   held_out = experiment.load_data(job, 'test')
-  trained = movers.load(job, 0, data)
+  trained = repetition.load(job, 0, data)
   if labels:
     y, names = parse_labels(labels, data)
   else:
@@ -227,7 +235,12 @@ def run(
 def define_flags() -> None:
   """Defines the flags that only this launcher has."""
   flags.DEFINE_enum('start', 'prior', STARTS, 'Where latents come from.')
-  flags.DEFINE_enum('mover', 'actor', MOVERS, 'What moves them.')
+  flags.DEFINE_string(
+    'mover',
+    'actor',
+    'What moves them: actor, optimizer, actor_then_optimizer, guided_denoiser, '
+    'none, or actor_lambda_X of config.actor_critic.more_distance_weights.',
+  )
   flags.DEFINE_list(
     'labels',
     [],
@@ -237,8 +250,8 @@ def define_flags() -> None:
   flags.DEFINE_list(
     'images',
     [],
-    'With --start=encodings: image files, or an .npz with uint8 "images". '
-    'Without: the first held-out images.',
+    'With --start=encodings: image files, cut and resized as the data are, or '
+    'an .npz with uint8 "images". Without: the first held-out images.',
   )
   flags.DEFINE_string(
     'name',

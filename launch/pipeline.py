@@ -10,7 +10,7 @@ from launch import (
   compare,
   generate,
   movers,
-  stage,
+  results,
   startup,
   train_actor_critic,
   train_classifier,
@@ -23,12 +23,13 @@ from lcjax.evaluation import reports
 def generate_once(job: startup.Job) -> None:
   """Samples by every mover, and images moved by every mover."""
   done = job.workdir / 'generate' / 'pipeline.json'
-  key = stage.result_key(job, 'generate', 0)
-  if stage.stored(job, done, key) is not None:
+  key = results.result_key(job, ['generate'], 0)
+  if results.stored(job, done, key) is not None:
     print('generate: finished before, nothing to do')
     return
-  requests = [('prior', mover) for mover in generate.MOVERS]
-  requests += [('encodings', mover) for mover in movers.MOVERS]
+  names = movers.names(job.config)
+  requests = [('prior', mover) for mover in ('none', *names)]
+  requests += [('encodings', mover) for mover in names]
   generate.run(job, requests, labels=[], images=[])
   reports.write_json(os.fspath(done), key)
 
@@ -39,8 +40,10 @@ def main() -> None:
   started = time.perf_counter()
   train_classifier.run(job)
   train_vae.run(job)
-  train_actor_critic.run(job)
-  train_denoiser.run(job)
+  for repeat in range(job.config.num_seeds):
+    setting = train_actor_critic.prepare(job, repeat)  # encoded once for both
+    train_actor_critic.train(job, repeat, setting)
+    train_denoiser.train(job, repeat, setting)
   generate_once(job)
   compare.run(job)
   print(f'pipeline: {time.perf_counter() - started:.0f} s')

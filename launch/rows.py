@@ -9,12 +9,21 @@ import jax
 import ml_collections
 import numpy as np
 
-from launch import experiment, movers, startup, train_classifier
+from launch import (
+  class_mixture,
+  experiment,
+  movers,
+  repetition,
+  startup,
+  train_classifier,
+)
 from lcjax.data import dataset
 from lcjax.evaluation import metrics
-from lcjax.latent import encodings, samplers
+from lcjax.latent import encodings, mixtures, samplers
 
 Scores = dict[str, float]
+# uint8 images -> the judge's (logits, features)
+Look = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class Row(NamedTuple):
@@ -22,7 +31,7 @@ class Row(NamedTuple):
 
   Attributes:
     images: [N, H, W, C] uint8.
-    attributes: [N, Y] as requested.
+    attributes: [N, Y] as requested, or None where none were.
     latents: [N, Z], or None for images that have none.
     scores: what is known besides the judge's view.
     against_test: whether to compare with the held-out images; not those
@@ -30,7 +39,7 @@ class Row(NamedTuple):
   """
 
   images: np.ndarray
-  attributes: np.ndarray
+  attributes: np.ndarray | None
   latents: np.ndarray | None
   scores: Scores
   against_test: bool = True
@@ -48,7 +57,7 @@ class Judge(NamedTuple):
     seconds: of its training.
   """
 
-  look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+  look: Look
   train: dataset.Dataset
   test: dataset.Dataset
   train_features: np.ndarray
@@ -56,12 +65,8 @@ class Judge(NamedTuple):
   seconds: float
 
 
-def load_judge(
-  job: startup.Job,
-  train: dataset.Dataset,
-  test: dataset.Dataset,
-) -> Judge:
-  """Restores the classifier and shows it the real data."""
+def load_look(job: startup.Job, train: dataset.Dataset) -> tuple[Look, float]:
+  """Restores the classifier: how it looks at images, and its seconds."""
   config = job.config
   networks = experiment.build_networks(config, train)
   found = train_classifier.load(job, networks, train)
@@ -75,13 +80,23 @@ def load_judge(
     )
     return logits, features
 
+  return look, found.seconds
+
+
+def load_judge(
+  job: startup.Job,
+  train: dataset.Dataset,
+  test: dataset.Dataset,
+) -> Judge:
+  """Restores the classifier and shows it the real data."""
+  look, seconds = load_look(job, train)
   return Judge(
     look,
     train,
     test,
     look(train.images)[1],
     look(test.images)[1],
-    found.seconds,
+    seconds,
   )
 
 
@@ -89,12 +104,14 @@ def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
   """All metrics of one row."""
   logits, features = judge.look(row.images)
   exclusive = judge.test.exclusive
-  scores = metrics.classification_scores(
-    metrics.predict(logits, exclusive), row.attributes, exclusive
-  )
-  scores['diversity'] = metrics.diversity(
-    features, row.attributes, judge.train_features, judge.train.attributes
-  )
+  scores: Scores = {}
+  if row.attributes is not None:
+    scores |= metrics.classification_scores(
+      metrics.predict(logits, exclusive), row.attributes, exclusive
+    )
+    scores['diversity'] = metrics.diversity(
+      features, row.attributes, judge.train_features, judge.train.attributes
+    )
   if row.against_test:
     scores['frechet'] = metrics.frechet_distance(features, judge.test_features)
     scores |= metrics.neighbour_scores(
@@ -111,16 +128,22 @@ def requested_attributes(data: dataset.Dataset, num_rows: int) -> np.ndarray:
   return data.attributes[np.arange(num_rows) % len(data)]
 
 
-def timed(fn: Callable[[], Any]) -> tuple[Any, float]:
-  """The result and seconds of a second call; the first one compiles."""
-  fn()
+def timed(
+  fn: Callable[..., Any], batch_size: int, *arrays: np.ndarray
+) -> tuple[Any, float]:
+  """The result of `fn(*arrays)`, and its seconds.
+
+  A call on the first `batch_size` rows goes before, so that nothing is compiled
+  while the clock runs.
+  """
+  fn(*(array[:batch_size] for array in arrays))
   started = time.perf_counter()
-  result = fn()
+  result = fn(*arrays)
   return result, time.perf_counter() - started
 
 
 def real_rows(
-  judge: Judge, trained: movers.Trained, num_rows: int
+  judge: Judge, trained: repetition.Trained, num_rows: int
 ) -> dict[str, Row]:
   """Floor and ceiling: real images, and reconstructions of held-out ones."""
   train, test = judge.train, judge.test
@@ -134,57 +157,117 @@ def real_rows(
 
 
 def baseline_rows(
-  config: ml_collections.ConfigDict,
-  trained: movers.Trained,
+  job: startup.Job,
+  repeat: int,
+  trained: repetition.Trained,
   exclusive: bool,
   y: np.ndarray,
-  seed: int,
 ) -> dict[str, Row]:
-  """Class models in z from scikit-learn."""
-  section = config.compare
+  """Models in z from scikit-learn: of classes, or of attributes."""
+  config = job.config
+  seed, many = config.seed + repeat, config.mixture.num_components
   z, attributes = trained.train.sample(seed), trained.train.attributes
-  accept = movers.accepts(trained, exclusive, section.kept_above)
+  accept = movers.accepts(trained, config.compare.kept_above)
 
-  def make(components: int, keep: bool) -> Row:
+  def fit(components: int) -> mixtures.Sampler:
+    if exclusive:
+      model = mixtures.fit_classes(z, attributes, components, seed)
+      return mixtures.class_sampler(model)
+    return mixtures.fit_attributes(z, attributes, components, seed)
+
+  def fit_timed(components: int) -> tuple[mixtures.Sampler, float]:
     started = time.perf_counter()
-    sample = samplers.fit_class_mixtures(z, attributes, components, seed)
-    fitted = time.perf_counter() - started
-    draw = functools.partial(sample, y, seed)
-    if keep:
-      draw = functools.partial(samplers.keep_accepted, sample, accept, y, seed)
-    latents, seconds = timed(draw)
+    return fit(components), time.perf_counter() - started
+
+  one = fit_timed(1)
+  if exclusive:  # fitted before, for the guided denoiser too
+    found = class_mixture.load_or_fit(job, repeat, trained.train)
+    several = mixtures.class_sampler(found.mixture), found.seconds
+  else:
+    several = fit_timed(many)
+
+  def make(fitted: tuple[mixtures.Sampler, float], keep: bool) -> Row:
+    sample, fit_seconds = fitted
+
+    def draw(y: np.ndarray) -> np.ndarray:
+      if keep:
+        return samplers.keep_accepted(sample, accept, y, seed)
+      return sample(y, seed)
+
+    latents, seconds = timed(draw, config.generate.batch_size, y)
     critics = trained.seconds['latent_critics'] if keep else 0.0
     scores = {
       'latents_per_second': len(y) / seconds,
-      'training_seconds': fitted + critics,
+      'training_seconds': fit_seconds + critics,
     }
     return Row(trained.decode(latents), y, latents, scores)
 
-  components = section.mixture_components
+  kind = 'class' if exclusive else 'attribute'
   return {
-    'class_gaussian': make(1, keep=False),
-    'class_mixture': make(components, keep=False),
-    'class_mixture_kept': make(components, keep=True),
+    f'{kind}_gaussian': make(one, keep=False),
+    f'{kind}_mixture': make(several, keep=False),
+    f'{kind}_mixture_kept': make(several, keep=True),
   }
 
 
+def unlabelled_rows(
+  config: ml_collections.ConfigDict,
+  trained: repetition.Trained,
+  start: np.ndarray,
+  seed: int,
+) -> dict[str, Row]:
+  """Realism alone, without a label anywhere: beside it, one plain mixture."""
+  section = config.denoise.copy_and_resolve_references()
+  section.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
+  denoiser = repetition.with_denoiser(trained, section)
+  nothing = np.zeros((len(start), trained.train.attributes.shape[1]))
+  nothing = nothing.astype(np.float32)
+  started = time.perf_counter()
+  model = mixtures.fit(
+    trained.train.sample(seed), config.mixture.num_components, seed
+  )
+  fitted = time.perf_counter() - started
+  ways: dict[str, tuple[float, Callable[..., np.ndarray]]] = {
+    'mixture': (fitted, lambda z, _: mixtures.sample(model, len(z), seed)),
+    'realism_optimizer': (
+      trained.seconds['latent_critics'],
+      lambda z, y: movers.move(trained, 'optimizer', z, y, mask=y).z,
+    ),
+    'realism_denoiser': (
+      trained.seconds['denoiser'],
+      lambda z, y: movers.move(denoiser, 'guided_denoiser', z, y).z,
+    ),
+  }
+  rows = {}
+  for name, (training, draw) in ways.items():
+    z, seconds = timed(draw, config.generate.batch_size, start, nothing)
+    scores = {
+      'latents_per_second': len(start) / seconds,
+      'training_seconds': training,
+    }
+    rows[name] = Row(trained.decode(z), None, z, scores)
+  return rows
+
+
 def mover_scores(
-  trained: movers.Trained, mover: str, moved: movers.Moved, y: np.ndarray
+  trained: repetition.Trained, mover: str, moved: movers.Moved, y: np.ndarray
 ) -> Scores:
   """What the mover's own critic says, and how the optimiser fared."""
   if mover == 'guided_denoiser':  # it has no critic
-    return {'training_seconds': trained.seconds['denoiser']}
+    seconds = trained.seconds['denoiser'] + trained.seconds['class_mixture']
+    return {'training_seconds': seconds}
   real, labels = trained.train.sample(0), trained.train.attributes
-  if mover == 'actor':
-    fake = trained.critic(moved.z, y)
-    true = trained.critic(real, labels)
-    seconds = trained.seconds['actor_critic']
+  if mover in trained.actors:
+    actor = trained.actors[mover]
+    fake = actor.critic(moved.z, y)
+    true = actor.critic(real, labels)
+    seconds = actor.seconds
   else:
     fake = trained.realism_critic(moved.z)
     true = trained.realism_critic(real)
     seconds = trained.seconds['latent_critics']
     if mover == 'actor_then_optimizer':
-      seconds += trained.seconds['actor_critic']
+      seconds += trained.actors['actor'].seconds
   fake, true = jax.nn.sigmoid(fake).mean(), jax.nn.sigmoid(true).mean()
   scores = {
     'generator_score': float(fake),
@@ -198,13 +281,19 @@ def mover_scores(
 
 
 def mover_rows(
-  trained: movers.Trained, start: np.ndarray, y: np.ndarray
+  config: ml_collections.ConfigDict,
+  trained: repetition.Trained,
+  start: np.ndarray,
+  y: np.ndarray,
 ) -> dict[str, Row]:
   """The prior as it is, and moved: the same noise, the same requests."""
   rows = {'prior': Row(trained.decode(start), y, start, {})}
-  for mover in movers.MOVERS:
+  for mover in movers.names(config):
     moved, seconds = timed(
-      functools.partial(movers.move, trained, mover, start, y)
+      functools.partial(movers.move, trained, mover),
+      config.generate.batch_size,
+      start,
+      y,
     )
     scores = mover_scores(trained, mover, moved, y)
     scores['latents_per_second'] = len(y) / seconds

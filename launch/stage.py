@@ -1,6 +1,5 @@
 """One resumable training: checkpoints, log, progress and signals around it."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from etils import epath
 
 from launch import startup
 from lcjax import errors
+from lcjax.evaluation import glossary
 from lcjax.training import (
   checkpoints,
   loop,
@@ -27,19 +27,25 @@ class Stage(NamedTuple):
   """A training by its name.
 
   Attributes:
-    name: of its folder, and of its section of the config.
+    name: of its folder.
+    section: of the config that is its own.
     launcher: the module of `launch` that runs it.
     sections: of the config that its result depends on.
     shown: metrics in the progress bar.
+    changes: pairs of a key of its own section and the value that holds instead
+      of the config's.
   """
 
   name: str
+  section: str
   launcher: str
   sections: tuple[str, ...]
   shown: tuple[str, ...]
+  changes: tuple[tuple[str, Any], ...] = ()
 
 
 VAE = Stage(
+  'vae',
   'vae',
   'train_vae',
   ('data', 'vae'),
@@ -47,11 +53,13 @@ VAE = Stage(
 )
 CLASSIFIER = Stage(
   'classifier',
+  'classifier',
   'train_classifier',
   ('data', 'classifier'),
   ('train/loss', 'validation/accuracy'),
 )
 LATENT_CRITICS = Stage(
+  'latent_critics',
   'latent_critics',
   'train_actor_critic',
   ('data', 'vae', 'latent_critics', 'optimize'),
@@ -59,13 +67,13 @@ LATENT_CRITICS = Stage(
 )
 ACTOR_CRITIC = Stage(
   'actor_critic',
+  'actor_critic',
   'train_actor_critic',
   ('data', 'vae', 'actor_critic'),
   ('train/critic_loss', 'train/actor_loss', 'train/generator_score'),
 )
-
-
 DENOISER = Stage(
+  'denoiser',
   'denoiser',
   'train_denoiser',
   ('data', 'vae', 'denoiser'),
@@ -73,23 +81,64 @@ DENOISER = Stage(
 )
 
 
+def root_of(workdir: epath.Path, repeat: int) -> epath.Path:
+  """WORKDIR, or WORKDIR/seeds/REPEAT from the second seed on."""
+  return workdir if repeat == 0 else workdir / 'seeds' / str(repeat)
+
+
 def folder_of(workdir: epath.Path, stage: Stage, repeat: int) -> epath.Path:
-  """WORKDIR/NAME, or WORKDIR/seeds/REPEAT/NAME from the second seed on."""
-  root = workdir if repeat == 0 else workdir / 'seeds' / str(repeat)
-  return root / stage.name
+  """Where a training of one repetition lies."""
+  return root_of(workdir, repeat) / stage.name
 
 
-TRAININGS = (VAE, CLASSIFIER, LATENT_CRITICS, ACTOR_CRITIC, DENOISER)
+def actors(config: ml_collections.ConfigDict) -> dict[str, Stage]:
+  """The training of every actor by the mover's name, the main one first."""
+  further = {
+    f'{glossary.FURTHER_ACTOR}{weight:g}': ACTOR_CRITIC._replace(
+      name=f'{ACTOR_CRITIC.name}_lambda_{weight:g}',
+      changes=(('distance_weight', float(weight)),),
+    )
+    for weight in config.actor_critic.more_distance_weights
+  }
+  return {'actor': ACTOR_CRITIC, **further}
+
+
+def trainings(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
+  """Every training of an experiment."""
+  return (
+    VAE,
+    CLASSIFIER,
+    LATENT_CRITICS,
+    *actors(config).values(),
+    DENOISER,
+  )
+
 
 # Keys of a `train` section that change no result.
 HOUSEKEEPING = ('log_every', 'evaluate_every', 'checkpoint_every', 'keep')
 
 
-def without_places(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """The config without where data lie: moving them changes no result."""
+def own_section(
+  config: ml_collections.ConfigDict, stage: Stage
+) -> ml_collections.ConfigDict:
+  """The section that a stage reads, with its changes."""
+  section = config[stage.section].copy_and_resolve_references()
+  section.update(dict(stage.changes))
+  return section
+
+
+def results_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The config without what changes no result.
+
+  Neither where data lie does, nor, in a training, which others there are.
+  """
   found = config.to_dict()
   for place in ('dir', 'cache_dir'):
     del found['data'][place]
+  del found['actor_critic']['more_distance_weights']
+  for stage in trainings(config):
+    for name in HOUSEKEEPING:
+      found[stage.section]['train'].pop(name, None)
   return found
 
 
@@ -97,10 +146,11 @@ def dependencies(
   config: ml_collections.ConfigDict, stage: Stage, repeat: int
 ) -> dict[str, Any]:
   """All that a stage's result follows from."""
-  found = without_places(config)
+  found = results_of(config)
   kept = {name: found[name] for name in stage.sections}
-  for name in HOUSEKEEPING:
-    del kept[stage.name]['train'][name]
+  if 'optimize' in kept:  # its critics see one start each
+    del kept['optimize']['num_starts']
+  kept[stage.section] |= dict(stage.changes)
   return kept | {'seed': config.seed + repeat}
 
 
@@ -129,7 +179,7 @@ def load(
       f'{stage.name} has not been trained in {workdir}: run {command}'
     )
   step, meta = found
-  last = config[stage.name].train.num_steps
+  last = config[stage.section].train.num_steps
   if step < last:
     raise errors.UserError(
       f'{stage.name} in {workdir} stands at step {step} of {last}: run '
@@ -167,9 +217,9 @@ def run(
     Interrupted: a signal came; the checkpoint is complete.
   """
   config, workdir = job.config, job.workdir
-  schedule = config[stage.name].train
+  schedule = config[stage.section].train
   parallel.check_batch_size(
-    schedule.batch_size, f'config.{stage.name}.train.batch_size'
+    schedule.batch_size, f'config.{stage.section}.train.batch_size'
   )
   folder = folder_of(workdir, stage, repeat)
   current = dependencies(config, stage, repeat)
@@ -269,82 +319,9 @@ def run(
   checkpoints.delete(checkpoints.aside(folder))
 
 
-def identity(job: startup.Job, repeat: int) -> dict[str, Any]:
-  """What tells the trainings of one repetition from any others.
-
-  Their wall time, which no second training repeats to the last digit.
-  """
-  found = {}
-  for stage in TRAININGS:
-    at = repeat if stage is not CLASSIFIER else 0
-    meta = checkpoints.latest_meta(folder_of(job.workdir, stage, at))
-    found[stage.name] = None if meta is None else meta[1]['seconds']
-  return found
-
-
-def result_key(
-  job: startup.Job, section: str, repeat: int
-) -> dict[str, dict[str, Any]]:
-  """What a result that is no training follows from, as JSON.
-
-  Args:
-    job: what to do.
-    section: of the config that the result alone reads.
-    repeat: which repetition.
-
-  Returns:
-    'config' (how many seeds and devices there are changes nothing in one
-    repetition) and 'trainings'.
-  """
-  config = without_places(job.config) | {'seed': job.config.seed + repeat}
-  others = {'generate', 'compare'} - {section}
-  for name in ('num_seeds', 'parallel', *others):
-    del config[name]
-  for stage in TRAININGS:
-    for name in HOUSEKEEPING:
-      del config[stage.name]['train'][name]
-  return {
-    'config': json.loads(json.dumps(config)),
-    'trainings': identity(job, repeat),
-  }
-
-
-def stored(
-  job: startup.Job, path: epath.Path, key: dict[str, dict[str, Any]]
-) -> dict[str, Any] | None:
-  """A JSON result from before, if it follows from the same config.
-
-  Args:
-    job: says whether another config's result may be overwritten.
-    path: of a JSON object with the items of `key`.
-    key: from `result_key`.
-
-  Returns:
-    The object, or None where there is none, or one of former trainings.
-
-  Raises:
-    UserError: the result follows from another config.
-  """
-  if not path.exists():
-    return None
-  found = json.loads(path.read_text())
-  if found['trainings'] != key['trainings']:
-    return None
-  difference = checkpoints.first_difference(found['config'], key['config'])
-  if difference is None:
-    return found
-  if job.overwrite:
-    return None
-  name, old, new = difference
-  raise errors.UserError(
-    f'{path} was made with config.{name}={old!r}, now it is {new!r}: take '
-    'another --workdir, or --overwrite to make it again'
-  )
-
-
-def curves(workdir: epath.Path) -> dict[str, list[dict[str, Any]]]:
+def curves(job: startup.Job) -> dict[str, list[dict[str, Any]]]:
   """Records of every training of the first repetition, by stage name."""
   return {
-    stage.name: metrics_log.read(folder_of(workdir, stage, 0))
-    for stage in TRAININGS
+    stage.name: metrics_log.read(folder_of(job.workdir, stage, 0))
+    for stage in trainings(job.config)
   }

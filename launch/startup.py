@@ -204,6 +204,12 @@ def job() -> Job:
       '--workdir is missing: name a folder for the run, as in '
       '--workdir=runs/digits'
     )
+  # As a flag, Smiling,Male arrives as a single string.
+  config.data.attributes = tuple(
+    name.strip()
+    for names in config.data.attributes
+    for name in names.split(',')
+  )
   config.lock()
   return Job(
     config,

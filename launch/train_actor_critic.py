@@ -1,9 +1,9 @@
-r"""Trains what moves latents: optimizer-G's critics, then actor and critic.
+r"""Trains what moves latents: optimizer-G's critics, then actors and critics.
 
 python -m launch.train_actor_critic --config=configs/digits.py \
   --workdir=runs/digits
 
-The data set is encoded once; both trainings see encodings and labels only.
+The data set is encoded once; all trainings see encodings and labels only.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ ACTOR_OPTIMIZERS = ('actor_optimizer', 'critic_optimizer')
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-  """What both trainings share: the networks and the encoded data."""
+  """What all trainings share: the networks and the encoded data."""
 
   networks: experiment.Networks
   train: encodings.Encodings
@@ -220,10 +220,11 @@ def train_actor(
   job: startup.Job,
   repeat: int,
   setting: Setting,
+  which: stage.Stage,
 ) -> None:
-  """Trains G(z, y) and D(z, y) of one repetition."""
+  """Trains G(z, y) and D(z, y) of one repetition: one of `stage.actors`."""
   config = job.config
-  section, networks = config.actor_critic, setting.networks
+  section, networks = stage.own_section(config, which), setting.networks
   actor_fn = experiment.apply_fn(networks.actor)
   critic_fn = experiment.apply_fn(networks.critic)
   actor_tx, critic_tx = experiment.make_optimizers(
@@ -274,7 +275,7 @@ def train_actor(
 
   stage.run(
     job,
-    stage.ACTOR_CRITIC,
+    which,
     repeat,
     make_actor_state(config, networks, y.shape[-1], setting.seed),
     make_step,
@@ -284,13 +285,17 @@ def train_actor(
   )
 
 
+def train(job: startup.Job, repeat: int, setting: Setting) -> None:
+  """Trains critics and actors of one repetition."""
+  train_critics(job, repeat, setting)
+  for which in stage.actors(job.config).values():
+    train_actor(job, repeat, setting, which)
+
+
 def run(job: startup.Job) -> None:
-  """Trains critics and actor for every seed."""
-  config = job.config
-  for repeat in range(config.num_seeds):
-    setting = prepare(job, repeat)
-    train_critics(job, repeat, setting)
-    train_actor(job, repeat, setting)
+  """Trains critics and actors for every seed."""
+  for repeat in range(job.config.num_seeds):
+    train(job, repeat, prepare(job, repeat))
 
 
 def main() -> None:

@@ -52,14 +52,15 @@ def run(job: startup.Job) -> None:
   section = config.classifier
   logits_and_features = experiment.apply_fn(networks.classifier)
 
-  def make_loss(pixel_noise: float) -> steps.LossFn:
+  def make_loss(pixel_noise: float, flip: bool) -> steps.LossFn:
     return objectives.make_classifier_loss(
       lambda p, x: logits_and_features(p, x)[0],
       data.exclusive,
       pixel_noise,
+      flip,
     )
 
-  loss_fn = make_loss(section.pixel_noise)
+  loss_fn = make_loss(section.pixel_noise, section.flip)
   tx = experiment.make_optimizer(
     section.optimizer, section.train.num_steps, 'classifier.optimizer'
   )
@@ -75,7 +76,7 @@ def run(job: startup.Job) -> None:
     }
 
   key = experiment.stage_key(config.seed, 'classifier')
-  validate = experiment.make_validate(make_loss(0.0), key)
+  validate = experiment.make_validate(make_loss(0.0, flip=False), key)
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
     arrays = {'image': held_out.images, 'attributes': held_out.attributes}

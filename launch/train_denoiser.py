@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from launch import experiment, stage, startup, train_actor_critic
+from launch import class_mixture, experiment, stage, startup, train_actor_critic
 from lcjax.latent import denoise, noise
 from lcjax.losses import attributes
 from lcjax.training import denoiser_steps, state, steps
@@ -50,6 +50,8 @@ def train(
   """Trains the denoiser of one repetition."""
   config = job.config
   section, networks = config.denoiser, setting.networks
+  # With the training that it belongs to, not at the first use of the mover.
+  class_mixture.for_denoiser(job, repeat, setting.train)
   velocity_fn = experiment.apply_fn(networks.denoiser)
   attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
   center = jnp.asarray(setting.train.center)

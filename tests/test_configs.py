@@ -18,6 +18,7 @@ from launch import (
 )
 from lcjax import errors
 from lcjax.training import metrics_log
+from tests.data import fake_celeba
 from tests.data.shared import SHARED
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -25,7 +26,7 @@ STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
 EXPERIMENTS = sorted(
   p.stem
   for p in (ROOT / 'configs').glob('*.py')
-  if p.stem not in ('__init__', 'base')
+  if p.stem not in ('__init__', 'base', 'published')
 )
 CASES = [
   (name, ablation)
@@ -40,6 +41,7 @@ def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config[name].train.steps_per_call = 1
     config[name].train.log_every = 1
     config[name].train.batch_size = 8
+  config.mixture.num_components = 1
   return config
 
 
@@ -52,12 +54,18 @@ def shared(tmp_path_factory):
 @pytest.mark.parametrize(('name', 'ablation'), CASES)
 def test_trains_two_steps(name, ablation, shared):
   module = importlib.import_module(f'configs.{name}')
-  config = shortened(module.get_config(ablation))
-  if config.data.name != 'digits':
+  config = module.get_config(ablation)
+  base.validate(config)
+  if ablation == 'paper':
+    pytest.skip('published sizes: see tests/models/test_published_sizes.py')
+  config = shortened(config)
+  if config.data.name == 'celeba':
+    config.data.dir = str(shared[name])
+    fake_celeba.write(shared[name])
+  elif config.data.name != 'digits':
     config.data.dir = str(SHARED / config.data.name)
     if not (SHARED / config.data.name).is_dir():
       pytest.skip(f'there is no ../shared/data/{config.data.name}')
-  base.validate(config)
   tmp_path = shared[name]
   job = startup.Job(config, epath.Path(tmp_path), overwrite=True)
   train_classifier.run(job)
@@ -110,6 +118,8 @@ def test_every_key_is_read():
   [
     ('vae.sigma_x', 0.0),
     ('actor_critic.distance_weight', -1.0),
+    ('actor_critic.more_distance_weights', (0.1, -1.0)),
+    ('actor_critic.more_distance_weights', (0.1, 0.1)),
     ('vae.hidden_sizes', (256, 0)),
     ('vae.activation', 'step'),
     ('vae.architecture', 'transformer'),

@@ -77,6 +77,8 @@ SOURCES: dict[str, Callable[[str, Options], tables.Parts]] = {
   ),
   'tfds:celeb_a': lambda split, o: tfds.load_celeba(split, **o._asdict()),
 }
+# Those that cut their images to `crop_size`.
+CROPPED = ('celeba', 'folder', 'tfds:celeb_a')
 
 
 def load(

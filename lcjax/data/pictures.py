@@ -58,16 +58,21 @@ def fit(
 
 
 def read(
-  paths: Sequence[str | os.PathLike[str]], image_shape: tuple[int, int, int]
+  paths: Sequence[str | os.PathLike[str]],
+  image_shape: tuple[int, int, int],
+  crop_size: int = 0,
 ) -> np.ndarray:
   """Reads image files, or one .npz with an array 'images'.
 
-  Pictures become grey or RGB as the model needs, are cut to its aspect ratio
-  around the centre and resized (antialiased).
+  Pictures become grey or RGB as the model needs, are cut around the centre and
+  resized (antialiased). An array is taken as it is.
 
   Args:
     paths: files that Pillow reads, or a single .npz / .npy.
     image_shape: (H, W, C) of the model.
+    crop_size: pixels a side of the square to cut, as from the data; 0, and for
+      smaller pictures, which were cut before: all that the model's aspect
+      ratio leaves.
 
   Returns:
     [N, H, W, C] uint8.
@@ -75,18 +80,23 @@ def read(
   Raises:
     UserError: a file is missing or unreadable, or an array has another shape.
   """
-  arrays = [_read_one(os.fspath(path), image_shape) for path in paths]
+  arrays = [
+    _read_one(os.fspath(path), image_shape, crop_size) for path in paths
+  ]
   return np.concatenate(arrays)
 
 
-def _read_one(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
+def _read_one(
+  path: str, image_shape: tuple[int, int, int], crop_size: int
+) -> np.ndarray:
   try:
     if path.endswith(('.npz', '.npy')):
       loaded = np.load(path)
       images = loaded['images'] if path.endswith('.npz') else loaded
     else:
       with Image.open(path) as opened:
-        images = fit(opened, image_shape)[None]
+        crop = crop_size if crop_size <= min(opened.size) else 0
+        images = fit(opened, image_shape, crop)[None]
   except (KeyError, *UNREADABLE) as error:
     raise errors.UserError(f'{path} cannot be read: {error}') from error
   if images.shape[1:] != image_shape or images.dtype != np.uint8:

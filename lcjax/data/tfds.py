@@ -130,6 +130,7 @@ def _get_builder(name: str, folder: str) -> Any:
     splits = builder.info.splits
     if splits:
       builder.as_data_source(next(iter(splits)))
+  # NotImplementedError is how TFDS refuses files without random access.
   except (OSError, ValueError, NotImplementedError) as error:
     raise errors.UserError(
       f"config.data.name='tfds:{name}': what is prepared in "

@@ -1,12 +1,17 @@
 """What the rows and columns of a report are, in words."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Literal
 
 REFERENCE_ROWS = ('real', 'real_train', 'reconstruction')
 BASELINE_ROWS = (
-  'prior', 'class_gaussian', 'class_mixture', 'class_mixture_kept'
+  'prior', 'mixture', 'class_gaussian', 'class_mixture', 'class_mixture_kept',
+  'attribute_gaussian', 'attribute_mixture', 'attribute_mixture_kept',
 )  # fmt: skip
+# Nothing is requested of these.
+UNLABELLED_BASELINE = 'mixture'
+UNLABELLED_ROWS = UNLABELLED_BASELINE, 'realism_optimizer', 'realism_denoiser'
 ROW_DESCRIPTIONS = {
   'real': 'Held-out test images themselves.',
   'real_train': 'As many training images: the floor that two draws of real '
@@ -14,11 +19,23 @@ ROW_DESCRIPTIONS = {
   'reconstruction': "The VAE's reconstructions of test images: the ceiling for "
   'anything that decodes a latent.',
   'prior': 'Latents drawn from N(0, I), without any constraint.',
+  'mixture': 'Latents drawn from a full-covariance Gaussian mixture fitted to '
+  'all encodings: no label is used, or asked for.',
+  'realism_optimizer': 'Prior latents moved by gradient steps on realism '
+  'alone: no label is asked for.',
+  'realism_denoiser': 'The same noise walked to a latent by the denoiser of '
+  'encodings, without guidance: no label is used, or asked for.',
   'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '
   'each class.',
   'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '
   'fitted to the encodings of each class.',
   'class_mixture_kept': 'Draws of that mixture, keeping only what the '
+  'attribute critic accepts.',
+  'attribute_gaussian': 'Latents drawn around a linear function of the '
+  'attributes, fitted to the encodings, with one covariance for all.',
+  'attribute_mixture': 'The same with a full-covariance Gaussian mixture '
+  'around the linear function.',
+  'attribute_mixture_kept': 'Draws of that mixture, keeping only what the '
   'attribute critic accepts.',
   'actor': 'Prior latents moved once by a trained actor network.',
   'optimizer': 'Prior latents moved by gradient steps on the constraints, each '
@@ -26,8 +43,48 @@ ROW_DESCRIPTIONS = {
   'actor_then_optimizer': "The actor's latents, moved further by the "
   'optimiser.',
   'guided_denoiser': 'The same noise walked to a latent by an unconditional '
-  'denoiser of encodings, guided by an attribute critic of noised latents.',
+  'denoiser of encodings, guided by an attribute critic of noised latents; '
+  'where noise hides most, by the class mixture if the config says so.',
 }
+# The rows of further actors: this, then the weight of their distance penalty.
+FURTHER_ACTOR = 'actor_lambda_'
+
+
+def row_description(name: str) -> str:
+  """What a row is, in a sentence; empty for a row that is not known."""
+  if name.startswith(FURTHER_ACTOR):
+    return (
+      'Prior latents moved once by another actor, trained like the first but '
+      'with a distance penalty of weight '
+      f'{name.removeprefix(FURTHER_ACTOR)}.'
+    )
+  return ROW_DESCRIPTIONS.get(name, '')
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+  """Rows as a report lists them, the further actors after the first."""
+  order = list(ROW_DESCRIPTIONS)
+
+  def place(name: str) -> tuple[int, bool]:
+    further = name.startswith(FURTHER_ACTOR)
+    return order.index('actor' if further else name), further
+
+  return sorted(names, key=place)
+
+
+def baseline(exclusive: bool) -> str:
+  """The row that a mover has to beat."""
+  return 'class_mixture' if exclusive else 'attribute_mixture'
+
+
+def telling_metrics(exclusive: bool) -> tuple[str, ...]:
+  """The columns that tell most.
+
+  Most bits of independent attributes are 0 whatever was requested: there F1
+  says more than the accuracy of the worst.
+  """
+  second = 'worst_class_accuracy' if exclusive else 'macro_f1'
+  return 'accuracy', second, 'frechet', 'diversity', 'knn_recall'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +108,7 @@ class Metric:
 
 
 ATTRIBUTES, IMAGES = 'Attributes', 'Realism and diversity'
-LATENTS, COST, OTHER = 'Latents', 'Cost', 'Other'
+LATENTS, COST, EDITS, OTHER = 'Latents', 'Cost', 'Edits', 'Other'
 METRICS = {
   'accuracy': Metric(
     'Accuracy', ATTRIBUTES, 'higher', '.3f',
@@ -136,5 +193,24 @@ METRICS = {
   'training_seconds': Metric(
     'Training s', COST, 'lower', ',.0f',
     'Seconds to train or fit what moves or draws the latents, beyond the VAE.',
+  ),
+  'success': Metric(
+    'Success', EDITS, 'higher', '.3f',
+    'Share of edits after which the judge sees the changed attribute as '
+    'requested.',
+  ),
+  'pixel_mse_original': Metric(
+    'MSE to original', EDITS, 'lower', '.4f',
+    'Mean squared difference of the edited from the original image, pixels in '
+    '[0, 1].',
+  ),
+  'pixel_mse_reconstruction': Metric(
+    'MSE to reconstruction', EDITS, 'lower', '.4f',
+    'The same from the unedited reconstruction.',
+  ),
+  'leakage': Metric(
+    'Leakage', EDITS, 'lower', '.3f',
+    'Share of edits after which the judge sees an attribute changed that '
+    'nobody asked to change; mean over attributes.',
   ),
 }  # fmt: skip

@@ -133,7 +133,7 @@ def diversity(
       # The trace of a covariance is the sum of variances.
       variance = features[has].var(axis=0, ddof=1).sum()
       real_variance = reference_features[real_has].var(axis=0, ddof=1).sum()
-      ratios.append(_ratio(variance, real_variance))
+      ratios.append(ratio(variance, real_variance))
   return float(np.mean(ratios)) if ratios else float('nan')
 
 
@@ -187,33 +187,25 @@ def neighbour_scores(
   return {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
-def nearest_train_ratio(
-  images: np.ndarray, train_images: np.ndarray, test_images: np.ndarray
+def nearest_train_distance(
+  images: np.ndarray, train_images: np.ndarray
 ) -> float:
-  """How near samples are to training images, beside how near test images are.
+  """The median pixel distance of images to their nearest training image.
 
-  The median pixel distance to the nearest training image, over the same median
-  for test images. 1 is as near as unseen images; clearly below 1 smells of
-  memorising; above 1 means that samples lie off the data.
+  Over the same of test images, 1 is as near as unseen images; clearly below 1
+  smells of memorising; above 1 means that samples lie off the data.
 
   Args:
-    images: [N, ...] pixels of samples.
+    images: [N, ...] pixels.
     train_images: [T, ...] pixels, of the same scale and kind: all uint8, or
       all floats. The search takes N * T distances: pass a part of large sets.
-    test_images: [M, ...] pixels.
   """
-  kinds = {
-    np.asarray(a).dtype.kind for a in (images, train_images, test_images)
-  }
+  kinds = {np.asarray(a).dtype.kind for a in (images, train_images)}
   if len(kinds) > 1:
     raise ValueError(
       f'images of different kinds, so of different scales? {kinds}'
     )
-  near, test_near = (
-    np.median(_nearest_distance(rows, train_images))
-    for rows in (images, test_images)
-  )
-  return _ratio(near, test_near)
+  return float(np.median(_nearest_distance(images, train_images)))
 
 
 def z_distance(
@@ -318,6 +310,6 @@ def _nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:
   return nearest
 
 
-def _ratio(value: float, reference: float) -> float:
+def ratio(value: float, reference: float) -> float:
   """`value / reference`, NaN where the reference leaves nothing to compare."""
   return float(value / reference) if reference > 0 else float('nan')

@@ -1,7 +1,7 @@
 """Grids of images and figures of curves, as pixels or as PNG bytes.
 
-The only file that imports matplotlib, and only its object-oriented half: no
-global figure, no display, the same picture on every machine.
+Only this file and `figures` import matplotlib, and only its object-oriented
+half: no global figure, no display, the same picture on every machine.
 """
 
 import io
@@ -20,13 +20,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image, ImageDraw, ImageFont
 
+from lcjax.evaluation import glossary
+
 Path = str | os.PathLike[str]
 
 # Okabe and Ito's palette without yellow, told apart by colour-blind readers.
 COLOURS = (
   '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00', '#000000'
 )  # fmt: skip
-_STYLE: Any = {  # keys are literals to matplotlib's types
+STYLE: Any = {  # keys are literals to matplotlib's types
   'axes.edgecolor': '#666666',
   'axes.labelsize': 9,
   'axes.linewidth': 0.7,
@@ -104,7 +106,7 @@ def labelled_grid(
       f'{rows} x {columns} images'
     )
   scale, pad = max(1, round(cell_pixels / width)), 2
-  body = Image.fromarray(_as_rgb(tile(images, pad, scale)))
+  body = Image.fromarray(as_rgb(tile(images, pad, scale)))
   # Row-label images share a size, and so do column-label images.
   left = _label_images(row_labels)
   above = _label_images(column_labels, centred=True)
@@ -168,7 +170,7 @@ def curves(
   )
   # Series keep their colour from stage to stage.
   colours = dict(zip(series, itertools.cycle(COLOURS), strict=False))
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(
       figsize=(_PAGE_INCHES, sum(heights) + 0.1), layout='constrained'
     )
@@ -190,21 +192,22 @@ def quality_against_compute(
 
   Args:
     steps: S numbers of optimiser steps, 0 for where the latents start.
-    optimizer: 'accuracy' and 'frechet', S values each; 'latents_per_second',
-      if known, S values of which the last is quoted.
-    others: by name, the 'accuracy' and 'frechet' of further movers, drawn as
-      levels; with 'steps' as points. 'latents_per_second' is quoted if there.
+    optimizer: one or two metrics by name, S values each, a panel for each;
+      'latents_per_second', if known, S values of which the last is quoted.
+    others: by name, the same metrics of further movers, drawn as levels; with
+      'steps' as points. 'latents_per_second' is quoted if there.
     path: also write the figure there.
 
   Returns:
     A PNG file's bytes.
   """
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(_PAGE_INCHES, 3.1), layout='constrained')
     speeds = optimizer.get('latents_per_second', ())
     name = f'optimizer{_speed(speeds[-1] if len(speeds) else None)}'
-    axes = figure.subplots(1, 2)
-    for axis, metric in zip(axes, ('accuracy', 'frechet'), strict=True):
+    shown = [name for name in optimizer if name != 'latents_per_second']
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axis, metric in zip(axes, shown, strict=True):
       axis.plot(
         steps, optimizer[metric], 'o-', color=COLOURS[0], ms=4, label=name
       )
@@ -215,15 +218,14 @@ def quality_against_compute(
       axis.set_xscale('symlog', linthresh=1, linscale=0.5)
       axis.set_xticks(list(steps), [str(step) for step in steps])
       axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-    axes[0].set_title('Accuracy', loc='left')
-    axes[1].set_title('Frechet distance', loc='left')
-    if min(optimizer['frechet'], default=0) > 0:
-      axes[1].set_yscale('log')
-      axes[1].yaxis.set_major_locator(
-        matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0))
-      )
-      axes[1].yaxis.set_major_formatter('{x:g}')
-      axes[1].yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+      axis.set_title(glossary.METRICS[metric].label, loc='left')
+      if metric == 'frechet' and min(optimizer[metric], default=0) > 0:
+        axis.set_yscale('log')
+        axis.yaxis.set_major_locator(
+          matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0))
+        )
+        axis.yaxis.set_major_formatter('{x:g}')
+        axis.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside lower center', ncols=3)
     return _finish(figure, path)
@@ -326,7 +328,8 @@ def _label_images(
   return images
 
 
-def _as_rgb(array: np.ndarray) -> np.ndarray:
+def as_rgb(array: np.ndarray) -> np.ndarray:
+  """Grey pixels [..., 1] as RGB, others as they are."""
   return array.repeat(3, axis=-1) if array.shape[-1] == 1 else array
 
 

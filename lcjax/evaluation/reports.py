@@ -19,6 +19,7 @@ import rich.box
 import rich.console
 import rich.table
 
+from lcjax.evaluation import glossary
 from lcjax.evaluation.glossary import (
   ATTRIBUTES,
   BASELINE_ROWS,
@@ -26,8 +27,8 @@ from lcjax.evaluation.glossary import (
   METRICS,
   OTHER,
   REFERENCE_ROWS,
-  ROW_DESCRIPTIONS,
   Metric,
+  row_description,
 )
 
 Scores = Mapping[str, Mapping[str, float | None]]
@@ -36,17 +37,14 @@ Rows = Mapping[str, Scores]
 _VERDICT_NAMES = {
   'accuracy': 'accuracy',
   'worst_class_accuracy': 'worst class',
+  'macro_f1': 'F1',
   'frechet': 'Frechet',
   'diversity': 'diversity',
   'knn_recall': 'recall',
 }
 _MEMORISING_BELOW = 0.93
 _MEMORISING_MARGIN = 0.02  # about what seeds differ by
-_WIDE_ENOUGH = 116  # characters for all of _TERMINAL_METRICS with spreads
-_TERMINAL_METRICS = (
-  'accuracy', 'worst_class_accuracy', 'frechet', 'diversity', 'knn_recall',
-  'nearest_train_ratio',
-)  # fmt: skip
+_WIDE_ENOUGH = 116  # characters for all columns of `print_table` with spreads
 _REPORT_DEFAULTS: dict[str, Any] = {
   'title': 'Report', 'description': '', 'judge': {}, 'rows': {},
   'num_seeds': 1, 'exclusive': None, 'attribute_names': [], 'grids': {},
@@ -55,16 +53,7 @@ _REPORT_DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def verdicts(
-  rows: Rows,
-  baseline: str = 'class_mixture',
-  movers: Sequence[str] = (
-    'actor',
-    'optimizer',
-    'actor_then_optimizer',
-    'guided_denoiser',
-  ),
-) -> list[str]:
+def verdicts(rows: Rows, exclusive: bool) -> list[str]:
   """Says in sentences which movers are worth more than a simple baseline.
 
   Means that differ by no more than the larger of the two spreads over seeds
@@ -72,13 +61,16 @@ def verdicts(
   the Frechet distance).
   """
   sentences = []
-  for mover in (mover for mover in movers if mover in rows):
+  for mover in (row for row in rows if _band(row) == 'Movers'):
+    baseline = glossary.baseline(exclusive)
+    if mover in glossary.UNLABELLED_ROWS:  # beside what saw no label either
+      baseline = glossary.UNLABELLED_BASELINE
     if baseline in rows:
       outcomes: dict[str, list[str]] = {'won': [], 'lost': [], 'close': []}
-      for metric, name in _VERDICT_NAMES.items():
+      for metric in glossary.telling_metrics(exclusive):
         outcome = _compare(metric, rows[mover], rows[baseline])
         if outcome is not None:
-          outcomes[outcome].append(name)
+          outcomes[outcome].append(_VERDICT_NAMES[metric])
       sentences.append(_sentence(mover, baseline, **outcomes))
     ratio = _mean(rows[mover], 'nearest_train_ratio')
     # Blurred reconstructions lie near training images whatever they show.
@@ -104,10 +96,11 @@ def markdown_table(rows: Rows, metrics: Sequence[str] | None = None) -> str:
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
 
 
-def print_table(rows: Rows) -> None:
+def print_table(rows: Rows, exclusive: bool) -> None:
   """Prints the telling columns to the terminal."""
   present = _columns(rows)
-  names = [name for name in _TERMINAL_METRICS if name in present]
+  telling = *glossary.telling_metrics(exclusive), 'nearest_train_ratio'
+  names = [name for name in telling if name in present]
   console = rich.console.Console()
   if not console.is_terminal:  # a log file has no width
     console = rich.console.Console(width=_WIDE_ENOUGH)
@@ -161,8 +154,9 @@ def render_html(report: Mapping[str, Any]) -> str:
     **context,
     columns=[(name, _metric(name)) for name in names],
     config_text=json.dumps(_plain(context['config']), indent=2),
-    row_descriptions=ROW_DESCRIPTIONS,
-    sentences=verdicts(rows),
+    row_descriptions={row: row_description(row) for row in rows},
+    unlabelled_rows=glossary.UNLABELLED_ROWS,
+    sentences=verdicts(rows, context['exclusive'] is not False),
     tables=_tables(rows, names),
     short_labels=all(len(str(label)) <= 3 for label in context['grid_labels']),
     judge_cells=[

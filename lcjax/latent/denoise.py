@@ -30,11 +30,13 @@ class Schedule(NamedTuple):
     start_time: noise time of the start: 1 is pure noise; a partly noised
       encoding starts in between and keeps what it shows.
     eta: 0 walks the deterministic path (DDIM), 1 the ancestral one.
+    end_time: noise time of the result: 0 is a latent, more a noised one.
   """
 
   num_steps: int
   start_time: float
   eta: float
+  end_time: float = 0.0
 
 
 # sqrt(alpha_bar) at noise time 1: off 0, so that z can be read off z_t there.
@@ -93,9 +95,11 @@ def guided_denoise(
     schedule: of the walk.
 
   Returns:
-    [B, Z] latents without noise.
+    [B, Z] latents at the noise time that the schedule ends at.
   """
-  times = jnp.linspace(schedule.start_time, 0.0, schedule.num_steps + 1)
+  times = jnp.linspace(
+    schedule.start_time, schedule.end_time, schedule.num_steps + 1
+  )
   energy_grad = jax.grad(lambda z, t: jnp.sum(energy_fn(z, t, target)))
 
   def step(z: jax.Array, now: tuple) -> tuple[jax.Array, None]:
@@ -111,8 +115,10 @@ def guided_denoise(
     added = schedule.eta**2 * (next_sigma / sigma) ** 2
     added = added * (1.0 - (signal / next_signal) ** 2)
     along = jnp.sqrt(jnp.maximum(next_sigma**2 - added, 0.0))
-    fresh = noise.normal(jax.random.fold_in(key, index), rows, z.shape[1])
-    z = next_signal * clean + along * eps + jnp.sqrt(added) * fresh
+    z = next_signal * clean + along * eps
+    if schedule.eta:  # noise of a deterministic path is not drawn at all
+      fresh = noise.normal(jax.random.fold_in(key, index), rows, z.shape[1])
+      z = z + jnp.sqrt(added) * fresh
     return z, None
 
   steps = jnp.arange(schedule.num_steps), times[:-1], times[1:]

@@ -49,6 +49,7 @@ def in_batches(
   fn: Callable[..., Any],
   *arrays: np.ndarray,
   batch_size: int,
+  one_shape: bool = False,
 ) -> Any:
   """Applies `fn` to rows in equal batches; the last is padded, then cut.
 
@@ -58,6 +59,8 @@ def in_batches(
     fn: maps arrays of `batch_size` rows to a tree of arrays with as many.
     *arrays: [N, ...], N at least 1.
     batch_size: rows at once; less is used for fewer rows.
+    one_shape: pads fewer rows, too: for calls whose number of rows varies and
+      whose compilation costs more than the rows.
 
   Returns:
     The tree of `fn`, with numpy arrays of N rows.
@@ -65,7 +68,8 @@ def in_batches(
   num_rows = len(arrays[0])
   # Few rows are padded to a power of two: any number of them is served by a
   # handful of compiled shapes.
-  batch_size = min(batch_size, 1 << (num_rows - 1).bit_length())
+  if not one_shape:
+    batch_size = min(batch_size, 1 << (num_rows - 1).bit_length())
   pieces = []
   for first in range(0, num_rows, batch_size):
     # Repeated rows rather than zeros: always valid input, whatever `fn`.

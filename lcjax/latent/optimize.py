@@ -1,10 +1,11 @@
 """Optimizer-G: each latent moved by its own optax loop, all under one jit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 # cost_fn(z [Z], target) -> (cost, satisfied): of one row alone.
@@ -73,3 +74,24 @@ def optimize_latents(
     return Optimized(z, cost, step, satisfied)
 
   return jax.vmap(move_one)(start, target)
+
+
+def keep_best(tries: Sequence[Optimized]) -> Optimized:
+  """The best of several tries of every row: satisfied first, then the cost.
+
+  Args:
+    tries: of the same targets, from different starts; arrays of [B, ...].
+
+  Returns:
+    A try for each row, with the steps of all its tries together.
+  """
+  cost = np.stack([found.cost for found in tries])
+  satisfied = np.stack([found.satisfied for found in tries])
+  best = np.lexsort((cost, ~satisfied), axis=0)[0]
+  rows = np.arange(len(best))
+  return Optimized(
+    np.stack([found.z for found in tries])[best, rows],
+    cost[best, rows],
+    jnp.asarray(np.sum([found.steps for found in tries], axis=0)),
+    satisfied[best, rows],
+  )

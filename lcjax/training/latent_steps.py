@@ -125,8 +125,7 @@ def make_actor_critic_step(
     distance_weight: lambda_dist; the penalty is a mean over Z.
     actor_on_encodings: with a distance penalty, the actor takes a second
       update from encoded real z and their own labels: there it should stay.
-    critic_steps_per_actor_step: the update ratio; above 1, the metrics are
-      the critic's alone.
+    critic_steps_per_actor_step: the update ratio.
     average_decay: of the actor's averaged parameters.
     axis_name: axis to average over, if any.
 
@@ -178,8 +177,17 @@ def make_actor_critic_step(
       actor_objective, actor_tx, average_decay, axis_name
     )
 
+    moves = {'start': prior, 'attributes': y}
+
+    def keep_actor(actor: state_lib.TrainState) -> tuple:
+      # Measured all the same: a log has steps between the actor's.
+      found = actor_objective(actor.params, moves, key)[1]
+      if axis_name is not None:
+        found = jax.lax.pmean(found, axis_name)
+      return actor, found
+
     def update_actor(actor: state_lib.TrainState) -> tuple:
-      actor, found = actor_step(actor, {'start': prior, 'attributes': y}, key)
+      actor, found = actor_step(actor, moves, key)
       if distance_weight and actor_on_encodings:
         own = {'start': real, 'attributes': y}
         actor, _ = actor_step(actor, own, key)
@@ -188,16 +196,12 @@ def make_actor_critic_step(
     ratio = critic_steps_per_actor_step
     if ratio == 1:
       actor, found = update_actor(state.actor)
-      metrics |= found
     else:
-      actor = jax.lax.cond(
-        state.step % ratio == ratio - 1,
-        lambda actor: update_actor(actor)[0],
-        lambda actor: actor,
-        state.actor,
+      actor, found = jax.lax.cond(
+        state.step % ratio == ratio - 1, update_actor, keep_actor, state.actor
       )
     new = state_lib.ActorCriticState(state.step + 1, actor, critic)
-    return new, metrics
+    return new, metrics | found
 
   return step
 

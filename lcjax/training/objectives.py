@@ -64,6 +64,7 @@ def make_classifier_loss(
   logits_fn: Callable[[Any, jax.Array], jax.Array],
   exclusive: bool,
   pixel_noise: float,
+  flip: bool,
 ) -> steps.LossFn:
   """Cross-entropy of a pixel classifier.
 
@@ -71,6 +72,7 @@ def make_classifier_loss(
     logits_fn: (params, images in [0, 1]) -> [B, Y].
     exclusive: one softmax, or a sigmoid for each attribute.
     pixel_noise: standard deviation of the noise added to pixels in training.
+    flip: whether to mirror half of the images, left to right, in training.
 
   Returns:
     The loss over batches with 'image', 'attributes' and 'row'.
@@ -84,6 +86,11 @@ def make_classifier_loss(
       size = images[0].size
       eps = noise.normal(key, batch['row'], size).reshape(images.shape)
       images = images + pixel_noise * eps
+    if flip:
+      # A key of its own: the noise stays what it is without flips.
+      draw = noise.uniform(jax.random.fold_in(key, 1), batch['row'])
+      mirrored = (draw < 0.5)[:, None, None, None]
+      images = jnp.where(mirrored, images[:, :, ::-1], images)
     logits = logits_fn(params, images)
     y = batch['attributes']
     loss = jnp.mean(

@@ -31,6 +31,19 @@ def test_the_middle_is_kept_at_its_aspect_ratio(tmp_path, upright):
   np.testing.assert_allclose(image, np.full((1, 4, 4, 1), 200), atol=12)
 
 
+def test_cut_as_the_data_are_unless_cut_before(tmp_path):
+  framed = np.zeros((24, 30), np.uint8)
+  framed[6:18, 9:21] = 200
+  Image.fromarray(framed).save(tmp_path / 'framed.png')
+  Image.fromarray(framed[6:18, 9:21]).save(tmp_path / 'cut.png')
+  paths = [tmp_path / 'framed.png', tmp_path / 'cut.png']
+  images = pictures.read(paths, (12, 12, 1), crop_size=12)
+  np.testing.assert_array_equal(images, np.full((2, 12, 12, 1), 200))
+  images = pictures.read(paths, (12, 12, 1), crop_size=24)
+  assert images[0].min() < 20  # the frame is there
+  np.testing.assert_array_equal(images[1], np.full((12, 12, 1), 200))
+
+
 def test_arrays(tmp_path):
   images = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 4, 6, 1)
   np.save(tmp_path / 'a.npy', images)

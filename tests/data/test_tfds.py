@@ -36,7 +36,7 @@ def prepare(folder, name, version, features, splits):
         split: list(enumerate(examples)) for split, examples in splits.items()
       }
 
-    def _generate_examples(self):
+    def _generate_examples(self):  # abstract in TFDS; splits stand above
       raise NotImplementedError
 
   Fake.name = name

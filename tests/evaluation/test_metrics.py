@@ -193,20 +193,24 @@ class NearestTrainTest(parameterized.TestCase):
     train, test = self.train, self.test
     if white != 1:
       train, test = train / white, test / white
-    self.assertEqual(metrics.nearest_train_ratio(train[:9], train, test), 0.0)
-    self.assertEqual(metrics.nearest_train_ratio(test, train, test), 1.0)
+    self.assertEqual(metrics.nearest_train_distance(train[:9], train), 0.0)
+    near = metrics.nearest_train_distance(test, train)
+    distances = np.linalg.norm(
+      (test[:, None] / 1.0 - train[None]).reshape(30, 30, -1), axis=-1
+    )
+    np.testing.assert_allclose(near, np.median(distances.min(1)), rtol=1e-6)
 
   def test_by_hand_over_chunks(self):
     train = np.array([[0.0], [10.0], [20.0], [30.0]])
     with absltest.mock.patch.object(metrics, '_SEARCH_ROWS', 3):
-      ratio = metrics.nearest_train_ratio(
-        np.array([[1.0], [32.0], [11.0]]), train, np.array([[4.0]])
+      found = metrics.nearest_train_distance(
+        np.array([[1.0], [32.0], [14.0]]), train
       )
-    self.assertAlmostEqual(ratio, 1 / 4)
+    self.assertAlmostEqual(found, 2.0)
 
   def test_kinds_must_agree(self):
     with self.assertRaises(ValueError):
-      metrics.nearest_train_ratio(self.test / 255, self.train, self.test)
+      metrics.nearest_train_distance(self.test / 255, self.train)
 
 
 class LatentsTest(absltest.TestCase):

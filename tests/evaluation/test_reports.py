@@ -10,7 +10,7 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lcjax.evaluation import metrics, plots, reports
+from lcjax.evaluation import glossary, metrics, plots, reports
 
 
 def table(**rows):
@@ -71,12 +71,12 @@ class VerdictsTest(parameterized.TestCase):
   )  # fmt: skip
   def test_by_hand(self, actor, sentence):
     rows = table(class_mixture=BASELINE, actor=actor)
-    self.assertEqual(reports.verdicts(rows), [sentence])
+    self.assertEqual(reports.verdicts(rows, exclusive=True), [sentence])
 
   @parameterized.parameters((0.9, 1), (0.95, 0))
   def test_memorising(self, ratio, num_sentences):
     rows = table(actor={'nearest_train_ratio': ratio})
-    self.assertLen(reports.verdicts(rows), num_sentences)
+    self.assertLen(reports.verdicts(rows, exclusive=True), num_sentences)
 
   def test_one_seed_and_nan(self):
     rows = metrics.summarise(
@@ -90,12 +90,66 @@ class VerdictsTest(parameterized.TestCase):
     )
     # One seed has no spread, so small differences are not called.
     self.assertEqual(
-      reports.verdicts(rows),
+      reports.verdicts(rows, exclusive=True),
       [
         'actor is too close to call with class_mixture on accuracy, Frechet.',
         'optimizer beats class_mixture on accuracy.',
       ],
     )
+
+  def test_what_saw_no_label_is_set_beside_a_mixture_that_saw_none(self):
+    rows = table(
+      mixture={'frechet': 0.4},
+      realism_denoiser={'frechet': 0.3},
+      class_mixture={'frechet': 0.1},
+    )
+    self.assertEqual(
+      reports.verdicts(rows, exclusive=True),
+      ['realism_denoiser beats mixture on Frechet.'],
+    )
+    page = reports.render_html(
+      {
+        'rows': rows,
+        'grids': {'mixture': b'1', 'class_mixture': b'2'},
+        'grid_labels': ['seven'],
+        'attribute_names': ['seven'],
+      }
+    )
+    # Only the one grid has columns that something was requested of.
+    self.assertEqual(page.count('class="strip"'), 1)
+
+  def test_independent_attributes_have_a_baseline_and_f1(self):
+    rows = table(
+      attribute_mixture={'accuracy': 0.9, 'macro_f1': 0.5},
+      actor={'accuracy': 0.9, 'macro_f1': 0.7, 'worst_class_accuracy': 0.9},
+    )
+    self.assertEqual(
+      reports.verdicts(rows, exclusive=False),
+      [
+        'actor beats attribute_mixture on F1; is too close to call on accuracy.'
+      ],
+    )
+    self.assertIn(
+      'beats attribute_mixture',
+      reports.render_html({'rows': rows, 'exclusive': False}),
+    )
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+      reports.print_table(rows, exclusive=False)
+    self.assertIn('F1', out.getvalue())
+    self.assertNotIn('Worst', out.getvalue())
+
+
+class GlossaryTest(absltest.TestCase):
+  def test_further_actors_have_their_place_and_their_words(self):
+    names = ['optimizer', 'actor_lambda_0.5', 'actor', 'actor_lambda_0.1']
+    self.assertEqual(
+      glossary.in_order([*names, 'real']),
+      ['real', 'actor', 'actor_lambda_0.5', 'actor_lambda_0.1', 'optimizer'],
+    )
+    self.assertIn('weight 0.5', glossary.row_description('actor_lambda_0.5'))
+    rows = table(class_mixture=BASELINE, **{'actor_lambda_0.5': BASELINE})
+    self.assertIn('actor_lambda_0.5', reports.verdicts(rows, exclusive=True)[0])
+    self.assertIn('weight 0.5', reports.render_html({'rows': rows}))
 
 
 class MarkdownTest(absltest.TestCase):
@@ -117,7 +171,7 @@ class MarkdownTest(absltest.TestCase):
   def test_print_table(self):
     rows = table(class_mixture_kept=BASELINE, newcomer={'odd': 1.0})
     with contextlib.redirect_stdout(io.StringIO()) as out:
-      reports.print_table(rows)
+      reports.print_table(rows, exclusive=True)
     self.assertIn('class_mixture_kept', out.getvalue())
     self.assertIn('0.900 ± 0.014', out.getvalue())
     self.assertIn('newcomer', out.getvalue())

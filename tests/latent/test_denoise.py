@@ -115,3 +115,14 @@ def test_a_partly_noised_start_stays_near():
     moved.append(float(jnp.mean((end - z) ** 2)))
   assert moved[0] < 0.1 * moved[2]
   assert moved[0] < moved[1] < moved[2]
+
+
+def test_a_walk_may_be_split():
+  """Ended on the way and gone on from there: the same steps, the same end."""
+  rows = jnp.arange(50)
+  start = start_of(rows)
+  whole = walk(no_energy, start, None, rows, denoise.Schedule(10, 1.0, 0.0))
+  half = walk(no_energy, start, None, rows, denoise.Schedule(5, 1.0, 0.0, 0.5))
+  ended = walk(no_energy, half, None, rows, denoise.Schedule(5, 0.5, 0.0))
+  assert not np.allclose(half, whole, atol=0.1)
+  np.testing.assert_allclose(ended, whole, atol=1e-4)

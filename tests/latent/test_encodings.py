@@ -41,6 +41,21 @@ class InBatchesTest(parameterized.TestCase):
     )
     self.assertIsInstance(found['sum'], np.ndarray)
 
+  @parameterized.parameters((False, {(8,), (4,)}), (True, {(8,)}))
+  def test_one_shape_serves_any_number_of_rows(self, one_shape, shapes):
+    seen = set()
+
+    def fn(rows):
+      seen.add(rows.shape)
+      return rows
+
+    for count in (20, 3):
+      found = encodings.in_batches(
+        fn, np.arange(count), batch_size=8, one_shape=one_shape
+      )
+      np.testing.assert_array_equal(found, np.arange(count))
+    self.assertEqual(seen, shapes)
+
   def test_padding_is_of_true_rows(self):
     seen = []
     x = np.arange(1.0, 6.0)

@@ -125,3 +125,21 @@ class OptimizeTest(chex.TestCase):
       part = move(START[rows], GOAL[rows])
       expected = jax.tree.map(lambda leaf, r=rows: leaf[np.array(r)], whole)
       chex.assert_trees_all_close(part, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_best_try_is_satisfied_first_and_then_cheap():
+  costs = np.array([[3.0, 1.0, 2.0], [2.0, 5.0, 1.0]])
+  satisfied = np.array([[False, False, True], [False, True, True]])
+  tries = [
+    optimize.Optimized(np.full((3, 2), i), costs[i], np.array([4, 5, 6]), met)
+    for i, met in enumerate(satisfied)
+  ]
+  best = optimize.keep_best(tries)
+  # Cheaper of two that are not; satisfied though dearer; cheaper of two that
+  # are.
+  np.testing.assert_array_equal(best.z, [[1, 1], [1, 1], [1, 1]])
+  np.testing.assert_array_equal(best.cost, [2.0, 5.0, 1.0])
+  np.testing.assert_array_equal(best.steps, [8, 10, 12])
+  best = optimize.keep_best([*tries, tries[0]._replace(cost=np.zeros(3))])
+  np.testing.assert_array_equal(best.cost, [0.0, 5.0, 0.0])
+  np.testing.assert_array_equal(best.satisfied, [False, True, True])

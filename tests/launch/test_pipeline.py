@@ -14,32 +14,40 @@ import pytest
 from etils import epath
 
 from configs import digits
-from launch import stage as stage_lib
-from launch import startup
+from launch import results, startup
 from lcjax import errors
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
 TINY = [
   '--config.vae.hidden_sizes=(16,)',
+  '--config.actor_critic.more_distance_weights=(0.1,)',
   '--config.compare.num_samples=90',
   '--config.compare.curve_steps=(0, 2)',
-  '--config.compare.mixture_components=1',
+  '--config.mixture.num_components=1',
+  '--config.denoise.mixture_above=0.5',
+  '--config.denoise.num_starts=2',
+  '--config.optimize.num_starts=2',
   '--config.optimize.max_steps=3',
   '--config.latent_critics.inner_steps=1',
   *(f'--config.{stage}.train.num_steps=20' for stage in STAGES),
   *(f'--config.{stage}.train.steps_per_call=10' for stage in STAGES),
   *(f'--config.{stage}.train.log_every=10' for stage in STAGES),
 ]
+UNLABELLED = ('mixture', 'realism_optimizer', 'realism_denoiser')
 ROWS = [
   'real',
   'real_train',
   'reconstruction',
   'prior',
+  'mixture',
+  'realism_optimizer',
+  'realism_denoiser',
   'class_gaussian',
   'class_mixture',
   'class_mixture_kept',
   'actor',
+  'actor_lambda_0.1',
   'optimizer',
   'actor_then_optimizer',
   'guided_denoiser',
@@ -94,7 +102,7 @@ def test_pipeline_writes_what_other_programs_read(finished):
   workdir, out = finished
   assert 'report:' in out
   assert json.loads((workdir / 'config.json').read_text())['vae']['sigma_x']
-  for stage in STAGES:
+  for stage in (*STAGES, 'actor_critic_lambda_0.1'):
     assert (workdir / stage / 'metrics.jsonl').stat().st_size
     assert list((workdir / stage / 'checkpoints').iterdir())
     assert list((workdir / stage).glob('events.out.tfevents*'))
@@ -103,13 +111,19 @@ def test_pipeline_writes_what_other_programs_read(finished):
   assert report['rows']['actor']['accuracy']['std'] is None  # one seed
   assert report['config']['num_seeds'] == 1
   assert 'jax' in report['versions']
+  seconds = report['seconds']['actor_critic_lambda_0.1']
+  row = report['rows']['actor_lambda_0.1']
+  assert row['training_seconds']['mean'] == seconds
   for name in ROWS:
     with np.load(workdir / 'compare' / 'samples' / f'{name}.npz') as arrays:
       number = 450 if name in ('real', 'real_train', 'reconstruction') else 90
       assert arrays['images'].shape == (number, 8, 8, 1)
       assert arrays['images'].dtype == np.uint8
-      assert arrays['attributes'].shape == (number, 10)
-      assert arrays['attributes'].dtype == np.float32
+      if name in UNLABELLED:
+        assert 'attributes' not in arrays
+      else:
+        assert arrays['attributes'].shape == (number, 10)
+        assert arrays['attributes'].dtype == np.float32
       if 'real' not in name:
         assert arrays['latents'].shape == (number, 16)
   page = (workdir / 'compare' / 'report.html').read_text()
@@ -124,6 +138,7 @@ def test_every_mover_is_asked_for_the_same(finished):
   asked = [
     np.load(workdir / 'compare' / 'samples' / f'{name}.npz')['attributes']
     for name in ROWS[3:]
+    if name not in UNLABELLED
   ]
   test = np.load(workdir / 'compare' / 'samples' / 'real.npz')['attributes']
   for one in asked:
@@ -135,7 +150,7 @@ def test_second_run_redoes_nothing(finished):
   before = modified(workdir)
   status, out, err = launch('pipeline', workdir, *TINY)
   assert status == 0, err
-  assert out.count('finished before') == 6
+  assert out.count('finished before') == 7
   assert 'judging' not in out
   assert modified(workdir) == before
 
@@ -174,9 +189,35 @@ def test_generate_from_labels_and_images(finished):
     )
 
 
+def test_another_weight_adds_a_training_and_leaves_the_others(
+  finished, tmp_path
+):
+  workdir, _ = finished
+  for name in (*STAGES, 'actor_critic_lambda_0.1'):
+    shutil.copytree(workdir / name, tmp_path / name)
+  before = modified(tmp_path)
+  key = '--config.actor_critic.more_distance_weights'
+  # A tuple that is given twice is not replaced but extended.
+  tiny = [argument for argument in TINY if not argument.startswith(key)]
+  tiny.append(f'{key}=(0.1, 2)')
+  status, out, err = launch('train_actor_critic', tmp_path, *tiny)
+  assert status == 0, err
+  assert out.count('finished before') == 3
+  assert modified(tmp_path) == before
+  latents = []
+  for mover in ('actor', 'actor_lambda_0.1', 'actor_lambda_2'):
+    launch('generate', tmp_path, *tiny, f'--mover={mover}')
+    path = tmp_path / 'generate' / f'prior_{mover}.npz'
+    with np.load(path) as arrays:
+      latents.append(arrays['latents'])
+  assert not np.allclose(latents[0], latents[1])
+  assert not np.allclose(latents[1], latents[2])
+
+
 @pytest.mark.parametrize(
   ('launcher', 'arguments', 'said'),
   [
+    ('generate', ['--mover=actor_lambda_1'], 'did you mean actor_lambda_0.1'),
     ('generate', ['--labels=11'], 'is not a label'),
     ('generate', ['--labels=1+2'], 'names 2 classes'),
     ('generate', ['--start=encodings', '--images=nowhere.png'], 'nowhere.png'),
@@ -222,16 +263,16 @@ def test_a_result_of_former_trainings_does_not_count(finished):
   workdir, _ = finished
   config = digits.get_config()
   job = startup.Job(config, epath.Path(workdir))
-  key = stage_lib.result_key(job, 'compare', 0)
+  key = results.result_key(job, ['compare'], 0)
   path = epath.Path(workdir / 'result.json')
   path.write_text(json.dumps(key))
-  assert stage_lib.stored(job, path, key) == key
+  assert results.stored(job, path, key) == key
   other = key | {'trainings': key['trainings'] | {'vae': 1.0}}
-  assert stage_lib.stored(job, path, other) is None
+  assert results.stored(job, path, other) is None
   config.compare.num_samples = 7
-  changed = stage_lib.result_key(job, 'compare', 0)
+  changed = results.result_key(job, ['compare'], 0)
   with pytest.raises(errors.UserError, match=r'config\.compare\.num_samples'):
-    stage_lib.stored(job, path, changed)
+    results.stored(job, path, changed)
 
 
 def test_flags_are_repeated_as_one_word_each():

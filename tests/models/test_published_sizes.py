@@ -1,50 +1,141 @@
-"""The sizes of the paper, built and trained for a moment."""
+"""The sizes of the paper, as the ablations `paper` have them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from lcjax.models import networks, vae
-from lcjax.training import objectives, steps
+from configs import celeba, mnist
+from launch import experiment
+from lcjax.data import dataset
+from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
 
+EXPERIMENTS = {
+  'celeba': (celeba, (64, 64, 3), 10),
+  'mnist': (mnist, (28, 28, 1), 10),
+}
 
-def apply(module, params, *arrays, method=None):
-  return module.apply(params, *arrays, method=method)
+
+def build(name):
+  module, image_shape, num_attributes = EXPERIMENTS[name]
+  data = dataset.Dataset(
+    np.zeros((1, *image_shape), np.uint8),
+    np.zeros((1, num_attributes), np.float32),
+    tuple(f'attribute_{i}' for i in range(num_attributes)),
+    exclusive=name == 'mnist',
+  )
+  config = module.get_config('paper')
+  return config, experiment.build_networks(config, data), data
+
+
+def count(module, *inputs):
+  shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+  return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+@pytest.mark.parametrize(
+  ('name', 'vae', 'classifier', 'actor', 'critic', 'attribute_critic'),
+  [
+    (
+      'celeba',
+      154_481_667,
+      29_863_178,
+      23_101_440,
+      18_907_137,
+      14_708_746,
+    ),
+    ('mnist', 6_003_600, 14_217_226, 17_201_280, 16_941_057, 12_742_666),
+  ],
+)
+def test_sizes(name, vae, classifier, actor, critic, attribute_critic):
+  config, networks, data = build(name)
+  image = jnp.zeros((1, *data.image_shape))
+  z, y = jnp.zeros((1, config.vae.latent_size)), jnp.zeros((1, 10))
+  assert count(networks.vae, image) == vae
+  assert count(networks.classifier, image) == classifier
+  assert count(networks.actor, z, y) == actor
+  assert count(networks.critic, z, y) == critic
+  assert count(networks.attribute_critic, z) == attribute_critic
+
+
+def take_two_steps(step, state, batch):
+  """The metrics of each of two compiled steps of a stacked batch."""
+  run = jax.jit(steps.scan_steps(step), donate_argnums=0)
+  found = []
+  for _ in range(2):
+    state, metrics = run(state, batch, jax.random.key(1))
+    found.append(jax.device_get(metrics))
+  return found
 
 
 @pytest.mark.slow
-def test_celeba_vae_trains():
-  """The CelebA VAE of arXiv:1711.05772: its size, and two steps."""
-  channels, kernels = (256, 512, 1024, 2048), (5, 5, 3, 3)
-  shape = (64, 64, 3)
-  module = vae.Vae(
-    encoder=networks.ConvEncoder(channels, kernels, (2, 2, 2, 2), 'relu'),
-    decoder=networks.ConvDecoder(shape, channels[::-1], kernels[::-1], 'relu'),
-    latent_size=1024,
-  )
-  params = module.init(jax.random.key(0), jnp.zeros((1, *shape)))
-  assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 154_481_667
+@pytest.mark.parametrize('name', EXPERIMENTS)
+def test_vae_trains(name):
+  config, networks, data = build(name)
   loss_fn = objectives.make_vae_loss(
-    lambda p, x: apply(module, p, x, method='encode'),
-    lambda p, z: apply(module, p, z, method='decode'),
-    sigma_x=0.1,
-    beta=1.0,
+    experiment.apply_fn(networks.vae, 'encode'),
+    experiment.apply_fn(networks.vae, 'decode'),
+    config.vae.sigma_x,
+    config.vae.beta,
   )
-  tx = optax.adam(3e-4)
-  step = jax.jit(
-    steps.scan_steps(steps.make_train_step(loss_fn, tx)), donate_argnums=0
+  tx = experiment.make_optimizer(
+    config.vae.optimizer, config.vae.train.num_steps, 'vae.optimizer'
   )
-  state = state_lib.create(params, tx, average=False)
+  params = networks.vae.init(jax.random.key(0), jnp.zeros(data.images.shape))
   rng = np.random.default_rng(0)
   batch = {
-    'image': rng.integers(0, 255, (1, 2, *shape), np.uint8),
+    'image': rng.integers(0, 255, (1, 2, *data.image_shape), np.uint8),
     'row': np.arange(2)[None],
   }
-  losses = []
-  for _ in range(2):
-    state, metrics = step(state, batch, jax.random.key(1))
-    losses.append(float(metrics['loss']))
-  assert losses[1] < losses[0]
+  first, second = take_two_steps(
+    steps.make_train_step(loss_fn, tx),
+    state_lib.create(params, tx, average=False),
+    batch,
+  )
+  assert second['loss'] < first['loss']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', EXPERIMENTS)
+def test_actor_and_critic_train(name):
+  config, networks, _ = build(name)
+  section = config.actor_critic
+  actor_tx, critic_tx = experiment.make_optimizers(
+    config, 'actor_critic', ('actor_optimizer', 'critic_optimizer')
+  )
+  z, y = jnp.zeros((1, config.vae.latent_size)), jnp.zeros((1, 10))
+  actor, critic = networks.actor, networks.critic
+  state = state_lib.ActorCriticState(
+    jnp.int32(0),
+    state_lib.create(actor.init(jax.random.key(0), z, y), actor_tx, False),
+    state_lib.create(critic.init(jax.random.key(1), z, y), critic_tx, False),
+  )
+  step = latent_steps.make_actor_critic_step(
+    experiment.apply_fn(actor),
+    experiment.apply_fn(critic),
+    jnp.ones(config.vae.latent_size),
+    actor_tx,
+    critic_tx,
+    latent_steps.CriticWeights(
+      section.moved_weight,
+      section.prior_weight,
+      section.mismatched_weight,
+      section.gradient_penalty_weight,
+    ),
+    section.distance_weight,
+    section.actor_on_encodings,
+    section.critic_steps_per_actor_step,
+    section.average_decay,
+  )
+  rng = np.random.default_rng(0)
+  mean = rng.normal(size=(1, 2, z.shape[1])).astype(np.float32)
+  batch = {
+    'mean': mean,
+    'scale': np.full_like(mean, 0.1),
+    'attributes': np.eye(10, dtype=np.float32)[None, :2],
+    'other_attributes': np.eye(10, dtype=np.float32)[None, 1:3],
+    'row': np.arange(2)[None],
+  }
+  first, second = take_two_steps(step, state, batch)
+  assert second['critic_loss'] < first['critic_loss']

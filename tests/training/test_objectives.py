@@ -68,7 +68,9 @@ class ClassifierLossTest(parameterized.TestCase):
 
   @parameterized.parameters(True, False)
   def test_by_hand(self, exclusive):
-    loss_fn = objectives.make_classifier_loss(self.logits, exclusive, 0.0)
+    loss_fn = objectives.make_classifier_loss(
+      self.logits, exclusive, pixel_noise=0.0, flip=False
+    )
     loss, metrics = loss_fn(3.0, self.batch, KEY)
     logits = np.float32(3.0 / 255) * IMAGES.reshape(3, 2)
     y = self.batch['attributes']
@@ -90,8 +92,27 @@ class ClassifierLossTest(parameterized.TestCase):
       return self.logits(params, images)
 
     for deviation in (0.0, 0.5):
-      objectives.make_classifier_loss(logits, True, deviation)(
-        3.0, self.batch, KEY
-      )
+      loss_fn = objectives.make_classifier_loss(logits, True, deviation, False)
+      loss_fn(3.0, self.batch, KEY)
     expected = 0.5 * np.array(noise.normal(KEY, ROW, 2)).reshape(IMAGES.shape)
     np.testing.assert_allclose(seen[1] - seen[0], expected, atol=1e-6)
+
+  def test_flip_mirrors_about_half_of_the_images_left_to_right(self):
+    seen = []
+
+    def logits(params, images):
+      seen.append(np.array(images))
+      return params * images[:, 0, :2, 0]
+
+    images = np.arange(64 * 2 * 3, dtype=np.uint8).reshape(64, 2, 3, 1)
+    batch = {
+      'image': images,
+      'attributes': np.ones((64, 2), np.float32),
+      'row': np.arange(64),
+    }
+    objectives.make_classifier_loss(logits, False, 0.0, True)(1.0, batch, KEY)
+    units = images / 255
+    same = (np.abs(seen[0] - units) < 1e-6).all((1, 2, 3))
+    mirrored = (np.abs(seen[0] - units[:, :, ::-1]) < 1e-6).all((1, 2, 3))
+    self.assertTrue((same ^ mirrored).all())
+    self.assertBetween(mirrored.sum(), 20, 44)

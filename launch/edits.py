@@ -1,0 +1,211 @@
+"""Edits that keep the identity: one attribute of a real image, and scores."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from launch import movers, repetition, stage
+from launch.scene import Scene
+from lcjax.evaluation import edits, metrics
+from lcjax.latent import draw_back
+from lcjax.losses import attributes
+
+_POINTS_ON_THE_WAY = 40  # that drawing back tries
+
+
+class Requests(NamedTuple):
+  """Held-out images, each with a change of one attribute.
+
+  Attributes:
+    images: [N, H, W, C] uint8.
+    y: [N, Y] their own attributes.
+    asked: [N, Y] requested attributes.
+    changed: [N] the attribute, or class, that is asked to change.
+    mask: [N, Y] attributes that the optimiser's loss counts: the changed one,
+      or all of a class vector.
+    start: [N, Z] their encodings.
+    reconstructions: [N, H, W, C] uint8.
+    before: [N, Y] what the judge says of the reconstructions.
+  """
+
+  images: np.ndarray
+  y: np.ndarray
+  asked: np.ndarray
+  changed: np.ndarray
+  mask: np.ndarray
+  start: np.ndarray
+  reconstructions: np.ndarray
+  before: np.ndarray
+
+
+def change(
+  y: np.ndarray, changed: np.ndarray, exclusive: bool
+) -> tuple[np.ndarray, np.ndarray]:
+  """Changes one attribute of each row.
+
+  Args:
+    y: [N, Y] zeros and ones.
+    changed: [N] attributes to flip, or classes to ask for.
+    exclusive: whether attributes are classes.
+
+  Returns:
+    [N, Y] requested attributes, and the [N, Y] mask of those that count.
+  """
+  one = np.eye(y.shape[1], dtype=y.dtype)[changed]
+  if exclusive:
+    return one, np.ones_like(y)
+  return np.abs(y - one), one
+
+
+def draw_changes(y: np.ndarray, exclusive: bool, seed: int) -> np.ndarray:
+  """[N] a random attribute for each row, or a random other class."""
+  rng = np.random.default_rng(seed)
+  num_rows, num_attributes = y.shape
+  if not exclusive:
+    return rng.integers(0, num_attributes, (num_rows,))
+  own, further = y.argmax(axis=1), rng.integers(1, num_attributes, (num_rows,))
+  return np.asarray((own + further) % num_attributes)
+
+
+def make_requests(scene: Scene) -> Requests:
+  """A random change for each of `config.edit.num_images` held-out images."""
+  config, test = scene.job.config, scene.test
+  order = np.random.default_rng(config.seed).permutation(len(test))
+  rows = np.sort(order[: config.edit.num_images])
+  images, y = test.images[rows], test.attributes[rows]
+  changed = draw_changes(y, test.exclusive, config.seed)
+  asked, mask = change(y, changed, test.exclusive)
+  start, _ = scene.trained.encode(images)
+  decoded = scene.trained.decode(start)
+  before = scene.predict(decoded)
+  return Requests(images, y, asked, changed, mask, start, decoded, before)
+
+
+def score(
+  scene: Scene, requests: Requests, z: np.ndarray, images: np.ndarray
+) -> dict[str, Any]:
+  """What the judge and the pixels say of edited images [N, H, W, C]."""
+  count, changed = len(scene.test.attribute_names), requests.changed
+  predicted = scene.predict(images)
+  success = edits.succeeded(predicted, requests.asked, changed)
+  scores = {
+    'success': success.mean(),
+    'z_distance': metrics.z_distance(
+      z, requests.start, scene.trained.train.mean_scale
+    ),
+    'pixel_mse_original': edits.pixel_errors(images, requests.images).mean(),
+    'pixel_mse_reconstruction': edits.pixel_errors(
+      images, requests.reconstructions
+    ).mean(),
+    'success_by_attribute': edits.mean_by(success, changed, count),
+  }
+  if scene.test.exclusive:
+    return scores  # one class cannot change alone
+  held = requests.y[np.arange(len(changed)), changed] > 0.5
+  leaks = edits.leakage(predicted, requests.before, changed)
+  return scores | {
+    'leakage': np.nanmean(leaks),
+    'leakage_by_attribute': leaks,
+    'leakage_by_change': edits.leakage_table(
+      predicted, requests.before, changed
+    ),
+    'success_added': edits.mean_by(success[~held], changed[~held], count),
+    'success_removed': edits.mean_by(success[held], changed[held], count),
+  }
+
+
+DRAWN_BACK = 'actor_drawn_back'
+
+
+def apply(
+  scene: Scene,
+  trained: repetition.Trained,
+  mover: str,
+  start: np.ndarray,
+  asked: np.ndarray,
+  mask: np.ndarray,
+  tolerance: float | None = None,
+) -> movers.Moved:
+  """Edits encodings by one mover.
+
+  Args:
+    scene: the run.
+    trained: its movers, set to edit.
+    mover: one of `movers.names`, or `DRAWN_BACK`.
+    start: [N, Z] encodings.
+    asked: [N, Y] requested attributes.
+    mask: [N, Y] those that count.
+    tolerance: of drawing back; the config's, if None.
+  """
+  config = scene.job.config
+  if mover != DRAWN_BACK:
+    return movers.move(trained, mover, start, asked, edit=True, mask=mask)
+  actors = stage.actors(config)
+  # What a distance penalty saves, drawing back saves with less harm.
+  freest = min(
+    actors,
+    key=lambda name: stage.own_section(config, actors[name]).distance_weight,
+  )
+  moved = movers.move(trained, freest, start, asked, edit=True)
+  if tolerance is None:
+    tolerance = config.edit.draw_back_tolerance
+
+  def holds(z: np.ndarray) -> np.ndarray:
+    logits = jnp.asarray(trained.attribute_critic(z))
+    y, counted = jnp.asarray(asked), jnp.asarray(mask)
+    within = attributes.all_within(
+      logits, y, counted, tolerance, trained.exclusive
+    )
+    return np.asarray(within)
+
+  return movers.Moved(
+    draw_back.draw_back(holds, start, moved.z, _POINTS_ON_THE_WAY)
+  )
+
+
+def measure(
+  scene: Scene,
+  trained: repetition.Trained,
+  mover: str,
+  requests: Requests,
+  tolerance: float | None = None,
+) -> dict[str, Any]:
+  """Edits every image by one mover, see `apply`, and scores it."""
+  moved = apply(
+    scene,
+    trained,
+    mover,
+    requests.start,
+    requests.asked,
+    requests.mask,
+    tolerance,
+  )
+  scores = score(scene, requests, moved.z, trained.decode(moved.z))
+  if moved.steps is not None and moved.satisfied is not None:
+    scores['steps_mean'] = moved.steps.mean()
+    scores['satisfied'] = moved.satisfied.mean()
+  return scores
+
+
+def references(scene: Scene, requests: Requests) -> dict[str, Any]:
+  """What doing nothing scores, and a real image with the attribute."""
+  rng = np.random.default_rng(scene.job.config.seed + 1)
+  wanted = requests.asked[np.arange(len(requests.changed)), requests.changed]
+  columns = scene.test.attributes[:, requests.changed].T  # [N, rows of split]
+  picked = [
+    rng.choice(found) if len(found) else 0
+    for found in (
+      np.flatnonzero(column == value)
+      for column, value in zip(columns, wanted, strict=True)
+    )
+  ]
+  others = scene.test.images[np.asarray(picked)]
+  return {
+    'unchanged': score(
+      scene, requests, requests.start, requests.reconstructions
+    ),
+    'random_image': score(
+      scene, requests, scene.trained.encode(others)[0], others
+    ),
+  }

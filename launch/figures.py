@@ -1,0 +1,114 @@
+r"""Redoes the figures of the paper from a finished run, one command each.
+
+python -m launch.figures --config=configs/digits.py --workdir=runs/digits \
+  --figure=identity_edits
+
+Writes WORKDIR/figures/NAME.png and .pdf, the numbers behind them as NAME.json
+and a caption as NAME.md. A figure of the same config and trainings is not made
+again.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from launch import identity, panels, results, startup
+from launch.scene import Drawn, Scene
+from lcjax import errors
+from lcjax.evaluation import reports
+
+
+class Figure(NamedTuple):
+  """How a figure is made.
+
+  Attributes:
+    make: draws it.
+    sections: of the config that it reads beside those of the trainings.
+  """
+
+  make: Callable[[Scene], Drawn]
+  sections: tuple[str, ...]
+
+
+FIGURES = {
+  'holes': Figure(panels.holes, ('compare', 'figures')),
+  'realism_contours': Figure(panels.realism_contours, ('compare', 'figures')),
+  'attribute_grid': Figure(panels.attribute_grid, ('compare', 'figures')),
+  'optimizer_path': Figure(panels.optimizer_path, ('compare', 'figures')),
+  'identity_edits': Figure(
+    identity.identity_edits, ('compare', 'edit', 'figures')
+  ),
+  'identity_frontier': Figure(identity.identity_frontier, ('compare', 'edit')),
+}
+ALL = 'all'
+
+
+def chosen(name: str) -> Sequence[str]:
+  """The figures that a flag asks for; UserError if there is none."""
+  if name == ALL:
+    return list(FIGURES)
+  if name not in FIGURES:
+    known = [ALL, *FIGURES]
+    raise errors.UserError(
+      f'--figure={name} does not exist: {errors.nearest(name, known)}'
+    )
+  return [name]
+
+
+def result_key(job: startup.Job, name: str) -> dict[str, dict[str, Any]]:
+  """What a figure follows from; the second model of `holes` counts."""
+  key = results.result_key(job, FIGURES[name].sections, 0)
+  if name == 'holes':
+    trainings = results.identity(panels.comparison_job(job), 0)
+    key['trainings'] |= {f'holes/{k}': v for k, v in trainings.items()}
+  return key
+
+
+def run(job: startup.Job, names: Sequence[str]) -> None:
+  """Makes figures; one that was made before is not made again.
+
+  Args:
+    job: what to do.
+    names: of `FIGURES`.
+  """
+  folder = job.workdir / 'figures'
+  scene = Scene(job)
+  for name in names:
+    paths = {kind: folder / f'{name}.{kind}' for kind in ('png', 'pdf', 'md')}
+    path = folder / f'{name}.json'
+    before = results.stored(job, path, result_key(job, name))
+    if before is not None and all(p.exists() for p in paths.values()):
+      print(f'{name}: made before, {paths["png"]}')
+      continue
+    print(f'{name}: drawing')
+    drawn = FIGURES[name].make(scene)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths['png'].write_bytes(drawn.pictures.png)
+    paths['pdf'].write_bytes(drawn.pictures.pdf)
+    paths['md'].write_text(drawn.caption)
+    # Last, since it says that all of the figure is there. The key is taken
+    # anew: the figure may have trained what it follows from.
+    numbers = {'numbers': drawn.numbers, 'caption': drawn.caption}
+    reports.write_json(os.fspath(path), result_key(job, name) | numbers)
+    print(drawn.caption)
+    print(f'{name}: {paths["png"]}')
+
+
+def define_flags() -> None:
+  """Defines the flags that only this launcher has."""
+  flags.DEFINE_string(
+    'figure', ALL, f'Which one: {", ".join(FIGURES)}, or {ALL}.'
+  )
+
+
+def main() -> None:
+  """Flags, then one call."""
+  names = chosen(flags.FLAGS.figure)
+  run(startup.job(), names)
+
+
+if __name__ == '__main__':
+  define_flags()
+  startup.run(main)

@@ -1,0 +1,248 @@
+"""Figures of edits that keep the identity: pictures and the frontier."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from launch import edits, repetition, stage
+from launch.scene import Drawn, Scene, pictured_actors, spaced
+from lcjax.data import dataset
+from lcjax.evaluation import figures, reports
+
+SUCCESS_GOAL = 0.95  # the frontier is quoted where success reaches it
+# Settings that a frontier sweeps, as figures call them.
+_SYMBOLS = {
+  'edit_time': 't',
+  'attribute_tolerance': 'τ',
+  'draw_back_tolerance': 'τ',
+  'distance_weight': 'λ',
+}
+_COLUMNS = (
+  'success',
+  'z_distance',
+  'pixel_mse_original',
+  'pixel_mse_reconstruction',
+  'leakage',
+)
+
+
+def edit_movers(trained: repetition.Trained) -> list[str]:
+  """Movers that edit an encoding, as tables list them."""
+  return [
+    'optimizer',
+    *trained.actors,
+    edits.DRAWN_BACK,
+    'guided_denoiser',
+  ]
+
+
+def pictured(trained: repetition.Trained) -> list[str]:
+  """Those of them that a page has room for."""
+  return [
+    'optimizer',
+    *pictured_actors(trained),
+    edits.DRAWN_BACK,
+    'guided_denoiser',
+  ]
+
+
+def table(scores: Mapping[str, Mapping[str, Any]], exclusive: bool) -> str:
+  """Scores by mover as a Markdown table."""
+  columns = [c for c in _COLUMNS if not (exclusive and c == 'leakage')]
+  rows = {
+    name: {c: {'mean': float(found[c]), 'std': None} for c in columns}
+    for name, found in scores.items()
+  }
+  return reports.markdown_table(rows, columns)
+
+
+def attribute_table(
+  scores: Mapping[str, Mapping[str, Any]], data: dataset.Dataset
+) -> str:
+  """Success, and leakage where it applies, by attribute and mover."""
+  kinds = {'success_by_attribute': 'success'}
+  if not data.exclusive:
+    kinds['leakage_by_attribute'] = 'leakage'
+  names = [name for name in scores if name != 'random_image']
+  titles = [f'{name}: {kind}' for name in names for kind in kinds.values()]
+  lines = [['', *titles], ['---', *['---:'] * len(titles)]]
+  for index, attribute in enumerate(data.attribute_names):
+    values = [scores[name][kind][index] for name in names for kind in kinds]
+    lines.append([attribute, *(f'{value:.3f}' for value in values)])
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
+
+
+def picture_block(
+  scene: Scene, trained: repetition.Trained, mover: str
+) -> figures.Block:
+  """The first held-out images, one attribute changed in each column.
+
+  Black where the attribute holds already.
+  """
+  config, test = scene.job.config, scene.test
+  num_rows = min(config.figures.num_rows, len(test))
+  images, y = test.images[:num_rows], test.attributes[:num_rows]
+  num_attributes = y.shape[1]
+  rows = np.repeat(np.arange(num_rows), num_attributes)
+  changed = np.tile(np.arange(num_attributes), num_rows)
+  asked, mask = edits.change(y[rows], changed, test.exclusive)
+  start, _ = trained.encode(images)
+  moved = edits.apply(scene, trained, mover, start[rows], asked, mask)
+  edited = trained.decode(moved.z)
+  edited[y[rows, changed] > 0.5] = 0
+  cells = edited.reshape(num_rows, num_attributes, *edited.shape[1:])
+  known = np.stack([images, trained.decode(start)], axis=1)
+  return figures.Block(
+    images=np.concatenate([known, cells], axis=1),
+    column_labels=['original', 'decoded', *spaced(test.attribute_names)],
+    title=mover.replace('_', ' '),
+    first_columns=2,
+  )
+
+
+def identity_edits(scene: Scene) -> Drawn:
+  """Held-out images, one attribute changed per column, by every mover."""
+  config, test = scene.job.config, scene.test
+  trained = repetition.with_optimizer(scene.trained, config.edit, 'edit')
+  requests = edits.make_requests(scene)
+  scores = edits.references(scene, requests) | {
+    mover: edits.measure(scene, trained, mover, requests)
+    for mover in edit_movers(trained)
+  }
+  blocks = [picture_block(scene, trained, m) for m in pictured(trained)]
+  nature = (
+    'Leakage does not apply: of classes, one cannot change alone.'
+    if test.exclusive
+    else 'Leakage: edits after which the judge sees another attribute '
+    'changed, beside its view of the reconstruction.'
+  )
+  caption = (
+    f'Held-out images ({config.compare.split} split), one attribute changed in '
+    'each column; black where it holds already. Numbers over '
+    f'{len(requests.y)} images with a random change each, success as the '
+    'judge sees it. `unchanged` is the reconstruction, `random_image` another '
+    f'held-out image that has what is asked for. {nature}\n\n'
+    f'{table(scores, test.exclusive)}\n{attribute_table(scores, test)}'
+  )
+  numbers = {
+    'num_images': len(requests.y),
+    'attribute_names': list(test.attribute_names),
+    'exclusive': test.exclusive,
+    'scores': scores,
+  }
+  return Drawn(figures.image_page(blocks), numbers, caption)
+
+
+def sweep(
+  scene: Scene, requests: edits.Requests
+) -> dict[str, list[dict[str, Any]]]:
+  """Scores of every mover under every setting, with the setting."""
+  config, trained = scene.job.config, scene.trained
+
+  def settings(key: str, values: Sequence[float]) -> list[dict[str, Any]]:
+    found = []
+    for value in values:
+      section = config.edit.copy_and_resolve_references()
+      section[key] = float(value)
+      changed = repetition.with_optimizer(trained, section, 'edit')
+      scores = edits.measure(scene, changed, 'optimizer', requests)
+      found.append({key: value} | scores)
+    return found
+
+  def times(values: Sequence[float]) -> list[dict[str, Any]]:
+    found = []
+    for value in values:
+      section = config.denoise.copy_and_resolve_references()
+      section.edit_time = float(value)
+      changed = repetition.with_denoiser(trained, section)
+      scores = edits.measure(scene, changed, 'guided_denoiser', requests)
+      found.append({'edit_time': value} | scores)
+    return found
+
+  weights = {
+    name: stage.own_section(config, which).distance_weight
+    for name, which in stage.actors(config).items()
+  }
+  return {
+    'actor': [
+      {'distance_weight': weights[name]}
+      | edits.measure(scene, trained, name, requests)
+      for name in sorted(weights, key=lambda name: weights[name])
+    ],
+    'actor, drawn back': [
+      {'draw_back_tolerance': value}
+      | edits.measure(scene, trained, edits.DRAWN_BACK, requests, value)
+      for value in config.edit.draw_back_tolerances
+    ],
+    'optimizer': settings('distance_weight', config.edit.distance_weights),
+    'optimizer, stop': settings(
+      'attribute_tolerance', config.edit.attribute_tolerances
+    ),
+    'guided_denoiser': times(config.edit.edit_times),
+  }
+
+
+def least_error(points: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+  """The setting of least pixel error among those that succeed often enough."""
+  good = [point for point in points if point['success'] >= SUCCESS_GOAL]
+  return min(good, key=lambda p: p['pixel_mse_original'], default=None)
+
+
+def identity_frontier(scene: Scene) -> Drawn:
+  """Success of edits against pixel error, as their settings vary."""
+  requests = edits.make_requests(scene)
+  known = edits.references(scene, requests)
+  found = sweep(scene, requests)
+
+  def label(point: Mapping[str, Any]) -> str:
+    name = next(name for name in _SYMBOLS if name in point)
+    return f'{_SYMBOLS[name]} = {point[name]:g}'
+
+  pictures = figures.frontier(
+    {
+      name.replace('_', ' '): [
+        figures.Point(label(p), p['pixel_mse_original'], p['success'])
+        for p in points
+      ]
+      for name, points in found.items()
+      if points
+    },
+    {
+      name.replace('_', ' '): scores['pixel_mse_original']
+      for name, scores in known.items()
+    },
+    ('Image MSE to the original', 'Success, by the judge'),
+  )
+  best = {name: least_error(points) for name, points in found.items()}
+  lines = [
+    f'* {name}: success {p["success"]:.3f} at image MSE '
+    f'{p["pixel_mse_original"]:.4f} ({label(p)})'
+    if p is not None
+    else f'* {name}: no setting succeeds so often'
+    for name, p in best.items()
+  ]
+  caption = (
+    f'Edits of {len(requests.y)} held-out images: success against image MSE '
+    'as the weight λ of the distance penalty varies (an actor trained for '
+    'each; optimizer-G beside an attribute weight of '
+    f'{scene.job.config.edit.attribute_weight:g}), the tolerance τ of '
+    "optimizer-G's stop or of drawing an actor's edit back, or the noise time "
+    't that the denoiser starts from. A random image with the requested '
+    'attribute is at MSE '
+    f'{known["random_image"]["pixel_mse_original"]:.4f}, the reconstruction at '
+    f'{known["unchanged"]["pixel_mse_original"]:.4f}. Least '
+    f'MSE at success ≥ {SUCCESS_GOAL}:\n\n' + '\n'.join(lines) + '\n\n'
+  )
+  rows = known | {
+    f'{name} {label(p)}': p for name, points in found.items() for p in points
+  }
+  caption += table(rows, scene.test.exclusive)
+  numbers = {
+    'num_images': len(requests.y),
+    'success_goal': SUCCESS_GOAL,
+    'references': known,
+    'points': found,
+    'least_error': best,
+  }
+  return Drawn(pictures, numbers, caption)

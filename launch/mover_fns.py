@@ -1,0 +1,161 @@
+"""Optimizer-G and the guided denoiser as jitted functions of parameters."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from launch import experiment
+from lcjax.latent import denoise, encodings, mixtures, noise, optimize
+from lcjax.losses import attributes, constraint
+
+
+def make_optimizer_g(
+  section: ml_collections.ConfigDict,
+  key: str,
+  networks: experiment.Networks,
+  mean_scale: np.ndarray,
+  exclusive: bool,
+) -> Callable[..., optimize.Optimized]:
+  """Builds optimizer-G, jitted.
+
+  Args:
+    section: `config.optimize`, or a section like it.
+    key: name of the section, for errors.
+    networks: of the experiment.
+    mean_scale: [Z] training mean of the encoder's scale.
+    exclusive: whether attributes are one-hot.
+
+  Returns:
+    `(attribute params, realism params, max_steps, start, y, mask, anchor)`
+    to `optimize.Optimized`.
+  """
+  tx = experiment.make_optimizer(
+    section.optimizer, section.max_steps, f'{key}.optimizer'
+  )
+  with_params = experiment.make_cost(
+    section, networks, jnp.asarray(mean_scale), exclusive
+  )
+
+  @jax.jit
+  def move(
+    attribute_params: Any,
+    realism_params: Any,
+    max_steps: jax.Array,
+    start: jax.Array,
+    y: jax.Array,
+    mask: jax.Array,
+    anchor: jax.Array,
+  ) -> optimize.Optimized:
+    cost_fn = with_params(attribute_params, realism_params)
+    target = y, mask, anchor
+    return optimize.optimize_latents(cost_fn, start, target, tx, max_steps)
+
+  return move
+
+
+def make_denoiser(
+  section: ml_collections.ConfigDict,
+  networks: experiment.Networks,
+  train: encodings.Encodings,
+  exclusive: bool,
+  mixture: mixtures.Noised | None,
+) -> Callable[..., jax.Array]:
+  """Builds the guided denoiser, jitted.
+
+  Where noise hides all but the coarse shape of q(z), above
+  `section.mixture_above`, a mixture of classes is the better denoiser and
+  classifier, and known in closed form; below it, the networks are.
+
+  Args:
+    section: `config.denoise`, or a section like it.
+    networks: of the experiment.
+    train: encodings of the training split.
+    exclusive: whether attributes are one-hot.
+    mixture: of classes, in the denoiser's units; None with a
+      `section.mixture_above` of 1.
+
+  Returns:
+    `(velocity params, attribute params, edit, start, y, mask, anchor, rows)`
+    to moved latents. `edit` says that `start` holds encodings, which are partly
+    noised first; otherwise it is the noise itself.
+  """
+  velocity_fn = experiment.apply_fn(networks.denoiser)
+  attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
+  center, spread = jnp.asarray(train.center), jnp.asarray(train.spread)
+  mean_scale = jnp.asarray(train.mean_scale)
+
+  def to_unit(z: jax.Array) -> jax.Array:
+    return (z - center[None]) / spread[None]
+
+  @functools.partial(jax.jit, static_argnums=2)
+  def move(
+    velocity_params: Any,
+    attribute_params: Any,
+    edit: bool,
+    start: jax.Array,
+    y: jax.Array,
+    mask: jax.Array,
+    anchor: jax.Array,
+    rows: jax.Array,
+  ) -> jax.Array:
+    def distance(z: jax.Array, anchor: jax.Array) -> jax.Array:
+      if not section.distance_weight:
+        return jnp.zeros(len(z))
+      moved = z * spread[None] + center[None]
+      penalty = constraint.distance_penalty(moved, anchor, mean_scale)
+      return section.distance_weight * penalty
+
+    def energy_fn(z: jax.Array, t: jax.Array, target: tuple) -> jax.Array:
+      y, mask, anchor = target
+      energy = distance(z, anchor)
+      if section.attribute_weight:  # else D_attr is not even asked
+        logits = attribute_fn(attribute_params, z, t)
+        loss = attributes.cross_entropy(logits, y, mask, exclusive)
+        energy += section.attribute_weight * loss
+      return energy
+
+    def mixture_energy_fn(
+      z: jax.Array, t: jax.Array, target: tuple
+    ) -> jax.Array:
+      y, _, anchor = target
+      assert mixture is not None
+      loss = -mixtures.class_log_probabilities(mixture, z, t, y)
+      return section.mixture_attribute_weight * loss + distance(z, anchor)
+
+    start_key, high_key, walk_key = jax.random.split(jax.random.key(0), 3)
+    time = section.edit_time if edit else 1.0
+    if edit:
+      eps = noise.normal(start_key, rows, start.shape[1])
+      start = denoise.add_noise(to_unit(start), jnp.full(len(start), time), eps)
+    z, target, num_steps = start, (y, mask, anchor), section.num_steps
+    above = section.mixture_above
+    if time > above:
+      assert mixture is not None
+      high = max(1, round(num_steps * (time - above) / time))
+      z = denoise.guided_denoise(
+        functools.partial(mixtures.velocity, mixture),
+        mixture_energy_fn,
+        z,
+        target,
+        rows,
+        high_key,
+        denoise.Schedule(high, time, section.eta, above),
+      )
+      time, num_steps = above, max(1, num_steps - high)
+    z = denoise.guided_denoise(
+      functools.partial(velocity_fn, velocity_params),
+      energy_fn,
+      z,
+      target,
+      rows,
+      walk_key,
+      denoise.Schedule(num_steps, time, section.eta),
+    )
+    return z * spread[None] + center[None]
+
+  return move

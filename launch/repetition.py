@@ -1,0 +1,275 @@
+"""Everything trained of one repetition, as jitted functions of arrays."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from launch import (
+  class_mixture,
+  experiment,
+  mover_fns,
+  stage,
+  startup,
+  train_actor_critic,
+  train_denoiser,
+  train_vae,
+)
+from lcjax.data import dataset
+from lcjax.latent import encodings, mixtures
+from lcjax.training import state
+
+
+class Actor(NamedTuple):
+  """An actor with its critic.
+
+  Attributes:
+    move: (z, y) -> z.
+    critic: (z, y) -> D(z, y).
+    seconds: that their training took.
+  """
+
+  move: Callable[..., Any]
+  critic: Callable[..., Any]
+  seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Constrained:
+  """A VAE and the critics of its latents: all that optimizer-G needs.
+
+  Attributes:
+    encode: uint8 images -> (mean, scale).
+    decode: z -> uint8 images.
+    optimizer: (max_steps, start, y, mask, anchor) -> `optimize.Optimized`.
+    make_optimizer: (section like `config.optimize`, its name) -> the same with
+      those settings.
+    attribute_critic: z -> D_attr(z).
+    realism_critic: z -> D_realism(z).
+    train: encodings of the training split.
+    seconds: that each training took.
+    max_steps: of optimizer-G.
+    num_starts: of optimizer-G, from noise.
+    exclusive: whether attributes are one-hot.
+  """
+
+  encode: Callable[[np.ndarray], Any]
+  decode: Callable[[np.ndarray], np.ndarray]
+  optimizer: Callable[..., Any]
+  make_optimizer: Callable[[ml_collections.ConfigDict, str], Callable[..., Any]]
+  attribute_critic: Callable[..., Any]
+  realism_critic: Callable[..., Any]
+  train: encodings.Encodings
+  seconds: dict[str, float]
+  max_steps: int
+  num_starts: int
+  exclusive: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained(Constrained):
+  """One repetition: jitted functions with their parameters bound.
+
+  Attributes:
+    actors: every actor by its mover's name, 'actor' the main one.
+    denoiser: (edit, start, y, mask, anchor, rows) -> z.
+    make_denoiser: section like `config.denoise` -> the same with its settings.
+    denoise: the section that `denoiser` was made with.
+  """
+
+  actors: dict[str, Actor]
+  denoiser: Callable[..., Any]
+  make_denoiser: Callable[[ml_collections.ConfigDict], Callable[..., Any]]
+  denoise: ml_collections.ConfigDict
+
+
+def _in_batches(
+  config: ml_collections.ConfigDict,
+  fn: Callable[..., Any],
+  *params: Any,
+  one_shape: bool = False,
+) -> Callable[..., Any]:
+  """`fn` with its first arguments bound, on any number of rows."""
+  return lambda *arrays: encodings.in_batches(
+    lambda *parts: fn(*params, *parts),
+    *arrays,
+    batch_size=config.generate.batch_size,
+    one_shape=one_shape,
+  )
+
+
+def load_constrained(
+  job: startup.Job, repeat: int, data: dataset.Dataset
+) -> Constrained:
+  """Restores the VAE and the latent critics of one repetition.
+
+  Args:
+    job: what to do.
+    repeat: which repetition.
+    data: the training split.
+
+  Raises:
+    UserError: a training is missing or unfinished; names its command.
+  """
+  config = job.config
+  networks = experiment.build_networks(config, data)
+  vae = train_vae.load(job, networks, data, repeat)
+  critics = stage.load(
+    job,
+    stage.LATENT_CRITICS,
+    repeat,
+    train_actor_critic.make_critics_state(
+      config, networks, config.seed + repeat
+    ),
+  )
+  params = vae.state.params
+  decay = config.latent_critics.average_decay
+  attribute = state.averaged(critics.state.attribute, decay)
+  realism = state.averaged(critics.state.realism, decay)
+  train = train_actor_critic.encode(config, networks, params, data)
+
+  bind = functools.partial(_in_batches, config)
+
+  def make_optimizer(
+    section: ml_collections.ConfigDict, key: str
+  ) -> Callable[..., Any]:
+    fn = mover_fns.make_optimizer_g(
+      section, key, networks, train.mean_scale, data.exclusive
+    )
+    return lambda max_steps, *arrays: bind(fn, attribute, realism, max_steps)(
+      *arrays
+    )
+
+  return Constrained(
+    encode=bind(experiment.make_encode(networks), params),
+    decode=bind(experiment.make_decode(networks), params),
+    optimizer=make_optimizer(config.optimize, 'optimize'),
+    make_optimizer=make_optimizer,
+    # Asked again and again for fewer and fewer rows, as the denoiser is.
+    attribute_critic=bind(
+      jax.jit(experiment.apply_fn(networks.attribute_critic)),
+      attribute,
+      one_shape=True,
+    ),
+    realism_critic=bind(
+      jax.jit(experiment.apply_fn(networks.realism_critic)), realism
+    ),
+    train=train,
+    seconds={'vae': vae.seconds, 'latent_critics': critics.seconds},
+    max_steps=config.optimize.max_steps,
+    num_starts=config.optimize.num_starts,
+    exclusive=data.exclusive,
+  )
+
+
+def load(
+  job: startup.Job,
+  repeat: int,
+  data: dataset.Dataset,
+) -> Trained:
+  """Restores every training of one repetition.
+
+  Args:
+    job: what to do.
+    repeat: which repetition.
+    data: the training split.
+
+  Raises:
+    UserError: a training is missing or unfinished; names its command.
+  """
+  config = job.config
+  networks = experiment.build_networks(config, data)
+  seed, num_attributes = config.seed + repeat, len(data.attribute_names)
+  base = load_constrained(job, repeat, data)
+  make_actor = train_actor_critic.make_actor_state(
+    config, networks, num_attributes, seed
+  )
+  pairs = {
+    name: stage.load(job, which, repeat, make_actor)
+    for name, which in stage.actors(config).items()
+  }
+  denoiser = stage.load(
+    job,
+    stage.DENOISER,
+    repeat,
+    train_denoiser.make_state(config, networks, seed),
+  )
+  decay = config.denoiser.average_decay
+  velocity = state.averaged(denoiser.state.velocity, decay)
+  noised = state.averaged(denoiser.state.attribute, decay)
+
+  bind = functools.partial(_in_batches, config)
+
+  fitted = class_mixture.for_denoiser(job, repeat, base.train)
+  noised_mixture = None
+  if fitted is not None:
+    noised_mixture = mixtures.prepare(
+      fitted.mixture, base.train.center, base.train.spread
+    )
+
+  def make_denoiser(section: ml_collections.ConfigDict) -> Callable[..., Any]:
+    fn = mover_fns.make_denoiser(
+      section, networks, base.train, data.exclusive, noised_mixture
+    )
+    return lambda edit, *arrays: bind(
+      fn, velocity, noised, edit, one_shape=True
+    )(*arrays)
+
+  actor_fn = jax.jit(experiment.apply_fn(networks.actor))
+  critic_fn = jax.jit(experiment.apply_fn(networks.critic))
+  decay = config.actor_critic.average_decay
+  actors = {
+    name: Actor(
+      bind(actor_fn, state.averaged(pair.state.actor, decay)),
+      bind(critic_fn, pair.state.critic.params),
+      pair.seconds,
+    )
+    for name, pair in pairs.items()
+  }
+  shared = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
+  seconds = {
+    **base.seconds,
+    **{
+      which.name: actors[name].seconds
+      for name, which in stage.actors(config).items()
+    },
+    'denoiser': denoiser.seconds,
+    'class_mixture': 0.0 if fitted is None else fitted.seconds,
+  }
+  return Trained(
+    **shared | {'seconds': seconds},
+    actors=actors,
+    denoiser=make_denoiser(config.denoise),
+    make_denoiser=make_denoiser,
+    denoise=config.denoise,
+  )
+
+
+def with_optimizer(
+  trained: Trained, section: ml_collections.ConfigDict, key: str
+) -> Trained:
+  """The same with optimizer-G as another section sets it.
+
+  Args:
+    trained: one repetition.
+    section: like `config.optimize`.
+    key: name of the section, for errors.
+  """
+  return dataclasses.replace(
+    trained,
+    optimizer=trained.make_optimizer(section, key),
+    max_steps=section.max_steps,
+  )
+
+
+def with_denoiser(
+  trained: Trained, section: ml_collections.ConfigDict
+) -> Trained:
+  """The same with the guided denoiser as another section sets it."""
+  return dataclasses.replace(
+    trained, denoiser=trained.make_denoiser(section), denoise=section
+  )

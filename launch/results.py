@@ -1,0 +1,93 @@
+"""Results that are no trainings: what they follow from, kept as JSON."""
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from etils import epath
+
+from launch import stage, startup
+from lcjax import errors
+from lcjax.training import checkpoints
+
+
+def identity(job: startup.Job, repeat: int) -> dict[str, Any]:
+  """What tells the trainings of one repetition from any others.
+
+  Their wall time, which no second training repeats to the last digit.
+  """
+  found = {}
+  for one in stage.trainings(job.config):
+    at = repeat if one is not stage.CLASSIFIER else 0
+    meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
+    found[one.name] = None if meta is None else meta[1]['seconds']
+  return found
+
+
+# Sections of the config that no training reads.
+RESULTS = frozenset({'generate', 'compare', 'edit', 'figures'})
+
+
+def result_key(
+  job: startup.Job, sections: Collection[str], repeat: int
+) -> dict[str, dict[str, Any]]:
+  """What a result that is no training follows from, as JSON.
+
+  Args:
+    job: what to do.
+    sections: of `RESULTS` that the result reads.
+    repeat: which repetition.
+
+  Returns:
+    'config' (how many seeds and devices there are changes nothing in one
+    repetition) and 'trainings'.
+  """
+  config = stage.results_of(job.config) | {'seed': job.config.seed + repeat}
+  for name in ('num_seeds', 'parallel', *RESULTS.difference(sections)):
+    del config[name]
+  return {
+    'config': json.loads(json.dumps(config)),
+    'trainings': identity(job, repeat),
+  }
+
+
+def stored(
+  job: startup.Job, path: epath.Path, key: dict[str, dict[str, Any]]
+) -> dict[str, Any] | None:
+  """A JSON result from before, if it follows from the same config.
+
+  Args:
+    job: says whether another config's result may be overwritten.
+    path: of a JSON object with the items of `key`.
+    key: from `result_key`.
+
+  Returns:
+    The object, or None where there is none, or one of former trainings.
+
+  Raises:
+    UserError: the result follows from another config, or is damaged.
+  """
+  if not path.exists():
+    return None
+  try:
+    found = json.loads(path.read_text())
+    trainings, config = (found[name] for name in ('trainings', 'config'))
+  except (ValueError, KeyError, TypeError) as error:
+    if job.overwrite:
+      return None
+    raise errors.UserError(
+      f'{path} is no result of a run ({type(error).__name__}: {error}): delete '
+      'it, or --overwrite to make it again'
+    ) from error
+  if trainings != key['trainings']:
+    return None
+  difference = checkpoints.first_difference(config, key['config'])
+  if difference is None:
+    return found
+  if job.overwrite:
+    return None
+  name, old, new = difference
+  raise errors.UserError(
+    f'{path} was made with config.{name}={old!r}, now it is {new!r}: take '
+    'another --workdir, or --overwrite to make it again'
+  )

@@ -1,0 +1,76 @@
+"""What every figure is made from, loaded when first needed, and gives."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from launch import experiment, repetition, rows, startup
+from lcjax.data import dataset
+from lcjax.evaluation import figures, metrics
+
+
+class Drawn(NamedTuple):
+  """A figure.
+
+  Attributes:
+    pictures: of it.
+    numbers: behind it, as JSON.
+    caption: Markdown, with the numbers that matter.
+  """
+
+  pictures: figures.Pictures
+  numbers: dict[str, Any]
+  caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+  """One run, its first repetition.
+
+  Attributes:
+    job: what to do.
+  """
+
+  job: startup.Job
+
+  @functools.cached_property
+  def train(self) -> dataset.Dataset:
+    """The training split."""
+    return experiment.load_data(self.job, 'train')
+
+  @functools.cached_property
+  def test(self) -> dataset.Dataset:
+    """The split that results are reported on."""
+    return experiment.load_data(self.job, self.job.config.compare.split)
+
+  @functools.cached_property
+  def trained(self) -> repetition.Trained:
+    """Every mover."""
+    return repetition.load(self.job, 0, self.train)
+
+  @functools.cached_property
+  def look(self) -> rows.Look:
+    """The judge: uint8 images -> (logits, features)."""
+    return rows.load_look(self.job, self.train)[0]
+
+  @functools.cached_property
+  def test_features(self) -> np.ndarray:
+    """[N, F]: the held-out split as the judge sees it."""
+    return self.look(self.test.images)[1]
+
+  def predict(self, images: np.ndarray) -> np.ndarray:
+    """[B, Y] of 0 and 1: what the judge says holds."""
+    return metrics.predict(self.look(images)[0], self.test.exclusive)
+
+
+def pictured_actors(trained: repetition.Trained) -> list[str]:
+  """The actors that a page of images has room for: two, the main one first."""
+  return list(trained.actors)[:2]
+
+
+def spaced(names: Sequence[str]) -> list[str]:
+  """Names as labels: Black_Hair becomes Black Hair."""
+  return [name.replace('_', ' ') for name in names]

@@ -1,0 +1,338 @@
+"""Figures of a tiny run: what they count, what they show, what they refuse."""
+
+import json
+
+import numpy as np
+import pytest
+from etils import epath
+
+from configs import base, digits
+from launch import (
+  edits,
+  figures,
+  identity,
+  movers,
+  panels,
+  repetition,
+  results,
+  scene,
+  stage,
+  startup,
+  train_actor_critic,
+  train_classifier,
+  train_denoiser,
+  train_vae,
+)
+from lcjax import errors
+from lcjax.data import celeba, dataset
+
+STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+
+
+def tiny():
+  config = digits.get_config()
+  for name in STAGES:
+    config[name].train.update(num_steps=2, steps_per_call=1, batch_size=8)
+  for section in (config.vae, config.classifier, config.latent_critics):
+    section.hidden_sizes = (8,)
+  config.denoiser.update(width=8, attribute_width=8)
+  config.actor_critic.more_distance_weights = (0.1,)
+  config.latent_critics.inner_steps = 1
+  config.denoise.num_steps = 2
+  config.optimize.max_steps = config.edit.max_steps = 3
+  config.edit.update(
+    num_images=40,
+    distance_weights=(0.0, 1.0),
+    attribute_tolerances=(0.5,),
+    edit_times=(0.2, 0.9),
+  )
+  config.figures.update(
+    num_rows=3,
+    num_columns=2,
+    num_samples=30,
+    contour_points=4,
+    path_steps=(0, 2),
+  )
+  base.validate(config)
+  return config
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+  """A job whose trainings are finished, and its scene."""
+  job = startup.Job(tiny(), epath.Path(tmp_path_factory.mktemp('run')))
+  train_classifier.run(job)
+  train_vae.run(job)
+  train_actor_critic.run(job)
+  train_denoiser.run(job)
+  return job, scene.Scene(job)
+
+
+def multi_label(count=6):
+  names = ('Bald', 'Male', 'Smiling')
+  rng = np.random.default_rng(0)
+  return dataset.Dataset(
+    np.zeros((count, 2, 2, 1), np.uint8),
+    rng.integers(0, 2, (count, 3)).astype(np.float32),
+    names,
+    exclusive=False,
+  )
+
+
+class TestChanges:
+  def test_a_bit_is_flipped_and_alone_counts(self):
+    y = np.array([[1, 0, 1], [0, 0, 0]], np.float32)
+    asked, mask = edits.change(y, np.array([0, 2]), exclusive=False)
+    np.testing.assert_array_equal(asked, [[0, 0, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(mask, [[1, 0, 0], [0, 0, 1]])
+
+  def test_a_class_is_asked_for_and_all_count(self):
+    y = np.eye(3, dtype=np.float32)[[0, 1]]
+    asked, mask = edits.change(y, np.array([2, 0]), exclusive=True)
+    np.testing.assert_array_equal(asked, np.eye(3)[[2, 0]])
+    np.testing.assert_array_equal(mask, np.ones((2, 3)))
+
+  def test_every_other_class_is_drawn_and_never_the_own_one(self):
+    y = np.eye(4)[np.arange(400) % 4]
+    drawn = edits.draw_changes(y, exclusive=True, seed=0)
+    pairs = set(zip(np.arange(400) % 4, drawn, strict=True))
+    assert pairs == {(i, j) for i in range(4) for j in range(4) if i != j}
+
+  def test_every_bit_is_drawn(self):
+    drawn = edits.draw_changes(np.zeros((100, 3)), exclusive=False, seed=0)
+    assert set(drawn) == {0, 1, 2}
+
+
+def fake_scene(run, data, predicted):
+  """A scene of other data whose judge says what it is told."""
+  made = scene.Scene(run[0])
+  made.__dict__['test'] = data
+  made.__dict__['trained'] = run[1].trained
+  made.__dict__['look'] = lambda images: (2.0 * predicted - 1.0, None)
+  return made
+
+
+def test_scores_of_edits_by_hand(run):
+  # Changed: 0, 0, 1; 0 is added once and removed once, 1 is added.
+  y = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32)
+  changed = np.array([0, 0, 1])
+  asked, mask = edits.change(y, changed, exclusive=False)
+  # The first edit succeeds and flips 2; the others fail; nothing else flips.
+  predicted = np.array([[1, 0, 1], [1, 0, 0], [0, 0, 1]], np.float32)
+  made = fake_scene(run, multi_label(), predicted)
+  images = np.zeros((3, 2, 2, 1), np.uint8)
+  start = np.zeros((3, 16), np.float32)
+  requests = edits.Requests(
+    images, y, asked, changed, mask, start, images + 51, before=y
+  )
+  z = start + made.trained.train.mean_scale
+  scores = edits.score(made, requests, z, images + 102)
+  assert scores['success'] == pytest.approx(1 / 3)
+  np.testing.assert_allclose(scores['success_added'], [1, 0, np.nan])
+  np.testing.assert_allclose(scores['success_removed'], [0, np.nan, np.nan])
+  np.testing.assert_allclose(scores['leakage_by_attribute'], [0, 0, 1 / 3])
+  assert scores['leakage'] == pytest.approx(1 / 9)
+  assert scores['z_distance'] == pytest.approx(1.0, rel=1e-5)
+  assert scores['pixel_mse_original'] == pytest.approx(0.16)
+  assert scores['pixel_mse_reconstruction'] == pytest.approx(0.04)
+
+
+def test_leakage_of_classes_does_not_apply(run):
+  _, made = run
+  requests = edits.make_requests(made)
+  assert len(requests.y) == 40
+  scores = edits.references(made, requests)
+  assert 'leakage' not in scores['unchanged']
+  assert scores['unchanged']['z_distance'] == 0
+  assert scores['unchanged']['pixel_mse_reconstruction'] == 0
+  # A random image of the class is right as often as the judge is on it.
+  assert scores['random_image']['pixel_mse_original'] > 0.05
+
+
+def test_black_exactly_where_the_attribute_holds(run):
+  _, made = run
+  block = identity.picture_block(made, made.trained, 'actor')
+  assert block.images.shape[:2] == (3, 12)
+  np.testing.assert_array_equal(block.images[:, 0], made.test.images[:3])
+  black = ~block.images[:, 2:].any(axis=(2, 3, 4))
+  np.testing.assert_array_equal(black, made.test.attributes[:3] > 0.5)
+
+
+def test_the_mask_decides_what_the_optimiser_moves_for(run):
+  _, made = run
+  config = made.job.config.edit.copy_and_resolve_references()
+  config.realism_weight = 0.0
+  trained = repetition.with_optimizer(made.trained, config, 'edit')
+  start = np.zeros((2, 16), np.float32)
+  y = np.eye(10, dtype=np.float32)[[3, 3]]
+  mask = np.ones_like(y)
+  mask[1] = 0
+  moved = movers.move(trained, 'optimizer', start, y, edit=True, mask=mask)
+  assert np.abs(moved.z[0]).max() > 0.05  # three steps of 0.1
+  np.testing.assert_array_equal(moved.z[1], start[1])
+  np.testing.assert_array_equal(moved.steps, [3, 0])
+
+
+def test_grid_vectors():
+  data = multi_label()
+  vectors = panels.grid_vectors((), data)
+  assert len(np.unique(vectors, axis=0)) == len(vectors) > 1
+  given = panels.grid_vectors(('010', '011'), data)
+  np.testing.assert_array_equal(given, [[0, 1, 0], [0, 1, 1]])
+  faces = dataset.Dataset(
+    np.zeros((1, 2, 2, 3), np.uint8),
+    np.zeros((1, 10), np.float32),
+    celeba.DEFAULT_ATTRIBUTES,
+    exclusive=False,
+  )
+  found = panels.grid_vectors((), faces)
+  assert found.shape == (8, 10)
+  assert [int(''.join(str(int(b)) for b in v), 2) for v in found][:2] == [
+    0b0010001101,
+    0b0001001101,
+  ]
+
+
+@pytest.mark.parametrize(
+  ('bits', 'exclusive', 'said'),
+  [('01', False, 'of 2 bits: give 3'), ('011', True, 'exactly one bit')],
+)
+def test_vectors_that_do_not_fit(bits, exclusive, said):
+  data = multi_label()
+  if exclusive:
+    data = dataset.Dataset(
+      data.images, np.eye(3, dtype=np.float32)[[0] * 6], ('a', 'b', 'c'), True
+    )
+  with pytest.raises(errors.UserError, match=said):
+    panels.parse_vectors([bits], data)
+
+
+def test_least_agreement():
+  logits = np.array([[0.0, 10.0], [10.0, 10.0]])
+  y = np.array([[0.0, 1.0], [0.0, 1.0]])
+  np.testing.assert_allclose(
+    panels.least_agreement(logits, y, False), [0.5, 4.54e-5], rtol=1e-3
+  )
+  np.testing.assert_allclose(
+    panels.least_agreement(logits, y, True), [1.0, 0.5], rtol=1e-3
+  )
+
+
+def test_the_least_error_is_among_those_that_succeed():
+  points = [
+    {'success': 0.5, 'pixel_mse_original': 0.01},
+    {'success': 0.97, 'pixel_mse_original': 0.08},
+    {'success': 0.95, 'pixel_mse_original': 0.07},
+  ]
+  assert identity.least_error(points) is points[2]
+  assert identity.least_error(points[:1]) is None
+
+
+@pytest.mark.parametrize('name', figures.FIGURES)
+def test_a_figure_is_made_once(run, name, capsys):
+  job, _ = run
+  figures.run(job, [name])
+  assert f'{name}: drawing' in capsys.readouterr().out
+  folder = job.workdir / 'figures'
+  made = {
+    kind: (folder / f'{name}.{kind}').read_bytes()
+    for kind in ('png', 'pdf', 'json', 'md')
+  }
+  assert made['png'].startswith(b'\x89PNG')
+  assert made['pdf'].startswith(b'%PDF')
+  numbers = json.loads(made['json'])
+  assert numbers['numbers']
+  assert numbers['caption'].encode() == made['md']
+  figures.run(job, [name])
+  assert f'{name}: made before' in capsys.readouterr().out
+
+
+def test_holes_of_an_unfinished_run_train_nothing(tmp_path):
+  job = startup.Job(tiny(), epath.Path(tmp_path))
+  with pytest.raises(errors.UserError, match='has not been trained'):
+    figures.run(job, ['holes'])
+  assert not (tmp_path / 'figures').exists()
+
+
+def test_a_file_that_is_gone_is_made_again_the_same(run):
+  job, _ = run
+  figures.run(job, ['attribute_grid'])
+  path = job.workdir / 'figures' / 'attribute_grid.pdf'
+  before = path.read_bytes()
+  path.unlink()
+  figures.run(job, ['attribute_grid'])
+  assert path.read_bytes() == before
+
+
+def test_frontier_holds_every_actor_and_setting(run):
+  job, _ = run
+  figures.run(job, ['identity_frontier'])
+  found = json.loads(
+    (job.workdir / 'figures/identity_frontier.json').read_text()
+  )
+  points = found['numbers']['points']
+  assert [p['distance_weight'] for p in points['actor']] == [0.01, 0.1]
+  assert [p['distance_weight'] for p in points['optimizer']] == [0.0, 1.0]
+  assert [p['edit_time'] for p in points['guided_denoiser']] == [0.2, 0.9]
+  # More noise forgets more of the image.
+  moved = [p['z_distance'] for p in points['guided_denoiser']]
+  assert moved[0] < moved[1]
+
+
+def test_the_second_model_of_holes_leaves_the_first_alone(run):
+  job, _ = run
+  other = panels.comparison_job(job)
+  assert other.config.vae.sigma_x == 1.0
+  assert job.config.vae.sigma_x == 0.1
+  assert other.workdir == job.workdir / 'figures' / 'holes'
+  job.config.figures.comparison_sigma_x = 0.1
+  try:
+    with pytest.raises(errors.UserError, match=r'comparison_sigma_x=0\.1'):
+      panels.comparison_job(job)
+  finally:
+    job.config.figures.comparison_sigma_x = 1.0
+
+
+def test_edit_settings_invalidate_the_edits_alone(run):
+  job, _ = run
+  config = job.config.copy_and_resolve_references()
+  config.edit.max_steps = 4
+  changed = job._replace(config=config)
+
+  def same(sections):
+    return results.result_key(job, sections, 0) == results.result_key(
+      changed, sections, 0
+    )
+
+  assert same(['compare'])
+  assert same(['generate'])
+  assert same(figures.FIGURES['holes'].sections)
+  assert not same(figures.FIGURES['identity_edits'].sections)
+  for which in stage.trainings(config):
+    assert stage.dependencies(config, which, 0) == stage.dependencies(
+      job.config, which, 0
+    )
+
+
+def test_a_damaged_result_is_one_line_and_overwrite_makes_it_again(run):
+  job, _ = run
+  path = job.workdir / 'figures' / 'attribute_grid.json'
+  path.parent.mkdir(exist_ok=True)
+  for damage in ('{"trainings": ', '{}', '[]'):
+    path.write_text(damage)
+    with pytest.raises(errors.UserError, match=r'attribute_grid\.json is no'):
+      figures.run(job, ['attribute_grid'])
+  figures.run(job._replace(overwrite=True), ['attribute_grid'])
+  assert json.loads(path.read_text())['numbers']
+
+
+def test_an_unknown_figure_names_the_nearest():
+  assert figures.chosen('all') == list(figures.FIGURES)
+  with pytest.raises(errors.UserError, match='did you mean identity_edits'):
+    figures.chosen('identity_edit')
+
+
+def test_a_run_that_is_not_trained_names_the_command(tmp_path):
+  job = startup.Job(tiny(), epath.Path(tmp_path))
+  with pytest.raises(errors.UserError, match=r'launch\.train_vae'):
+    figures.run(job, ['optimizer_path'])

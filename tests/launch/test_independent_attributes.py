@@ -1,0 +1,140 @@
+"""Training, comparison and generation where attributes are independent."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from etils import epath
+
+from configs import base
+from launch import (
+  compare,
+  experiment,
+  figures,
+  generate,
+  startup,
+  train_actor_critic,
+  train_classifier,
+  train_denoiser,
+  train_vae,
+)
+from lcjax import errors
+from tests.data import fake_celeba
+
+STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+NAMES = ('Male', 'Smiling', 'Wearing_Hat')
+
+
+@pytest.fixture(scope='module')
+def job(tmp_path_factory):
+  """A job of tiny trainings, all done, on six pictures."""
+  data = tmp_path_factory.mktemp('data')
+  fake_celeba.write(data)
+  config = base.get_config()
+  config.data.update(
+    name='celeba', dir=str(data), image_size=16, attributes=NAMES
+  )
+  for section in (config.vae, config.classifier):
+    section.update(
+      architecture='conv', conv_channels=(4, 6), conv_kernels=(4, 3)
+    )
+  config.vae.latent_size = 4
+  config.classifier.conv_strides = (2, 2)
+  config.actor_critic.more_distance_weights = (0.1,)
+  for name in STAGES:
+    config[name].train.update(num_steps=2, steps_per_call=1, batch_size=8)
+  config.latent_critics.inner_steps = 1
+  config.optimize.max_steps = 2
+  config.denoise.num_steps = 2
+  config.compare.update(num_samples=6, num_neighbours=1, curve_steps=(0, 2))
+  config.lock()
+  found = startup.Job(config, epath.Path(tmp_path_factory.mktemp('run')))
+  train_classifier.run(found)
+  train_vae.run(found)
+  train_actor_critic.run(found)
+  train_denoiser.run(found)
+  return found
+
+
+def test_compare_reports_every_attribute(job):
+  compare.run(job)
+  folder = job.workdir / 'compare'
+  report = json.loads((folder / 'metrics.json').read_text())
+  assert list(report['rows']) == [
+    'real',
+    'real_train',
+    'reconstruction',
+    'prior',
+    'mixture',
+    'realism_optimizer',
+    'realism_denoiser',
+    'attribute_gaussian',
+    'attribute_mixture',
+    'attribute_mixture_kept',
+    'actor',
+    'actor_lambda_0.1',
+    'optimizer',
+    'actor_then_optimizer',
+    'guided_denoiser',
+  ]
+  assert report['exclusive'] is False
+  assert set(report['curve'][0]) >= {'macro_f1', 'frechet'}
+  assert any('rarest' in note for note in report['notes'])
+  for row in ('actor', 'actor_lambda_0.1', 'guided_denoiser'):
+    assert report['rows'][row]['z_distance']['mean'] > 0
+  header = (folder / 'report.md').read_text().splitlines()[0]
+  assert '| Accuracy | Precision | Recall | F1 | z distance |' in header
+  page = (folder / 'report.html').read_text()
+  assert 'attribute_mixture on' in page
+  assert len(re.findall('<img[^>]*Samples', page)) == len(report['rows'])
+
+
+def test_an_own_image_is_cut_as_the_data_are(job, tmp_path):
+  test = experiment.load_data(job, 'test')
+  (tmp_path / 'own.jpg').write_bytes(fake_celeba.jpeg(2))  # its first image
+  np.savez(tmp_path / 'data.npz', images=test.images[:1])
+  found = []
+  for name in ('own.jpg', 'data.npz'):
+    request = [('encodings', 'none')]
+    generate.run(job, request, ['none'], [str(tmp_path / name)], 'crop')
+    with np.load(job.workdir / 'generate' / 'crop.npz') as arrays:
+      found.append(arrays['latents'])
+  np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_generate_takes_names_joined_by_plus(job):
+  labels = ['Male+Smiling', 'none', 'Wearing_Hat']
+  generate.run(job, [('prior', 'actor_lambda_0.1')], labels, [], 'own')
+  with np.load(job.workdir / 'generate' / 'own.npz') as arrays:
+    np.testing.assert_array_equal(
+      arrays['attributes'][:3], [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+    )
+
+
+def test_figures_of_edits_report_leakage(job):
+  figures.run(job, ['identity_edits', 'attribute_grid'])
+  folder = job.workdir / 'figures'
+  found = json.loads((folder / 'identity_edits.json').read_text())['numbers']
+  assert not found['exclusive']
+  for name in ('actor', 'actor_lambda_0.1', 'optimizer', 'guided_denoiser'):
+    scores = found['scores'][name]
+    assert 0.0 <= scores['leakage'] <= 1.0
+    assert len(scores['leakage_by_attribute']) == 3
+    assert [row[i] for i, row in enumerate(scores['leakage_by_change'])] == (
+      [None] * 3
+    )
+  assert found['scores']['unchanged']['leakage'] == 0.0
+  table = (folder / 'identity_edits.md').read_text()
+  assert '| Male |' in table
+  assert 'Leakage' in table
+  grid = json.loads((folder / 'attribute_grid.json').read_text())['numbers']
+  assert all(len(bits) == 3 for bits in grid['vectors'])
+  assert list(grid['accuracy']) == ['actor', 'actor_lambda_0.1']
+
+
+def test_a_mixture_of_classes_is_refused_with_the_first_data(job):
+  config = job.config.copy_and_resolve_references()
+  config.denoise.mixture_above = 0.4
+  with pytest.raises(errors.UserError, match=r'above=0\.4 needs classes'):
+    experiment.load_data(job._replace(config=config), 'train')

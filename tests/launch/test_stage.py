@@ -1,0 +1,66 @@
+"""What a training's result follows from, and what it does not."""
+
+from etils import epath
+
+from configs import base
+from launch import results, stage, startup
+
+
+def config_with(**changes):
+  config = base.get_config()
+  config.actor_critic.update(changes)
+  return config
+
+
+def test_a_further_actor_differs_from_a_main_one_in_nothing_but_its_folder():
+  config = config_with(distance_weight=0.0, more_distance_weights=(0.1,))
+  assert list(stage.actors(config)) == ['actor', 'actor_lambda_0.1']
+  further = stage.actors(config)['actor_lambda_0.1']
+  assert further.name == 'actor_critic_lambda_0.1'
+  main = config_with(distance_weight=0.1)
+  assert stage.dependencies(config, further, 0) == stage.dependencies(
+    main, stage.ACTOR_CRITIC, 0
+  )
+  assert stage.own_section(config, further).distance_weight == 0.1
+  assert config.actor_critic.distance_weight == 0.0
+
+
+def test_no_training_depends_on_which_others_there_are():
+  alone, more = config_with(), config_with(more_distance_weights=(0.1, 2))
+  for one in stage.trainings(alone):
+    for repeat in (0, 1):
+      assert stage.dependencies(alone, one, repeat) == stage.dependencies(
+        more, one, repeat
+      )
+
+
+def test_a_result_depends_on_which_actors_there_are_by_their_trainings(
+  tmp_path,
+):
+  keys = [
+    results.result_key(startup.Job(config, epath.Path(tmp_path)), 'compare', 0)
+    for config in (config_with(), config_with(more_distance_weights=(0.1,)))
+  ]
+  # So that the result is made again, without being refused before.
+  assert keys[0]['config'] == keys[1]['config']
+  added = set(keys[1]['trainings']) - set(keys[0]['trainings'])
+  assert added == {'actor_critic_lambda_0.1'}
+
+
+def test_housekeeping_and_places_are_no_dependency():
+  config = config_with()
+  before = stage.dependencies(config, stage.ACTOR_CRITIC, 0)
+  config.data.dir = '/elsewhere'
+  config.actor_critic.train.keep = 7
+  assert stage.dependencies(config, stage.ACTOR_CRITIC, 0) == before
+  config.actor_critic.train.batch_size = 7
+  assert stage.dependencies(config, stage.ACTOR_CRITIC, 0) != before
+
+
+def test_critics_see_one_start_each_however_many_optimizer_g_takes():
+  config = config_with()
+  before = stage.dependencies(config, stage.LATENT_CRITICS, 0)
+  config.optimize.num_starts = 4
+  assert stage.dependencies(config, stage.LATENT_CRITICS, 0) == before
+  config.optimize.max_steps = 4
+  assert stage.dependencies(config, stage.LATENT_CRITICS, 0) != before
