@@ -34,7 +34,11 @@ def _train(num_steps: int, batch_size: int) -> dict[str, Any]:
     'log_every': 50,  # steps between lines of metrics.jsonl
     'evaluate_every': 500,  # steps between validation values
     'checkpoint_every': 1000,  # steps
-    'keep': 2,  # newest checkpoints that stay
+    'keep': 2,  # newest checkpoints that stay,
+    'keep_every': 0,  # and those at multiples of so many steps; 0: no others
+    # stop | skip: what a step does whose gradients are not finite. Skipped, it
+    # changes nothing but its count, which is a metric.
+    'nonfinite': 'stop',
   }
 
 
@@ -281,6 +285,8 @@ RANGES = {
   'eta': (lambda v: 0 <= v <= 1, 'in [0, 1]'),
   'edit_time': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'keep': (lambda v: v >= 1, 'at least 1'),
+  'keep_every': (lambda v: v >= 0, 'at least 0'),
+  'nonfinite': (lambda v: v in ('stop', 'skip'), "'stop' or 'skip'"),
   'num_starts': (lambda v: v >= 1, 'at least 1'),
   'num_rows': (lambda v: v >= 1, 'at least 1'),
   'num_columns': (lambda v: v >= 1, 'at least 1'),
@@ -334,18 +340,19 @@ def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 def validate(config: ml_collections.ConfigDict) -> None:
   """Raises UserError that names the first key out of its range."""
   for key, value in flatten(config).items():
-    for suffix, (test, meaning) in RANGES.items():
-      last = key.rsplit('.', 1)[-1]
-      if last != suffix and not last.endswith(f'_{suffix}'):
-        continue
-      try:
-        within = test(value)
-      except (AttributeError, TypeError):
-        within = False
-      if not within:
-        raise errors.UserError(
-          f'config.{key}={value!r} is out of range: it must be {meaning}'
-        )
+    last = key.rsplit('.', 1)[-1]
+    suffixes = [s for s in RANGES if last == s or last.endswith(f'_{s}')]
+    if not suffixes:
+      continue
+    test, meaning = RANGES[max(suffixes, key=len)]  # the most particular one
+    try:
+      within = test(value)
+    except (AttributeError, TypeError):
+      within = False
+    if not within:
+      raise errors.UserError(
+        f'config.{key}={value!r} is out of range: it must be {meaning}'
+      )
 
 
 def ablate(

@@ -114,8 +114,15 @@ def trainings(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
   )
 
 
-# Keys of a `train` section that change no result.
-HOUSEKEEPING = ('log_every', 'evaluate_every', 'checkpoint_every', 'keep')
+# Keys of a `train` section that change no result, or may change midway.
+HOUSEKEEPING = (
+  'log_every',
+  'evaluate_every',
+  'checkpoint_every',
+  'keep',
+  'keep_every',
+  'nonfinite',  # so that a training that has stopped can go on by skipping
+)
 
 
 def own_section(
@@ -247,11 +254,14 @@ def run(
     )
     spent = found[1]['seconds']
     print(f'{title}: going on from step {found[0]}')
+  skip = schedule.nonfinite == 'skip'
   log = metrics_log.MetricsLog(
-    folder, title, schedule.log_every, int(state.step)
+    folder, title, schedule.log_every, int(state.step), skip
   )
   with (
-    checkpoints.open_manager(folder, schedule.keep) as manager,
+    checkpoints.open_manager(
+      folder, schedule.keep, schedule.keep_every
+    ) as manager,
     tqdm.tqdm(
       mininterval=0.1 if sys.stderr.isatty() else 10.0,
       total=schedule.num_steps,
@@ -295,12 +305,13 @@ def run(
         loop.crossed(step, count, schedule.checkpoint_every)
         or step == schedule.num_steps
       ):
-        loop.check_finite(title, step, jax.device_get(metrics))
+        if not skip:
+          loop.check_finite(title, step, jax.device_get(metrics))
         save(step, state)
 
     try:
       state = loop.train(
-        parallel.compile_step(make_step, config.parallel),
+        parallel.compile_step(make_step, config.parallel, skip),
         state,
         make_batches,
         key,

@@ -162,6 +162,7 @@ def train_critics(
       section.inner_steps,
       section.average_decay,
       axis_name,
+      section.train.nonfinite == 'skip',
     )
 
   z = jnp.asarray(setting.validation.sample(0))
@@ -250,6 +251,7 @@ def train_actor(
       section.critic_steps_per_actor_step,
       section.average_decay,
       axis_name,
+      section.train.nonfinite == 'skip',
     )
 
   y = setting.validation.attributes

@@ -87,7 +87,12 @@ def run(job: startup.Job) -> None:
     stage.CLASSIFIER,
     0,
     make_state(config, networks, data),
-    lambda axis: steps.make_train_step(loss_fn, tx, axis_name=axis),
+    lambda axis: steps.make_train_step(
+      loss_fn,
+      tx,
+      axis_name=axis,
+      skip_nonfinite=section.train.nonfinite == 'skip',
+    ),
     make_batches,
     evaluate,
     key,

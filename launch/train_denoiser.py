@@ -71,6 +71,7 @@ def train(
       setting.exclusive,
       section.average_decay,
       axis_name,
+      section.train.nonfinite == 'skip',
     )
 
   # The same latents, noise and times at every evaluation.

@@ -86,7 +86,12 @@ def train(job: startup.Job, repeat: int) -> None:
     stage.VAE,
     repeat,
     make_state(config, networks, data, repeat),
-    lambda axis: steps.make_train_step(loss_fn, tx, axis_name=axis),
+    lambda axis: steps.make_train_step(
+      loss_fn,
+      tx,
+      axis_name=axis,
+      skip_nonfinite=section.train.nonfinite == 'skip',
+    ),
     make_batches,
     evaluate,
     key,

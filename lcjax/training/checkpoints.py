@@ -10,26 +10,32 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
 from lcjax import errors
+from lcjax.training import steps
 
 MISSING = '(absent)'
+_all_finite = jax.jit(steps.all_finite)
 
 
-def open_manager(folder: epath.PathLike, keep: int) -> ocp.CheckpointManager:
+def open_manager(
+  folder: epath.PathLike, keep: int, keep_every: int = 0
+) -> ocp.CheckpointManager:
   """Opens, creating if need be, the checkpoints of one training.
 
   Args:
     folder: of the training.
     keep: how many of the newest checkpoints stay.
+    keep_every: those at multiples of so many steps stay as well, if not 0.
   """
   return ocp.CheckpointManager(
     epath.Path(folder).resolve() / 'checkpoints',
-    options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
+    options=ocp.CheckpointManagerOptions(
+      max_to_keep=keep, keep_period=keep_every or None, create=True
+    ),
     item_names=('state', 'meta'),
   )
 
@@ -40,16 +46,6 @@ def shapes(state: Any) -> dict[str, list[int]]:
   return {jax.tree_util.keystr(p): list(leaf.shape) for p, leaf in leaves}
 
 
-@jax.jit
-def _finite(state: Any) -> jax.Array:
-  leaves = [
-    jnp.all(jnp.isfinite(leaf))
-    for leaf in jax.tree.leaves(state)
-    if jnp.issubdtype(leaf.dtype, jnp.floating)
-  ]
-  return jnp.all(jnp.stack(leaves))
-
-
 def check_state_finite(name: str, step: int, state: Any) -> None:
   """Raises UserError if a state holds a NaN: it must not become a checkpoint.
 
@@ -58,7 +54,7 @@ def check_state_finite(name: str, step: int, state: Any) -> None:
     step: that the state has reached.
     state: tree of arrays.
   """
-  if not _finite(state):
+  if not _all_finite(state):
     raise errors.UserError(
       f'{name}: the state is not finite at step {step}; training stops, '
       'earlier checkpoints stay. Lower the learning rate or the loss weights'

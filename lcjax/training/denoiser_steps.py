@@ -23,6 +23,7 @@ def make_denoiser_step(
   exclusive: bool,
   average_decay: float,
   axis_name: str | None = None,
+  skip_nonfinite: bool = False,
 ) -> steps.Step:
   """Builds the step of the denoiser and of D_attr(z_t, t).
 
@@ -36,6 +37,7 @@ def make_denoiser_step(
     exclusive: one softmax over attributes, or a sigmoid each.
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
+    skip_nonfinite: as in `steps.make_train_step`, for each network.
 
   Returns:
     The step over `DenoiserState`.
@@ -62,10 +64,10 @@ def make_denoiser_step(
     return loss, {'attribute_loss': loss, 'attribute_accuracy': accuracy}
 
   velocity_step = steps.make_train_step(
-    velocity_objective, velocity_tx, average_decay, axis_name
+    velocity_objective, velocity_tx, average_decay, axis_name, skip_nonfinite
   )
   attribute_step = steps.make_train_step(
-    attribute_objective, attribute_tx, average_decay, axis_name
+    attribute_objective, attribute_tx, average_decay, axis_name, skip_nonfinite
   )
 
   def step(

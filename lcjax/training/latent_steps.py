@@ -109,6 +109,7 @@ def make_actor_critic_step(
   critic_steps_per_actor_step: int,
   average_decay: float,
   axis_name: str | None = None,
+  skip_nonfinite: bool = False,
 ) -> steps.Step:
   """Builds the step of G(z, y) against D(z, y).
 
@@ -128,6 +129,7 @@ def make_actor_critic_step(
     critic_steps_per_actor_step: the update ratio.
     average_decay: of the actor's averaged parameters.
     axis_name: axis to average over, if any.
+    skip_nonfinite: as in `steps.make_train_step`, for each network.
 
   Returns:
     The step over `ActorCriticState`.
@@ -159,7 +161,7 @@ def make_actor_critic_step(
       'other_attributes': batch['other_attributes'],
     }
     critic_step = steps.make_train_step(
-      critic_objective, critic_tx, average_decay, axis_name
+      critic_objective, critic_tx, average_decay, axis_name, skip_nonfinite
     )
     critic, metrics = critic_step(state.critic, rows, key)
 
@@ -174,7 +176,7 @@ def make_actor_critic_step(
       return loss, {'actor_loss': loss, 'distance': jnp.mean(distance)}
 
     actor_step = steps.make_train_step(
-      actor_objective, actor_tx, average_decay, axis_name
+      actor_objective, actor_tx, average_decay, axis_name, skip_nonfinite
     )
 
     moves = {'start': prior, 'attributes': y}
@@ -218,6 +220,7 @@ def make_latent_critics_step(
   inner_steps: int,
   average_decay: float,
   axis_name: str | None = None,
+  skip_nonfinite: bool = False,
 ) -> steps.Step:
   """Builds the step of D_attr(z) and D_realism(z), optimizer-G's critics.
 
@@ -238,6 +241,7 @@ def make_latent_critics_step(
     inner_steps: of optimizer-G; with 0 the moved rows are raw prior rows.
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
+    skip_nonfinite: as in `steps.make_train_step`, for each network.
 
   Returns:
     The step over `LatentCriticsState`.
@@ -263,10 +267,10 @@ def make_latent_critics_step(
     )
 
   attribute_step = steps.make_train_step(
-    attribute_objective, attribute_tx, average_decay, axis_name
+    attribute_objective, attribute_tx, average_decay, axis_name, skip_nonfinite
   )
   realism_step = steps.make_train_step(
-    realism_objective, realism_tx, average_decay, axis_name
+    realism_objective, realism_tx, average_decay, axis_name, skip_nonfinite
   )
 
   def step(

@@ -1,6 +1,7 @@
 """metrics.jsonl and TensorBoard events of one training, exact under resume."""
 
 import json
+import math
 import os
 from typing import Any
 
@@ -32,7 +33,14 @@ class MetricsLog:
   same bytes.
   """
 
-  def __init__(self, folder: epath.PathLike, name: str, every: int, step: int):
+  def __init__(
+    self,
+    folder: epath.PathLike,
+    name: str,
+    every: int,
+    step: int,
+    skip_nonfinite: bool = False,
+  ):
     """Opens the log of a training that resumes from `step`.
 
     Args:
@@ -40,8 +48,11 @@ class MetricsLog:
       name: of the training, for errors.
       every: steps between lines.
       step: later lines are cut off: their steps will be taken again.
+      skip_nonfinite: whether steps are skipped that are not finite. A line
+        then leaves out what was finite in none of its call's steps.
     """
     self._name, self._every = name, every
+    self._skip_nonfinite = skip_nonfinite
     self._last_step = step
     self._pending: tuple[int, steps.Metrics] | None = None
     self.latest: dict[str, float] = {}
@@ -69,6 +80,8 @@ class MetricsLog:
       step, metrics = self._pending
       self._pending = None
       values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+      if self._skip_nonfinite:
+        values = {k: v for k, v in values.items() if math.isfinite(v)}
       loop.check_finite(self._name, step, values)
       self.write(step, values, 'train')
 

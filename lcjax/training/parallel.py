@@ -24,7 +24,9 @@ def check_batch_size(batch_size: int, name: str) -> None:
 
 
 def compile_step(
-  make_step: Callable[[str | None], steps.Step], mode: str
+  make_step: Callable[[str | None], steps.Step],
+  mode: str,
+  skip_nonfinite: bool = False,
 ) -> steps.Step:
   """Compiles `make_step(axis_name)` to run K steps on all devices at once.
 
@@ -35,6 +37,7 @@ def compile_step(
   Args:
     make_step: builds the pure step, given the axis to average over or None.
     mode: 'jit' shards the batch over a mesh, 'pmap' splits it by hand.
+    skip_nonfinite: whether the step skips updates that are not finite.
 
   Returns:
     `step(state, batches, key) -> (state, metrics)`.
@@ -55,7 +58,7 @@ def compile_step(
       mesh, sharding.PartitionSpec(None, 'device')
     )
     jitted = jax.jit(
-      steps.scan_steps(make_step(None)),
+      steps.scan_steps(make_step(None), skip_nonfinite),
       in_shardings=(replicated, by_row, replicated),
       out_shardings=replicated,
       donate_argnums=0,
@@ -66,7 +69,7 @@ def compile_step(
       f'config.parallel={mode!r} is not a mode: choose one of {MODES}'
     )
   step = jax.pmap(
-    steps.scan_steps(make_step('device')),
+    steps.scan_steps(make_step('device'), skip_nonfinite),
     axis_name='device',
     in_axes=(None, 1, None),
     out_axes=(None, None),

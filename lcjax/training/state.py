@@ -20,12 +20,14 @@ class TrainState:
     opt_state: of the optax transformation.
     average: exponential moving sum of the parameters from zero on, or None;
       read it through `averaged`.
+    nonfinite: int32 scalar array; steps whose gradients held a NaN or inf.
   """
 
   step: jax.Array
   params: Params
   opt_state: Any
   average: Params | None
+  nonfinite: jax.Array
 
 
 @flax.struct.dataclass
@@ -84,7 +86,9 @@ def create(
     average: whether to keep a moving average of the parameters.
   """
   zeros = jax.tree.map(jnp.zeros_like, params) if average else None
-  return TrainState(jnp.int32(0), params, tx.init(params), zeros)
+  return TrainState(
+    jnp.int32(0), params, tx.init(params), zeros, nonfinite=jnp.int32(0)
+  )
 
 
 def averaged(state: TrainState, decay: float) -> Params:

@@ -5,6 +5,7 @@ number of each row in the batch, from which its noise follows. A constant key
 serves a whole run: every step folds its own number into it.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -21,19 +22,49 @@ LossFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
 Step = Callable[[Any, Any, jax.Array], tuple[Any, Metrics]]
 
 
+def all_finite(tree: Any) -> jax.Array:
+  """Whether no array of a tree holds a NaN or an infinity; bool scalar."""
+  leaves = [
+    jnp.all(jnp.isfinite(leaf))
+    for leaf in jax.tree.leaves(tree)
+    if jnp.issubdtype(leaf.dtype, jnp.inexact)
+  ]
+  return jnp.all(jnp.stack(leaves))
+
+
+def count_nonfinite(state: Any) -> jax.Array:
+  """Steps so far whose gradients were not finite, over all networks.
+
+  Args:
+    state: any tree with `TrainState`s in it.
+  """
+
+  def is_network(node: Any) -> bool:
+    return isinstance(node, state_lib.TrainState)
+
+  nodes = jax.tree.leaves(state, is_leaf=is_network)
+  counts = [node.nonfinite for node in nodes if is_network(node)]
+  return jnp.sum(jnp.stack(counts)) if counts else jnp.int32(0)
+
+
 def make_train_step(
   loss_fn: LossFn,
   tx: optax.GradientTransformation,
   average_decay: float = 0.0,
   axis_name: str | None = None,
+  skip_nonfinite: bool = False,
 ) -> Step:
   """Builds `step(state, batch, key) -> (state, metrics)` of one network.
+
+  The state counts the steps whose gradients are not finite.
 
   Args:
     loss_fn: scalar mean over the batch, and metrics.
     tx: the optimiser.
     average_decay: of the moving average, where the state keeps one.
     axis_name: gradients and metrics are averaged over it, if given.
+    skip_nonfinite: whether such a step changes nothing but the counts;
+      otherwise it is taken, and the state is lost.
 
   Returns:
     The step, not compiled.
@@ -52,23 +83,39 @@ def make_train_step(
     average = state.average
     if average is not None:
       average = optax.incremental_update(params, average, 1.0 - average_decay)
-    new = state_lib.TrainState(state.step + 1, params, opt_state, average)
+    finite = all_finite(grads)
+    new = state_lib.TrainState(
+      state.step + 1,
+      params,
+      opt_state,
+      average,
+      state.nonfinite + ~finite,
+    )
+    if skip_nonfinite:
+      kept = dataclasses.replace(state, step=new.step, nonfinite=new.nonfinite)
+      new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, kept)
     return new, metrics
 
   return step
 
 
-def scan_steps(step: Step) -> Step:
+def scan_steps(step: Step, skip_nonfinite: bool = False) -> Step:
   """Several steps in one dispatch: batches stacked on a leading axis.
 
   Args:
     step: of one batch.
+    skip_nonfinite: whether the step skips updates that are not finite.
 
   Returns:
-    The step over [K, B, ...] arrays; metrics are means over the K steps. A
-    mean keeps a NaN that any of the steps met. For K = 1 it holds no loop, in
-    which XLA on a CPU would run convolutions many times slower.
+    The step over [K, B, ...] arrays; metrics are means over the K steps, and
+    `nonfinite_gradients`, the count so far. A mean keeps a NaN that any of the
+    steps met, unless those are skipped. For K = 1 it holds no loop, in which
+    XLA on a CPU would run convolutions many times slower.
   """
+
+  def mean(values: jax.Array) -> jax.Array:
+    where = jnp.isfinite(values) if skip_nonfinite else None
+    return jnp.mean(values, where=where)
 
   def many(state: Any, batches: Batch, key: jax.Array) -> tuple[Any, Metrics]:
     def body(state: Any, batch: Batch) -> tuple[Any, Metrics]:
@@ -78,6 +125,7 @@ def scan_steps(step: Step) -> Step:
       state, metrics = body(state, jax.tree.map(lambda a: a[0], batches))
     else:
       state, metrics = jax.lax.scan(body, state, batches)
-    return state, jax.tree.map(jnp.mean, metrics)
+    metrics = jax.tree.map(mean, metrics)
+    return state, metrics | {'nonfinite_gradients': count_nonfinite(state)}
 
   return many

@@ -89,6 +89,14 @@ def test_only_the_newest_are_kept(tmp_path):
   assert checkpoints.latest_meta(tmp_path)[0] == 30
 
 
+def test_some_are_kept_for_good(tmp_path):
+  with checkpoints.open_manager(tmp_path, 1, keep_every=20) as manager:
+    for number in (10, 20, 30, 40, 50):
+      checkpoints.save(manager, number, make_state(), CONFIG, 0.0)
+  found = sorted(int(p.name) for p in (tmp_path / 'checkpoints').iterdir())
+  assert found == [20, 40, 50]
+
+
 def test_saving_a_step_again_changes_nothing(tmp_path):
   save(tmp_path, 10)
   save(tmp_path, 10)

@@ -34,7 +34,7 @@ class RhythmTest(parameterized.TestCase):
         (name, step, state.step, metrics['loss'])
       )
 
-    state = state_lib.TrainState(np.int32(first), None, None, None)
+    state = state_lib.TrainState(np.int32(first), None, None, None, np.int32(0))
     stop = {} if should_stop is None else {'should_stop': should_stop}
     return loop.train(
       step_fn,

@@ -89,3 +89,11 @@ def test_unfinished_last_line_is_dropped(tmp_path):
 
 def test_nothing_to_read(tmp_path):
   assert metrics_log.read(tmp_path) == []
+
+
+def test_skipped_steps_leave_out_what_was_never_finite(tmp_path):
+  log = metrics_log.MetricsLog(tmp_path, 'vae', 1, 0, skip_nonfinite=True)
+  metrics = {'loss': jnp.float32(jnp.nan), 'nonfinite_gradients': jnp.int32(3)}
+  log(1, None, metrics)
+  log.close()
+  assert lines(tmp_path) == [{'step': 1, 'train/nonfinite_gradients': 3.0}]

@@ -87,6 +87,56 @@ class TrainStepTest(chex.TestCase):
     self.assertEqual(again, found[0, 1])  # whatever the parameters are
 
 
+class NonFiniteTest(parameterized.TestCase):
+  @parameterized.parameters(np.nan, np.inf, -np.inf)
+  def test_a_skipped_step_changes_nothing_but_the_counts(self, value):
+    tx = optax.adam(0.1)
+    step = jax.jit(
+      steps.make_train_step(least_squares, tx, 0.9, skip_nonfinite=True)
+    )
+    good = jax.tree.map(lambda leaf: leaf[0], make_batches(1))
+    bad = good | {'x': good['x'].copy()}
+    bad['x'][1, 0] = value
+    params = {'w': jnp.array([1.0, -1.0])}
+    first, _ = step(state_lib.create(params, tx, average=True), good, KEY)
+    second, _ = step(first, bad, KEY)
+    self.assertEqual((second.step, second.nonfinite), (2, 1))
+    chex.assert_trees_all_equal(
+      second.replace(step=first.step, nonfinite=first.nonfinite), first
+    )
+    third, _ = step(second, good, KEY)
+    self.assertEqual((third.step, third.nonfinite), (3, 1))
+    self.assertTrue(np.any(third.params['w'] != first.params['w']))
+
+  def test_without_skipping_it_is_counted_and_taken(self):
+    step = jax.jit(steps.make_train_step(least_squares, TX))
+    bad = jax.tree.map(lambda leaf: leaf[0] * np.nan, make_batches(1))
+    state, _ = step(make_state(), bad, KEY)
+    self.assertEqual(state.nonfinite, 1)
+    self.assertTrue(np.all(np.isnan(state.params['w'])))
+
+  def test_the_count_of_all_networks_is_a_metric(self):
+    batches = make_batches(3)
+    batches['y'][1, 2] = np.nan
+    one = steps.make_train_step(least_squares, TX, skip_nonfinite=True)
+
+    def both(state, batch, key):
+      first, metrics = one(state['first'], batch, key)
+      return {'first': first, 'second': one(state['second'], batch, key)[0]}, (
+        metrics
+      )
+
+    state = {'first': make_state(), 'second': make_state()}
+    state, metrics = jax.jit(steps.scan_steps(both, skip_nonfinite=True))(
+      state, batches, KEY
+    )
+    self.assertEqual(metrics['nonfinite_gradients'], 2)
+    # The loss is a mean over the other two steps.
+    kept = jax.tree.map(lambda leaf: leaf[np.array([0, 2])], batches)
+    _, expected = jax.jit(steps.scan_steps(one))(make_state(), kept, KEY)
+    np.testing.assert_allclose(metrics['loss'], expected['loss'], rtol=1e-5)
+
+
 class ScanStepsTest(parameterized.TestCase):
   @parameterized.parameters(1, 3)
   def test_equals_single_steps_and_averages_their_metrics(self, count):
