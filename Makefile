@@ -1,5 +1,6 @@
 # make demo: set up, run the whole experiment on digits, end with a report.
 # make test: set up, then formatter, linter, types and tests.
+# make soak: kill trainings at KILLS random moments; they end the same.
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
@@ -7,7 +8,9 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 BIN := .venv/bin
 WORKDIR ?= runs/digits
 
-.PHONY: demo test slow lint setup clean
+KILLS ?= 40
+
+.PHONY: demo test slow soak lint setup clean
 .DEFAULT_GOAL := test
 
 setup: .venv/installed
@@ -37,6 +40,9 @@ test: lint
 
 slow: setup
 	$(BIN)/python -m pytest -m slow
+
+soak: setup
+	SOAK_KILLS=$(KILLS) $(BIN)/python -m pytest tests/launch/test_soak.py
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -177,24 +177,23 @@ def load(
   """Restores a finished training, or raises UserError naming its command."""
   config, workdir = job.config, job.workdir
   folder = folder_of(workdir, stage, repeat)
-  found = checkpoints.check_same_config(
-    folder, dependencies(config, stage, repeat)
+  found = checkpoints.restore_newest(
+    folder,
+    jax.eval_shape(make_state),
+    dependencies(config, stage, repeat),
   )
   command = job.command(stage.launcher)
   if found is None:
     raise errors.UserError(
       f'{stage.name} has not been trained in {workdir}: run {command}'
     )
-  step, meta = found
   last = config[stage.section].train.num_steps
-  if step < last:
+  if found.step < last:
     raise errors.UserError(
-      f'{stage.name} in {workdir} stands at step {step} of {last}: run '
+      f'{stage.name} in {workdir} stands at step {found.step} of {last}: run '
       f'{command}'
     )
-  template = jax.eval_shape(make_state)
-  state = checkpoints.restore(folder, template, step, meta)
-  return Finished(state, meta['seconds'])
+  return Finished(found.state, found.meta['seconds'])
 
 
 def run(
@@ -246,14 +245,14 @@ def run(
   startup.note_config(job)
   folder.mkdir(parents=True, exist_ok=True)
   started = time.perf_counter()
-  if found is None:
+  restored = checkpoints.restore_newest(
+    folder, jax.eval_shape(make_state), current
+  )
+  if restored is None:
     state, spent = make_state(), 0.0
   else:
-    state = checkpoints.restore(
-      folder, jax.eval_shape(make_state), found[0], found[1]
-    )
-    spent = found[1]['seconds']
-    print(f'{title}: going on from step {found[0]}')
+    state, spent = restored.state, restored.meta['seconds']
+    print(f'{title}: going on from step {restored.step}')
   skip = schedule.nonfinite == 'skip'
   log = metrics_log.MetricsLog(
     folder, title, schedule.log_every, int(state.step), skip

@@ -1,15 +1,17 @@
 """What all mains do first: flags, one-line errors, compile cache, signals."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import shlex
 import signal
+import socket
 import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import IO, Any, NamedTuple, NoReturn
 
 import jax
 import ml_collections
@@ -151,6 +153,43 @@ def use_compile_cache() -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
+class Lock:
+  """Keeps a second process out of a workdir, until this one ends.
+
+  The system drops it with the process, however that ends. It keeps others on
+  the same machine, or the same file system, out; not on cloud storage.
+  """
+
+  def __init__(self, workdir: epath.Path):
+    self._workdir = workdir
+    self._file: IO[str] | None = None
+
+  def acquire(self) -> None:
+    """Takes the lock, once; the workdir must exist.
+
+    Raises:
+      UserError: another process has it.
+    """
+    if self._file is not None or '://' in str(self._workdir):
+      return
+    path = pathlib.Path(self._workdir / '.lock')
+    file = path.open('a+', encoding='utf-8')
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      file.seek(0)
+      holder = file.read().strip()
+      file.close()
+      raise errors.UserError(
+        f'--workdir={self._workdir} is in use by {holder or "another process"}:'
+        ' wait for it to end, stop it, or take another --workdir'
+      ) from error
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {socket.gethostname()}')
+    file.flush()
+    self._file = file
+
+
 class Job(NamedTuple):
   """What the flags ask for.
 
@@ -159,12 +198,14 @@ class Job(NamedTuple):
     workdir: of the run; need not exist.
     overwrite: redo a stage whose config differs from the stored one.
     arguments: the flags that another launcher needs to go on with this run.
+    lock: of the workdir; None in a test.
   """
 
   config: ml_collections.ConfigDict
   workdir: epath.Path
   overwrite: bool = False
   arguments: str = ''
+  lock: Lock | None = None
 
   def command(self, launcher: str) -> str:
     """The command that goes on with this run."""
@@ -211,12 +252,26 @@ def job() -> Job:
     for name in names.split(',')
   )
   config.lock()
+  workdir = epath.Path(WORKDIR.value)
+  lock = Lock(workdir)
+  if workdir.exists():  # else with the first thing that is written there
+    _try_to_write(workdir, lock.acquire)
   return Job(
     config,
-    epath.Path(WORKDIR.value),
+    workdir,
     OVERWRITE.value,
     ' '.join(shlex.quote(a) for a in arguments),
+    lock,
   )
+
+
+def _try_to_write(workdir: epath.Path, write: Callable[[], None]) -> None:
+  try:
+    write()
+  except OSError as error:
+    raise errors.UserError(
+      f'--workdir={workdir} cannot be written: {error}'
+    ) from error
 
 
 def note_config(job: Job) -> None:
@@ -225,13 +280,14 @@ def note_config(job: Job) -> None:
   Called once a stage has found that the workdir is its own. Whether a stage
   fits the config is decided by what its checkpoint holds.
   """
-  folder = job.workdir
-  try:
+
+  def write() -> None:
+    folder = job.workdir
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f'config.json.{os.getpid()}.tmp'
+    if job.lock is not None:
+      job.lock.acquire()
+    temporary = folder / 'config.json.tmp'
     temporary.write_text(json.dumps(job.config.to_dict(), indent=2) + '\n')
     temporary.replace(folder / 'config.json')
-  except OSError as error:
-    raise errors.UserError(
-      f'--workdir={folder} cannot be written: {error}'
-    ) from error
+
+  _try_to_write(job.workdir, write)

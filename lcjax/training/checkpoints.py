@@ -1,13 +1,17 @@
 """Checkpoints of a state with its config; exact resume or an error.
 
 A training's folder holds `checkpoints/STEP/` (Orbax) with two items: `state`,
-and `meta` = {"config", "shapes", "seconds"} as JSON.
+and `meta` = {"config", "shapes", "seconds"} as JSON. Beside them, `seal.json`
+holds the checksum of every file: Orbax itself restores a flipped bit in
+silence, and says of a cut file what fills a screen.
 """
 
+import contextlib
 import json
 import shutil
-from collections.abc import Mapping
-from typing import Any
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
@@ -18,12 +22,14 @@ from lcjax import errors
 from lcjax.training import steps
 
 MISSING = '(absent)'
+SEAL = 'seal.json'
 _all_finite = jax.jit(steps.all_finite)
 
 
+@contextlib.contextmanager
 def open_manager(
   folder: epath.PathLike, keep: int, keep_every: int = 0
-) -> ocp.CheckpointManager:
+) -> Iterator[ocp.CheckpointManager]:
   """Opens, creating if need be, the checkpoints of one training.
 
   Args:
@@ -31,13 +37,50 @@ def open_manager(
     keep: how many of the newest checkpoints stay.
     keep_every: those at multiples of so many steps stay as well, if not 0.
   """
-  return ocp.CheckpointManager(
+  manager = ocp.CheckpointManager(
     epath.Path(folder).resolve() / 'checkpoints',
     options=ocp.CheckpointManagerOptions(
       max_to_keep=keep, keep_period=keep_every or None, create=True
     ),
     item_names=('state', 'meta'),
   )
+  try:
+    yield manager
+    _finish(manager)
+  finally:
+    manager.close()
+
+
+def _not_written(directory: Any, reason: str) -> errors.UserError:
+  return errors.UserError(
+    f'no checkpoint could be written to {directory}: {reason}; training stops, '
+    'earlier checkpoints stay. Once that is mended, the same command goes on'
+  )
+
+
+def _finish(manager: ocp.CheckpointManager) -> None:
+  """Waits for the save under way, then seals it."""
+  try:
+    manager.wait_until_finished()
+    seal(epath.Path(manager.directory))
+  except (OSError, ValueError) as error:  # tensorstore's are ValueErrors
+    reason = str(error).splitlines()[0][:300]
+    raise _not_written(manager.directory, reason) from error
+
+
+def _check_space(directory: epath.Path, state: Any) -> None:
+  """Raises UserError where a state does not fit: before the write, not in it.
+
+  Half of a checkpoint does no harm, but Orbax speaks of it at length.
+  """
+  if '://' in str(directory):
+    return
+  needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+  free = shutil.disk_usage(directory).free
+  if needed > free:
+    raise _not_written(
+      directory, f'it needs {needed / 2**20:.1f} MiB of {free / 2**20:.1f} free'
+    )
 
 
 def shapes(state: Any) -> dict[str, list[int]]:
@@ -76,17 +119,26 @@ def save(
     state: any tree of arrays.
     config: what the state depends on; compared before a resume.
     seconds: of training so far.
+
+  Raises:
+    UserError: this one or the one before could not be written.
   """
+  _finish(manager)
+  _check_space(epath.Path(manager.directory), state)
   meta = {'config': config, 'shapes': shapes(state), 'seconds': seconds}
   items = ocp.args.Composite(
     state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)
   )
   if step in manager.all_steps():
-    if _read_meta(epath.Path(manager.directory), step) is not None:
+    if _read(epath.Path(manager.directory), step) is not None:
       return
     manager.delete(step)  # damaged: this is its replacement
   # A step that exists is refused without an exception.
-  if not manager.save(step, args=items):
+  try:
+    saved = manager.save(step, args=items)
+  except OSError as error:
+    raise _not_written(manager.directory, str(error)) from error
+  if not saved:
     raise RuntimeError(f'checkpoint {step} was not saved')
 
 
@@ -105,27 +157,83 @@ def first_difference(
   return None
 
 
-def _read_meta(checkpoints: epath.Path, step: int) -> dict | None:
-  path = checkpoints / str(step) / 'meta' / 'metadata'
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    logging.warning('Passing over checkpoint %s: %s', path, error)
+def _checksums(folder: epath.Path) -> dict[str, int]:
+  """CRC-32 of every file of a checkpoint, by its path in there."""
+  found = {}
+  pending = [folder]
+  while pending:
+    for path in pending.pop().iterdir():
+      if path.is_dir():
+        pending.append(path)
+      elif path.name != SEAL:
+        found[str(path.relative_to(folder))] = zlib.crc32(path.read_bytes())
+  return found
+
+
+def seal(checkpoints: epath.Path) -> None:
+  """Writes the checksums of all complete checkpoints that have none yet.
+
+  Killed before it gets here, a training leaves a checkpoint without a seal;
+  that is taken as it is, for Orbax renames it into place only when complete.
+
+  Args:
+    checkpoints: the folder of all steps.
+  """
+  for step in ocp.utils.checkpoint_steps(checkpoints):
+    folder = checkpoints / str(step)
+    if not (folder / SEAL).exists():
+      temporary = folder / f'{SEAL}.tmp'
+      temporary.write_text(json.dumps(_checksums(folder)))
+      temporary.replace(folder / SEAL)
+
+
+def _damage(folder: epath.Path) -> str | None:
+  """The first file of a checkpoint that is not what was sealed, or None."""
+  path = folder / SEAL
+  if not path.exists():
     return None
+  try:
+    sealed = json.loads(path.read_text())
+    found = _checksums(folder)
+    return next((n for n in sealed if sealed[n] != found.get(n)), None)
+  except (OSError, ValueError, TypeError):
+    return SEAL
 
 
-def latest_meta(folder: epath.PathLike) -> tuple[int, dict] | None:
-  """Step and meta of the newest complete checkpoint, or None.
+def _read(checkpoints: epath.Path, step: int) -> dict | None:
+  """Meta of a checkpoint that is as it was written; None with a warning."""
+  folder = checkpoints / str(step)
+  try:
+    damaged = _damage(folder)
+    if damaged is None:
+      return json.loads((folder / 'meta' / 'metadata').read_text())
+    reason = f'{damaged} is damaged'
+  except (OSError, ValueError) as error:
+    reason = f'its meta cannot be read: {error}'
+  logging.warning('Passing over checkpoint %s: %s', folder, reason)
+  return None
+
+
+def latest_meta(
+  folder: epath.PathLike, below: int | None = None
+) -> tuple[int, dict] | None:
+  """Step and meta of the newest intact checkpoint, or None.
 
   Args:
     folder: of the training; need not exist.
+    below: only steps below this one.
+
+  Raises:
+    UserError: there are checkpoints, and none of them is intact.
   """
   checkpoints = epath.Path(folder) / 'checkpoints'
   if not checkpoints.exists():
     return None
   found = ocp.utils.checkpoint_steps(checkpoints)
   for step in sorted(found, reverse=True):
-    meta = _read_meta(checkpoints, step)
+    if below is not None and step >= below:
+      continue
+    meta = _read(checkpoints, step)
     if meta is not None:
       return step, meta
   if found:
@@ -137,13 +245,14 @@ def latest_meta(folder: epath.PathLike) -> tuple[int, dict] | None:
 
 
 def check_same_config(
-  folder: epath.PathLike, current: Mapping[str, Any]
+  folder: epath.PathLike, current: Mapping[str, Any], below: int | None = None
 ) -> tuple[int, dict] | None:
   """Newest step and meta, after comparing the config they were made with.
 
   Args:
     folder: of the training.
     current: the config that is asked for now.
+    below: only steps below this one.
 
   Returns:
     (step, meta), or None where nothing has been saved.
@@ -151,7 +260,7 @@ def check_same_config(
   Raises:
     UserError: the configs differ; names the key and both values.
   """
-  found = latest_meta(folder)
+  found = latest_meta(folder, below)
   if found is None:
     return None
   current = json.loads(json.dumps(current))  # tuples become lists, as stored
@@ -202,6 +311,45 @@ def restore(
     return checkpointer.restore(path, abstract)
 
 
+class Restored(NamedTuple):
+  """A training as its newest readable checkpoint has it."""
+
+  step: int
+  meta: dict
+  state: Any
+
+
+def restore_newest(
+  folder: epath.PathLike, template: Any, current: Mapping[str, Any]
+) -> Restored | None:
+  """Restores the newest checkpoint that can be read, warning of any newer.
+
+  Args:
+    folder: of the training; need not exist.
+    template: a state, or its abstract shapes, as the config builds it.
+    current: the config that is asked for now.
+
+  Returns:
+    The training, or None where nothing has been saved.
+
+  Raises:
+    UserError: another config, other shapes, or none of the checkpoints can be
+      read.
+  """
+  found = check_same_config(folder, current)
+  while found is not None:
+    step, meta = found
+    try:
+      return Restored(step, meta, restore(folder, template, step, meta))
+    except errors.UserError:
+      raise
+    except Exception as error:  # of many kinds, down to bare Exception
+      reason = str(error).splitlines()[0][:200]
+      logging.warning('Passing over checkpoint %d: %s', step, reason)
+      found = check_same_config(folder, current, below=step)
+  return None
+
+
 def aside(folder: epath.PathLike) -> epath.Path:
   """Where `set_aside` moves a training."""
   path = epath.Path(folder)
@@ -218,4 +366,4 @@ def set_aside(folder: epath.PathLike) -> epath.Path:
 def delete(folder: epath.PathLike) -> None:
   """Removes a training's folder, if there is one."""
   if epath.Path(folder).exists():
-    shutil.rmtree(folder)
+    epath.Path(folder).rmtree()

@@ -1,11 +1,14 @@
 """From flags to a job."""
 
+import os
 import sys
 
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from etils import epath
 
+from configs import base
 from launch import startup
 from lcjax import errors
 
@@ -41,3 +44,24 @@ def test_attributes_as_a_tuple_or_joined_by_commas(job, given, names):
 def test_an_empty_name_is_refused(job):
   with pytest.raises(errors.UserError, match='must be a tuple of names'):
     job('--config.data.attributes=Smiling,')
+
+
+def test_a_workdir_is_for_one_process(tmp_path):
+  first, second = (startup.Lock(epath.Path(tmp_path)) for _ in range(2))
+  first.acquire()
+  first.acquire()  # has it already
+  for _ in range(2):
+    with pytest.raises(errors.UserError, match=rf'process {os.getpid()} on'):
+      second.acquire()
+  del first  # as the end of its process does
+  second.acquire()
+
+
+def test_a_second_launcher_refuses_a_workdir_in_use(tmp_path):
+  lock = startup.Lock(epath.Path(tmp_path))
+  lock.acquire()
+  job = startup.Job(base.get_config(), epath.Path(tmp_path))
+  again = job._replace(lock=startup.Lock(job.workdir))
+  with pytest.raises(errors.UserError, match='is in use by process'):
+    startup.note_config(again)
+  assert not (tmp_path / 'config.json').exists()

@@ -1,6 +1,9 @@
 """Exact round trips, and one line for everything that cannot be restored."""
 
 import functools
+import resource
+import shutil
+import signal
 
 import chex
 import jax
@@ -109,7 +112,8 @@ def test_saving_a_step_again_changes_nothing(tmp_path):
 def test_nothing_saved(tmp_path):
   assert checkpoints.latest_meta(tmp_path / 'none') is None
   assert checkpoints.check_same_config(tmp_path, CONFIG) is None
-  checkpoints.open_manager(tmp_path, keep=1).close()  # interrupted before 1
+  with checkpoints.open_manager(tmp_path, keep=1):
+    pass  # interrupted before the first
   assert checkpoints.latest_meta(tmp_path) is None
 
 
@@ -161,25 +165,88 @@ def test_missing_leaves_are_neither_skipped_nor_invented(tmp_path):
     checkpoints.restore(tmp_path, make_state(), number, meta)
 
 
-@pytest.mark.parametrize('damage', ['cut', 'emptied', 'removed'])
-def test_damaged_checkpoints_are_passed_over(tmp_path, damage):
-  def harm(number):
-    path = meta_file(tmp_path, number)
-    if damage == 'removed':
-      path.unlink()
-    else:
-      text = path.read_text()
-      path.write_text(text[: len(text) // 2] if damage == 'cut' else '')
+def harm(path, damage):
+  data = bytearray(path.read_bytes())
+  if damage == 'removed':
+    path.unlink()
+  elif damage == 'flipped':
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+  else:
+    path.write_bytes(data[: len(data) // 2] if damage == 'cut' else b'')
 
+
+def state_file(folder, number):
+  """The file with the numbers themselves."""
+  paths = (folder / 'checkpoints' / str(number) / 'state').rglob('*')
+  return max((p for p in paths if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+@pytest.mark.parametrize('damage', ['cut', 'flipped', 'emptied', 'removed'])
+@pytest.mark.parametrize('file', [meta_file, state_file])
+def test_damaged_checkpoints_are_passed_over(tmp_path, caplog, file, damage):
+  template = jax.eval_shape(make_state)
   save(tmp_path, 10, 20)
-  harm(20)
+  harm(file(tmp_path, 20), damage)
   number, meta = checkpoints.check_same_config(tmp_path, CONFIG)
   assert (number, meta['seconds']) == (10, 15.0)
-  restored = checkpoints.restore(tmp_path, make_state(), number, meta)
-  chex.assert_trees_all_equal(restored, make_state())
-  harm(10)
-  with pytest.raises(errors.UserError, match='none of the 2 checkpoints'):
-    checkpoints.latest_meta(tmp_path)
+  found = checkpoints.restore_newest(tmp_path, template, CONFIG)
+  assert found.step == 10
+  chex.assert_trees_all_equal(found.state, make_state())
+  assert f'{tmp_path}/checkpoints/20: ' in caplog.text
+  harm(file(tmp_path, 10), damage)
+  for restore in (
+    lambda: checkpoints.latest_meta(tmp_path),
+    lambda: checkpoints.restore_newest(tmp_path, template, CONFIG),
+  ):
+    with pytest.raises(errors.UserError, match='none of the 2 checkpoints'):
+      restore()
+
+
+def test_damage_is_noticed_without_a_seal(tmp_path, caplog):
+  save(tmp_path, 10, 20)
+  for number in (10, 20):  # killed before they were sealed
+    (tmp_path / 'checkpoints' / str(number) / checkpoints.SEAL).unlink()
+  template = jax.eval_shape(make_state)
+  found = checkpoints.restore_newest(tmp_path, template, CONFIG)
+  assert (found.step, caplog.text) == (20, '')
+  harm(state_file(tmp_path, 20), 'cut')
+  found = checkpoints.restore_newest(tmp_path, template, CONFIG)
+  assert found.step == 10
+  assert 'Passing over checkpoint 20' in caplog.text
+
+
+def test_a_damaged_seal_does_not_count(tmp_path):
+  save(tmp_path, 10, 20)
+  (tmp_path / 'checkpoints' / '20' / checkpoints.SEAL).write_text('{')
+  assert checkpoints.latest_meta(tmp_path)[0] == 10
+
+
+def test_a_full_disk_is_one_line_and_nothing_lost(tmp_path, monkeypatch):
+  save(tmp_path, 10)
+  usage = shutil.disk_usage(tmp_path)
+  monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage._replace(free=50))
+  with pytest.raises(errors.UserError, match=r'needs .* MiB of 0\.0 free'):
+    save(tmp_path, 20)
+  assert checkpoints.latest_meta(tmp_path)[0] == 10
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+def test_a_write_that_fails_midway_is_one_line(tmp_path):
+  state = {'w': jnp.asarray(np.random.default_rng(0).normal(size=400_000))}
+  save(tmp_path, 10)
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  try:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    with pytest.raises(
+      errors.UserError, match='no checkpoint could be written'
+    ):
+      save(tmp_path, 20, state=state)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, former)
+  assert checkpoints.latest_meta(tmp_path)[0] == 10
 
 
 def test_a_damaged_checkpoint_is_replaced_when_its_step_comes_again(tmp_path):

@@ -1,0 +1,133 @@
+"""Trainings killed at random moments end where undisturbed ones end.
+
+`make soak` kills many times; here, a few times.
+"""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import chex
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from tests.launch.test_pipeline import ROOT, STAGES, TINY
+
+NUM_KILLS = int(os.environ.get('SOAK_KILLS', '3'))
+SEED = int(os.environ.get('SOAK_SEED', '0'))
+# Every training of a run in one process; a checkpoint at every other step.
+SCRIPT = """
+from launch import startup, train_actor_critic, train_classifier
+from launch import train_denoiser, train_vae
+
+def main():
+  job = startup.job()
+  train_classifier.run(job)
+  train_vae.run(job)
+  train_actor_critic.run(job)
+  train_denoiser.run(job)
+
+startup.run(main)
+"""
+OFTEN = [
+  *(f'--config.{stage}.train.checkpoint_every=2' for stage in STAGES),
+  *(f'--config.{stage}.train.evaluate_every=4' for stage in STAGES),
+]
+TINY_STEPS = [
+  argument.replace('steps_per_call=10', 'steps_per_call=2').replace(
+    'log_every=10', 'log_every=2'
+  )
+  for argument in TINY
+]
+
+
+def start(workdir, cache):
+  environment = os.environ | {
+    'XLA_FLAGS': '',
+    'JAX_COMPILATION_CACHE_DIR': str(cache),
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+  }
+  command = [sys.executable, '-c', SCRIPT, '--config=configs/digits.py']
+  return subprocess.Popen(
+    [*command, f'--workdir={workdir}', *TINY_STEPS, *OFTEN],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def finish(workdir, cache):
+  process = start(workdir, cache)
+  out, _ = process.communicate(timeout=300)
+  assert process.returncode == 0, out
+
+
+def trainings(workdir):
+  return sorted(p.parent for p in pathlib.Path(workdir).rglob('metrics.jsonl'))
+
+
+def results(workdir):
+  """Last parameters and the log of every training."""
+  found = {}
+  for folder in trainings(workdir):
+    with ocp.StandardCheckpointer() as checkpointer:
+      state = checkpointer.restore(folder / 'checkpoints' / '20' / 'state')
+    log = (folder / 'metrics.jsonl').read_bytes()
+    found[folder.name] = arrays(state), log
+  return found
+
+
+def arrays(tree):
+  if isinstance(tree, dict):
+    return {name: arrays(branch) for name, branch in tree.items()}
+  if isinstance(tree, list | tuple):
+    return [arrays(branch) for branch in tree]
+  return tree if tree is None else np.asarray(tree)
+
+
+def wait_for_a_save_under_way(workdir, process):
+  """Returns once a checkpoint is half-written, or the process has ended."""
+  while process.poll() is None:
+    if any(
+      path.name.endswith('orbax-checkpoint-tmp')
+      for path in workdir.glob('*/checkpoints/*')
+    ):
+      return
+
+
+@pytest.mark.filterwarnings('ignore')  # restored without shardings, on purpose
+def test_killed_at_any_moment_it_ends_in_the_same_place(tmp_path):
+  cache = tmp_path / 'cache'
+  undisturbed, killed = tmp_path / 'undisturbed', tmp_path / 'killed'
+  started = time.monotonic()
+  finish(undisturbed, cache)
+  # Half of it is compiling, which none of the others needs again.
+  whole = 0.5 * (time.monotonic() - started)
+  moments = random.Random(SEED)
+  for number in range(NUM_KILLS):
+    process = start(killed, cache)
+    if number % 3 == 2:
+      time.sleep(moments.uniform(0.3, 0.9) * whole / NUM_KILLS)
+      wait_for_a_save_under_way(killed, process)
+    else:
+      # Later and later: imports alone take their time at every start.
+      time.sleep(moments.uniform(0.3, 1.0) * whole)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+  finish(killed, cache)
+  expected, found = results(undisturbed), results(killed)
+  assert len(expected) == 6
+  assert found.keys() == expected.keys()
+  for name, (state, log) in expected.items():
+    chex.assert_trees_all_equal(found[name][0], state)
+    assert found[name][1] == log, name
+    steps = [json.loads(line)['step'] for line in log.splitlines()]
+    assert sorted(set(steps)) == list(range(2, 21, 2)), name
