@@ -21,7 +21,7 @@ from lcjax.losses import attributes, constraint
 from lcjax.models import actor, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
-from lcjax.training import objectives, steps
+from lcjax.training import objectives, parallel, steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,7 +277,9 @@ def make_validate(
     names = [*arrays, 'row']
     rows = np.arange(len(next(iter(arrays.values()))))
     values = encodings.in_batches(
-      lambda *parts: per_row(params, dict(zip(names, parts, strict=True))),
+      parallel.over_devices(
+        lambda *parts: per_row(params, dict(zip(names, parts, strict=True)))
+      ),
       *arrays.values(),
       rows,
       batch_size=batch_size,

@@ -21,7 +21,7 @@ from launch import (
 )
 from lcjax.data import dataset
 from lcjax.latent import encodings, mixtures
-from lcjax.training import state
+from lcjax.training import parallel, state
 
 
 class Actor(NamedTuple):
@@ -95,7 +95,7 @@ def _in_batches(
 ) -> Callable[..., Any]:
   """`fn` with its first arguments bound, on any number of rows."""
   return lambda *arrays: encodings.in_batches(
-    lambda *parts: fn(*params, *parts),
+    parallel.over_devices(lambda *parts: fn(*params, *parts)),
     *arrays,
     batch_size=config.generate.batch_size,
     one_shape=one_shape,

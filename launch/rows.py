@@ -20,6 +20,7 @@ from launch import (
 from lcjax.data import dataset
 from lcjax.evaluation import metrics
 from lcjax.latent import encodings, mixtures, samplers
+from lcjax.training import parallel
 
 Scores = dict[str, float]
 # uint8 images -> the judge's (logits, features)
@@ -74,7 +75,7 @@ def load_look(job: startup.Job, train: dataset.Dataset) -> tuple[Look, float]:
 
   def look(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     logits, features = encodings.in_batches(
-      lambda part: fn(found.state.params, part),
+      parallel.over_devices(lambda part: fn(found.state.params, part)),
       images,
       batch_size=config.generate.batch_size,
     )

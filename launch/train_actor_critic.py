@@ -19,7 +19,7 @@ from launch import experiment, stage, startup, train_vae
 from lcjax.data import batches, dataset
 from lcjax.latent import encodings
 from lcjax.losses import adversarial, attributes
-from lcjax.training import latent_steps, state, steps
+from lcjax.training import latent_steps, parallel, state, steps
 
 CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
 ACTOR_OPTIMIZERS = ('actor_optimizer', 'critic_optimizer')
@@ -50,7 +50,7 @@ def encode(
   """Encodes one split with a trained VAE."""
   fn = experiment.make_encode(networks)
   return encodings.encode(
-    lambda images: fn(params, images),
+    parallel.over_devices(lambda images: fn(params, images)),
     data.images,
     data.attributes,
     config.generate.batch_size,
@@ -80,9 +80,11 @@ def make_batches(
   data = setting.train
 
   def make(step: int, count: int) -> dict[str, np.ndarray]:
-    rows, others = (
-      batches.stacked_indices(
-        (setting.seed, order), step, count, batch_size, len(data.mean)
+    (rows, numbers), (others, _) = (
+      parallel.local_rows(
+        batches.stacked_indices(
+          (setting.seed, order), step, count, batch_size, len(data.mean)
+        )
       )
       for order in (0, 1)
     )
@@ -91,7 +93,7 @@ def make_batches(
       'scale': data.scale[rows],
       'attributes': data.attributes[rows],
       'other_attributes': data.attributes[others],
-      'row': np.broadcast_to(np.arange(batch_size), rows.shape),
+      'row': numbers,
     }
 
   return make

@@ -11,7 +11,7 @@ import numpy as np
 
 from launch import experiment, stage, startup
 from lcjax.data import batches, dataset
-from lcjax.training import objectives, state, steps
+from lcjax.training import objectives, parallel, state, steps
 
 
 def make_state(
@@ -66,13 +66,15 @@ def run(job: startup.Job) -> None:
   )
 
   def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    rows = batches.stacked_indices(
-      (config.seed, 0), step, count, section.train.batch_size, len(data)
+    rows, numbers = parallel.local_rows(
+      batches.stacked_indices(
+        (config.seed, 0), step, count, section.train.batch_size, len(data)
+      )
     )
     return {
       'image': data.images[rows],
       'attributes': data.attributes[rows],
-      'row': np.broadcast_to(np.arange(rows.shape[1]), rows.shape),
+      'row': numbers,
     }
 
   key = experiment.stage_key(config.seed, 'classifier')

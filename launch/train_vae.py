@@ -13,7 +13,7 @@ from launch import experiment, stage, startup
 from lcjax.data import batches, dataset
 from lcjax.evaluation import metrics
 from lcjax.latent import encodings
-from lcjax.training import objectives, state, steps
+from lcjax.training import objectives, parallel, state, steps
 
 
 def make_state(
@@ -62,10 +62,11 @@ def train(job: startup.Job, repeat: int) -> None:
   )
 
   def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    rows = batches.stacked_indices(
-      (seed, 0), step, count, section.train.batch_size, len(data)
+    rows, numbers = parallel.local_rows(
+      batches.stacked_indices(
+        (seed, 0), step, count, section.train.batch_size, len(data)
+      )
     )
-    numbers = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
     return {'image': data.images[rows], 'row': numbers}
 
   encode = experiment.make_encode(networks)
@@ -75,7 +76,7 @@ def train(job: startup.Job, repeat: int) -> None:
   def evaluate(current: state.TrainState) -> dict[str, float]:
     values = validate(current.params, {'image': held_out.images})
     mean, _ = encodings.in_batches(
-      lambda images: encode(current.params, images),
+      parallel.over_devices(lambda images: encode(current.params, images)),
       held_out.images,
       batch_size=config.generate.batch_size,
     )

@@ -19,7 +19,7 @@ from absl import logging
 from etils import epath
 
 from lcjax import errors
-from lcjax.training import steps
+from lcjax.training import parallel, steps
 
 MISSING = '(absent)'
 SEAL = 'seal.json'
@@ -62,7 +62,8 @@ def _finish(manager: ocp.CheckpointManager) -> None:
   """Waits for the save under way, then seals it."""
   try:
     manager.wait_until_finished()
-    seal(epath.Path(manager.directory))
+    if jax.process_index() == 0:
+      seal(epath.Path(manager.directory))
   except (OSError, ValueError) as error:  # tensorstore's are ValueErrors
     reason = str(error).splitlines()[0][:300]
     raise _not_written(manager.directory, reason) from error
@@ -116,7 +117,7 @@ def save(
   Args:
     manager: of the training.
     step: number of the checkpoint.
-    state: any tree of arrays.
+    state: any tree of arrays, on all devices.
     config: what the state depends on; compared before a resume.
     seconds: of training so far.
 
@@ -286,7 +287,7 @@ def restore(
     meta: its meta, from `latest_meta`.
 
   Returns:
-    The state, as arrays on the default device.
+    The state, whole on every device.
 
   Raises:
     UserError: the checkpoint's arrays have other shapes; names the first.
@@ -300,8 +301,7 @@ def restore(
     )
   with ocp.StandardCheckpointer() as checkpointer:
     path = epath.Path(folder).resolve() / 'checkpoints' / str(step) / 'state'
-    device = jax.local_devices()[0]
-    sharding = jax.sharding.SingleDeviceSharding(device)
+    sharding = parallel.whole_everywhere()
     abstract = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(
         leaf.shape, leaf.dtype, sharding=sharding

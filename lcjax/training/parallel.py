@@ -1,16 +1,36 @@
-"""The only file that names pmap or devices."""
+"""The only file that names pmap or devices.
 
-from collections.abc import Callable
+With several processes each calls the same functions in the same order; what
+they are given whole is the same in all of them.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax import sharding
+from jax.experimental import multihost_utils
 
 from lcjax import errors
 from lcjax.training import steps
 
 MODES = ('jit', 'pmap')
+
+
+def _placement(
+  devices: Sequence[jax.Device], *axes: str | None
+) -> sharding.NamedSharding:
+  # Not jax.make_mesh, which may reorder the devices: each process reads
+  # consecutive rows.
+  ordered = sorted(devices, key=lambda d: (d.process_index, d.id))
+  mesh = sharding.Mesh(np.array(ordered), ('device',))
+  return sharding.NamedSharding(mesh, sharding.PartitionSpec(*axes))
+
+
+def whole_everywhere() -> sharding.NamedSharding:
+  """Places an array whole on every device of every process."""
+  return _placement(jax.devices())
 
 
 def check_batch_size(batch_size: int, name: str) -> None:
@@ -23,6 +43,79 @@ def check_batch_size(batch_size: int, name: str) -> None:
     )
 
 
+def local_rows(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """What this process reads of global batches.
+
+  Args:
+    indices: [K, B] rows of the data set in the global batches.
+
+  Returns:
+    [K, B / processes] rows of the data set, and their numbers in the global
+    batch, from which their noise follows.
+  """
+  numbers = np.broadcast_to(np.arange(indices.shape[1]), indices.shape)
+  size = indices.shape[1] // jax.process_count()
+  own = slice(jax.process_index() * size, (jax.process_index() + 1) * size)
+  return indices[:, own], numbers[:, own]
+
+
+def any_process(flag: bool) -> bool:
+  """Whether the flag is set in any process; all of them wait for all."""
+  if jax.process_count() == 1:
+    return flag
+  return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def on_all_devices(tree: Any) -> Any:
+  """A tree of arrays, each whole on every device of every process."""
+  everywhere = whole_everywhere()
+  if jax.process_count() == 1:
+    return jax.device_put(tree, everywhere)
+
+  def place(leaf: Any) -> jax.Array:
+    if isinstance(leaf, jax.Array) and leaf.sharding == everywhere:
+      return leaf
+    host = np.asarray(leaf)  # another process's devices take no array of ours
+    return jax.make_array_from_callback(
+      host.shape, everywhere, lambda index: host[index]
+    )
+
+  return jax.tree.map(place, tree)
+
+
+def over_devices(fn: Callable[..., Any]) -> Callable[..., Any]:
+  """Spreads a row-wise function over all devices of all processes.
+
+  Args:
+    fn: maps arrays [B, ...] to a tree of arrays [B, ...], row by row; what it
+      holds besides lies on all devices, or on none.
+
+  Returns:
+    The same on numpy arrays, which every process gives whole. Rows are padded
+    by repeated ones to a multiple of the number of devices, and so are the
+    results: the caller cuts them.
+  """
+
+  def place(array: np.ndarray, by_row: sharding.NamedSharding) -> jax.Array:
+    return jax.make_array_from_callback(
+      array.shape, by_row, lambda index: array[index]
+    )
+
+  def call(*arrays: np.ndarray) -> Any:
+    num_devices = jax.device_count()
+    if num_devices == 1:
+      return fn(*arrays)
+    by_row = _placement(jax.devices(), 'device')
+    num_rows = len(arrays[0])
+    rows = np.arange(num_rows + -num_rows % num_devices) % num_rows
+    out = fn(*(place(np.asarray(array)[rows], by_row) for array in arrays))
+    if jax.process_count() == 1:
+      return out
+    return multihost_utils.process_allgather(out, tiled=True)
+
+  return call
+
+
 def compile_step(
   make_step: Callable[[str | None], steps.Step],
   mode: str,
@@ -30,9 +123,10 @@ def compile_step(
 ) -> steps.Step:
   """Compiles `make_step(axis_name)` to run K steps on all devices at once.
 
-  Callers pass whole batches stacked to [K, B, ...], and a state without a
-  device axis, in either mode; checkpoints and evaluation do not know the mode.
-  The state that goes in is donated: use only the one that comes out.
+  Callers pass batches stacked to [K, B, ...], of which every process gives its
+  own rows, and a state without a device axis, in either mode. The state that
+  goes in is donated: use only the one that comes out, and before anything but
+  the next step does, place it by `on_all_devices`.
 
   Args:
     make_step: builds the pure step, given the axis to average over or None.
@@ -42,34 +136,53 @@ def compile_step(
   Returns:
     `step(state, batches, key) -> (state, metrics)`.
   """
-  devices = jax.devices()
-  mesh = jax.make_mesh(
-    (len(devices),), ('device',), axis_types=(sharding.AxisType.Auto,)
-  )
-  replicated = sharding.NamedSharding(mesh, sharding.PartitionSpec())
-
-  def place(state: Any) -> Any:
-    # A fresh or restored state lies on one device; placed like the step's own
-    # output, it does not make the step compile twice.
-    return jax.device_put(state, replicated)
-
+  # A fresh or restored state lies elsewhere; placed like the step's own output,
+  # it does not make the step compile twice.
   if mode == 'jit':
-    by_row = sharding.NamedSharding(
-      mesh, sharding.PartitionSpec(None, 'device')
-    )
-    jitted = jax.jit(
-      steps.scan_steps(make_step(None), skip_nonfinite),
-      in_shardings=(replicated, by_row, replicated),
-      out_shardings=replicated,
-      donate_argnums=0,
-    )
-    return lambda state, batches, key: jitted(place(state), batches, key)
+    return _compile_jit(steps.scan_steps(make_step(None), skip_nonfinite))
   if mode != 'pmap':
     raise errors.UserError(
       f'config.parallel={mode!r} is not a mode: choose one of {MODES}'
     )
-  step = jax.pmap(
-    steps.scan_steps(make_step('device'), skip_nonfinite),
+  return _compile_pmap(steps.scan_steps(make_step('device'), skip_nonfinite))
+
+
+def _compile_jit(many: steps.Step) -> steps.Step:
+  everywhere = whole_everywhere()
+  by_row = _placement(jax.devices(), None, 'device')
+  jitted = jax.jit(
+    many,
+    in_shardings=(everywhere, by_row, everywhere),
+    out_shardings=everywhere,
+    donate_argnums=0,
+  )
+
+  def step(state: Any, batches: Any, key: jax.Array) -> Any:
+    if jax.process_count() > 1:
+      batches = jax.tree.map(
+        lambda rows: jax.make_array_from_process_local_data(by_row, rows),
+        batches,
+      )
+      key_data = on_all_devices(jax.random.key_data(key))
+      key = jax.random.wrap_key_data(key_data)
+    return jitted(on_all_devices(state), batches, key)
+
+  return step
+
+
+def _is_local(state: Any) -> bool:
+  return all(
+    leaf.is_fully_addressable
+    for leaf in jax.tree.leaves(state)
+    if isinstance(leaf, jax.Array)
+  )
+
+
+def _compile_pmap(many: steps.Step) -> steps.Step:
+  num_devices = jax.local_device_count()
+  here = _placement(jax.local_devices())
+  mapped = jax.pmap(
+    many,
     axis_name='device',
     in_axes=(None, 1, None),
     out_axes=(None, None),
@@ -77,8 +190,12 @@ def compile_step(
   )
 
   def split(array: np.ndarray) -> np.ndarray:
-    return array.reshape(array.shape[0], len(devices), -1, *array.shape[2:])
+    return array.reshape(array.shape[0], num_devices, -1, *array.shape[2:])
 
-  return lambda state, batches, key: step(
-    place(state), jax.tree.map(split, batches), key
-  )
+  def step(state: Any, batches: Any, key: jax.Array) -> Any:
+    if jax.process_count() > 1 and not _is_local(state):
+      state = jax.tree.map(np.asarray, state)  # pmap takes its own alone
+    state = jax.device_put(state, here)
+    return mapped(state, jax.tree.map(split, batches), key)
+
+  return step
