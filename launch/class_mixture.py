@@ -1,15 +1,13 @@
 """The mixture of classes in z: fitted once for a repetition, kept as a file."""
 
 import json
-import os
 import time
 import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from launch import results, stage, startup
-from lcjax.evaluation import reports
+from launch import files, results, stage, startup
 from lcjax.latent import encodings, mixtures
 
 FOLDER = 'class_mixture'
@@ -47,27 +45,20 @@ def load_or_fit(
   folder = stage.root_of(job.workdir, repeat) / FOLDER
   path, key = folder / 'mixture.npz', _key(job, repeat)
   try:
-    found = json.loads((folder / 'fit.json').read_text())
-    if found['key'] == key:
-      with np.load(os.fspath(path)) as arrays:
-        names = mixtures.Mixture._fields
-        mixture = mixtures.Mixture(*(arrays[name] for name in names))
-      return Fitted(mixture, found['seconds'])
-  except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-    pass  # none yet, or one that was cut off while it was written
+    arrays = files.read_npz(path)
+    if json.loads(str(arrays['key'])) == key:
+      mixture = mixtures.Mixture(*(arrays[n] for n in mixtures.Mixture._fields))
+      return Fitted(mixture, float(arrays['seconds']))
+  except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    pass  # none yet, or a damaged one
   count = job.config.mixture.num_components
   print(f'class_mixture: fitting {count} components to every class')
   started = time.perf_counter()
   z = train.sample(job.config.seed + repeat)
   mixture = mixtures.fit_classes(z, train.attributes, count, key['seed'])
   seconds = time.perf_counter() - started
-  folder.mkdir(parents=True, exist_ok=True)
-  # The key comes last: without it the arrays do not count.
-  (folder / 'fit.json').unlink(missing_ok=True)
-  np.savez(os.fspath(path), **mixture._asdict())
-  reports.write_json(
-    os.fspath(folder / 'fit.json'), {'key': key, 'seconds': seconds}
-  )
+  note = {'key': np.array(json.dumps(key)), 'seconds': np.array(seconds)}
+  files.write_npz(path, **mixture._asdict(), **note)
   return Fitted(mixture, seconds)
 
 

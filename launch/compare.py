@@ -17,7 +17,15 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from launch import experiment, movers, repetition, results, stage, startup
+from launch import (
+  experiment,
+  files,
+  movers,
+  repetition,
+  results,
+  stage,
+  startup,
+)
 from launch import rows as rows_lib
 from lcjax import errors
 from lcjax.evaluation import glossary, metrics, plots, reports
@@ -132,15 +140,14 @@ def compare_once(
 
 def save_samples(folder: epath.Path, rows: dict[str, rows_lib.Row]) -> None:
   """Writes NAME.npz of every row."""
-  folder.mkdir(parents=True, exist_ok=True)
   for name, row in rows.items():
     arrays: dict[str, Any] = {
       'images': row.images,
       'attributes': row.attributes,
       'latents': row.latents,
     }
-    np.savez_compressed(
-      os.fspath(folder / f'{name}.npz'),
+    files.write_npz(
+      folder / f'{name}.npz',
       **{key: array for key, array in arrays.items() if array is not None},
     )
 
@@ -151,10 +158,10 @@ def load_samples(
   """Reads what `save_samples` wrote."""
   rows = {}
   for name in names:
-    with np.load(os.fspath(folder / f'{name}.npz')) as arrays:
-      rows[name] = rows_lib.Row(
-        arrays['images'], arrays.get('attributes'), arrays.get('latents'), {}
-      )
+    arrays = files.read_npz(folder / f'{name}.npz')
+    rows[name] = rows_lib.Row(
+      arrays['images'], arrays.get('attributes'), arrays.get('latents'), {}
+    )
   return rows
 
 
@@ -314,13 +321,13 @@ def write_report(
     'grid_labels': names,
     'figures': figures,
   }
-  (folder / 'report.html').write_text(reports.render_html(page))
+  files.write(folder / 'report.html', reports.render_html(page))
   # A table that fits a README, then everything.
   tables = [
     reports.markdown_table(report['rows'], readme_metrics(exclusive)),
     reports.markdown_table(report['rows']),
   ]
-  (folder / 'report.md').write_text('\n'.join(tables))
+  files.write(folder / 'report.md', '\n'.join(tables))
 
 
 def run(job: startup.Job) -> None:
@@ -337,7 +344,6 @@ def run(job: startup.Job) -> None:
     )
   judge = rows_lib.load_judge(job, train, test)
   folder = workdir / 'compare'
-  (folder / 'runs').mkdir(parents=True, exist_ok=True)
   runs = []
   first_rows: dict[str, rows_lib.Row] = {}
   for repeat in range(config.num_seeds):
@@ -353,13 +359,13 @@ def run(job: startup.Job) -> None:
       if repeat == 0:
         first_rows = rows
         save_samples(folder / 'samples', rows)
-      reports.write_json(os.fspath(path), found)
+      files.write_json(path, found)
     runs.append(found)
   startup.note_config(job)
   report = describe(job, judge, runs)
   first_rows = first_rows or load_samples(folder / 'samples', report['rows'])
   write_report(folder, job, report, first_rows)
-  reports.write_json(os.fspath(folder / 'metrics.json'), report)
+  files.write_json(folder / 'metrics.json', report)
   reports.print_table(report['rows'], train.exclusive)
   for sentence in reports.verdicts(report['rows'], train.exclusive):
     print(sentence)

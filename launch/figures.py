@@ -8,16 +8,14 @@ and a caption as NAME.md. A figure of the same config and trainings is not made
 again.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
 
-from launch import identity, panels, results, startup
+from launch import files, identity, panels, results, startup
 from launch.scene import Drawn, Scene
 from lcjax import errors
-from lcjax.evaluation import reports
 
 
 class Figure(NamedTuple):
@@ -84,14 +82,13 @@ def run(job: startup.Job, names: Sequence[str]) -> None:
       continue
     print(f'{name}: drawing')
     drawn = FIGURES[name].make(scene)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths['png'].write_bytes(drawn.pictures.png)
-    paths['pdf'].write_bytes(drawn.pictures.pdf)
-    paths['md'].write_text(drawn.caption)
+    files.write(paths['png'], drawn.pictures.png)
+    files.write(paths['pdf'], drawn.pictures.pdf)
+    files.write(paths['md'], drawn.caption)
     # Last, since it says that all of the figure is there. The key is taken
     # anew: the figure may have trained what it follows from.
     numbers = {'numbers': drawn.numbers, 'caption': drawn.caption}
-    reports.write_json(os.fspath(path), result_key(job, name) | numbers)
+    files.write_json(path, result_key(job, name) | numbers)
     print(drawn.caption)
     print(f'{name}: {paths["png"]}')
 

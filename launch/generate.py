@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from launch import experiment, movers, repetition, startup
+from launch import experiment, files, movers, repetition, startup
 from lcjax import errors
 from lcjax.data import dataset, pictures
 from lcjax.evaluation import plots
@@ -173,11 +173,10 @@ def write(
     first_names + column_names,
     cell_pixels=96,
   )
-  folder.mkdir(parents=True, exist_ok=True)
   path = folder / f'{name}.png'
-  plots.save_png(os.fspath(path), grid)
-  np.savez_compressed(
-    os.fspath(folder / f'{name}.npz'),
+  files.write(path, plots.png_bytes(grid))
+  files.write_npz(
+    folder / f'{name}.npz',
     images=images,
     attributes=requested,
     latents=moved.z,

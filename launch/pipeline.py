@@ -3,11 +3,11 @@
 python -m launch.pipeline --config=configs/digits.py --workdir=runs/digits
 """
 
-import os
 import time
 
 from launch import (
   compare,
+  files,
   generate,
   movers,
   results,
@@ -17,7 +17,6 @@ from launch import (
   train_denoiser,
   train_vae,
 )
-from lcjax.evaluation import reports
 
 
 def generate_once(job: startup.Job) -> None:
@@ -31,7 +30,7 @@ def generate_once(job: startup.Job) -> None:
   requests = [('prior', mover) for mover in ('none', *names)]
   requests += [('encodings', mover) for mover in names]
   generate.run(job, requests, labels=[], images=[])
-  reports.write_json(os.fspath(done), key)
+  files.write_json(done, key)
 
 
 def main() -> None:

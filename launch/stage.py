@@ -263,6 +263,7 @@ def run(
     ) as manager,
     tqdm.tqdm(
       mininterval=0.1 if sys.stderr.isatty() else 10.0,
+      disable=jax.process_index() != 0,
       total=schedule.num_steps,
       initial=int(state.step),
       desc=title,
@@ -285,6 +286,7 @@ def run(
 
     def save(step: int, state: Any) -> None:
       log.flush()  # the log is never behind a checkpoint
+      state = parallel.on_all_devices(state)
       checkpoints.check_state_finite(title, step, state)
       seconds = spent + time.perf_counter() - started
       checkpoints.save(manager, step, state, current, seconds)
@@ -297,7 +299,7 @@ def run(
         or step == schedule.num_steps
       ):
         log.flush()
-        values = evaluate(state)
+        values = evaluate(parallel.on_all_devices(state))
         loop.check_finite(title, step, values)
         log.write(step, values, 'validation')
       if (
@@ -317,7 +319,7 @@ def run(
         schedule.num_steps,
         schedule.steps_per_call,
         [log, periodic, show],
-        should_stop,
+        lambda: parallel.any_process(should_stop()),
       )
       if int(state.step) < schedule.num_steps:
         save(int(state.step), state)

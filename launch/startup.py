@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import pathlib
 import shlex
@@ -20,6 +19,7 @@ from etils import epath
 from ml_collections import config_flags
 
 from configs import base
+from launch import files
 from lcjax import errors
 
 USER_ERROR = 2
@@ -109,6 +109,36 @@ def _interrupt(number: int, frame: types.FrameType | None) -> None:
   raise Interrupted
 
 
+def join_processes(description: str) -> None:
+  """Makes this process one of several that work on one job.
+
+  Args:
+    description: of the environment's LCJAX_DISTRIBUTED: 'auto' where JAX can
+      find the others by itself (Cloud TPU, SLURM, Open MPI), else
+      'HOST:PORT,COUNT,NUMBER' of the first process, of all, of this one.
+      Nothing joins anything where it is empty.
+
+  Raises:
+    UserError: it is neither.
+  """
+  if not description:
+    return
+  if description == 'auto':
+    jax.distributed.initialize()
+  else:
+    try:
+      address, *numbers = description.split(',')
+      count, number = map(int, numbers)
+    except ValueError as error:
+      raise errors.UserError(
+        f"LCJAX_DISTRIBUTED={description!r} is neither 'auto' nor "
+        "'HOST:PORT,COUNT,NUMBER', such as '10.0.0.1:1234,2,0'"
+      ) from error
+    jax.distributed.initialize(address, count, number)
+  if jax.process_index() != 0:  # one of them speaks for all
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run(main: Callable[[], None]) -> None:
   """Runs a main under absl; a user's mistake is one line and status 2."""
 
@@ -118,6 +148,7 @@ def run(main: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     use_compile_cache()
     try:
+      join_processes(os.environ.get('LCJAX_DISTRIBUTED', ''))
       main()
     except errors.UserError as error:
       fail(error)
@@ -170,7 +201,9 @@ class Lock:
     Raises:
       UserError: another process has it.
     """
-    if self._file is not None or '://' in str(self._workdir):
+    # Of several processes of one job, the first stands for all.
+    taken = self._file is not None or jax.process_index() != 0
+    if taken or '://' in str(self._workdir):
       return
     path = pathlib.Path(self._workdir / '.lock')
     file = path.open('a+', encoding='utf-8')
@@ -286,8 +319,6 @@ def note_config(job: Job) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if job.lock is not None:
       job.lock.acquire()
-    temporary = folder / 'config.json.tmp'
-    temporary.write_text(json.dumps(job.config.to_dict(), indent=2) + '\n')
-    temporary.replace(folder / 'config.json')
+    files.write_json(folder / 'config.json', job.config.to_dict())
 
   _try_to_write(job.workdir, write)

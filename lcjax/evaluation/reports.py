@@ -8,8 +8,6 @@ import importlib.resources
 import itertools
 import json
 import math
-import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -115,16 +113,9 @@ def print_table(rows: Rows, exclusive: bool) -> None:
   console.print(table)
 
 
-def write_json(path: str | os.PathLike[str], report: Any) -> None:
-  """Writes JSON, whole or not at all; NaN and infinity become null."""
-  path = pathlib.Path(path)
-  text = json.dumps(_plain(report), indent=2, allow_nan=False) + '\n'
-  temporary = path.with_name(f'{path.name}.tmp')  # a rename stays on one disk
-  try:
-    temporary.write_text(text, encoding='utf-8')
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+def to_json(report: Any) -> str:
+  """JSON text; NaN and infinity become null, arrays lists."""
+  return json.dumps(_plain(report), indent=2, allow_nan=False) + '\n'
 
 
 def render_html(report: Mapping[str, Any]) -> str:

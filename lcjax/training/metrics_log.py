@@ -57,6 +57,10 @@ class MetricsLog:
     self._pending: tuple[int, steps.Metrics] | None = None
     self.latest: dict[str, float] = {}
     folder = epath.Path(folder)
+    # Process 0 writes for all, whose metrics are the same.
+    self._writes = jax.process_index() == 0
+    if not self._writes:
+      return
     kept = [r for r in read(folder) if r['step'] <= step]
     temporary = folder / 'metrics.jsonl.tmp'
     temporary.write_text(''.join(json.dumps(r) + '\n' for r in kept))
@@ -88,6 +92,8 @@ class MetricsLog:
   def write(self, step: int, values: dict[str, float], group: str) -> None:
     """Writes one record at once, group 'train' or 'validation'."""
     self.latest |= {f'{group}/{name}': v for name, v in values.items()}
+    if not self._writes:
+      return
     record = {f'{group}/{name}': v for name, v in sorted(values.items())}
     self._file.write(json.dumps({'step': step} | record) + '\n')
     self._file.flush()
@@ -97,5 +103,6 @@ class MetricsLog:
   def close(self) -> None:
     """Writes what is noted and closes the files."""
     self.flush()
-    self._file.close()
-    self._events.close()
+    if self._writes:
+      self._file.close()
+      self._events.close()

@@ -48,7 +48,7 @@ def test_another_config_is_fitted_anew(tmp_path, train, capsys, change):
   assert len(found.mixture.weights) == 2 * count
 
 
-@pytest.mark.parametrize('name', ['fit.json', 'mixture.npz'])
+@pytest.mark.parametrize('name', ['mixture.npz'])
 def test_a_damaged_file_is_replaced(tmp_path, train, name):
   job = job_with(tmp_path)
   first = class_mixture.load_or_fit(job, 0, train).mixture

@@ -13,6 +13,7 @@ import sys
 import time
 
 import chex
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -78,19 +79,16 @@ def results(workdir):
   """Last parameters and the log of every training."""
   found = {}
   for folder in trainings(workdir):
-    with ocp.StandardCheckpointer() as checkpointer:
-      state = checkpointer.restore(folder / 'checkpoints' / '20' / 'state')
+    path = folder / 'checkpoints' / '20' / 'state'
+    with ocp.PyTreeCheckpointer() as checkpointer:
+      tree = checkpointer.metadata(path).item_metadata.tree
+      as_numpy = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree
+      )
+      state = checkpointer.restore(path, restore_args=as_numpy)
     log = (folder / 'metrics.jsonl').read_bytes()
-    found[folder.name] = arrays(state), log
+    found[folder.name] = state, log
   return found
-
-
-def arrays(tree):
-  if isinstance(tree, dict):
-    return {name: arrays(branch) for name, branch in tree.items()}
-  if isinstance(tree, list | tuple):
-    return [arrays(branch) for branch in tree]
-  return tree if tree is None else np.asarray(tree)
 
 
 def wait_for_a_save_under_way(workdir, process):

@@ -1,0 +1,149 @@
+"""The real launchers as two processes of two devices each, beside one."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import chex
+import numpy as np
+import pytest
+
+from tests.launch import test_soak
+from tests.launch.test_pipeline import ROOT, TINY
+
+# The VAE, optimizer-G's critics with their inner loop, then optimizer-G on
+# seven encodings, which do not divide over the devices.
+SCRIPT = """
+import numpy as np
+from launch import experiment, files, movers, repetition, startup
+from launch import train_actor_critic, train_vae
+
+def main():
+  job = startup.job()
+  train_vae.run(job)
+  setting = train_actor_critic.prepare(job, 0)
+  train_actor_critic.train_critics(job, 0, setting)
+  data = experiment.load_data(job, 'train')
+  trained = repetition.load_constrained(job, 0, data)
+  start, _ = trained.encode(data.images[:7])
+  moved = movers.optimize(trained, start, np.eye(10, dtype=np.float32)[:7])
+  files.write_npz(job.workdir / 'generate' / 'moved.npz', start=start,
+                  z=moved.z, images=trained.decode(moved.z))
+
+startup.run(main)
+"""
+# All trainings, then every mover's samples.
+EVERYTHING = (
+  test_soak.SCRIPT.replace('startup.run(main)', '')
+  + """
+from launch import generate, movers
+
+def both():
+  main()
+  job = startup.job()
+  requests = [(start, mover) for start in ('prior', 'encodings')
+              for mover in movers.names(job.config)]
+  generate.run(job, requests, labels=['1', '2', '3'], images=[])
+
+startup.run(both)
+"""
+)
+SMALL = [*TINY, '--config.generate.num_rows=2']
+
+
+def start(workdir, script, arguments, distributed='', num_devices=1):
+  environment = os.environ | {
+    'XLA_FLAGS': '',
+    'JAX_NUM_CPU_DEVICES': str(num_devices),
+    'LCJAX_DISTRIBUTED': distributed,
+  }
+  command = [sys.executable, '-c', script, '--config=configs/digits.py']
+  return subprocess.Popen(
+    [*command, f'--workdir={workdir}', *arguments],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def start_two(workdir, script, arguments):
+  with socket.socket() as found:
+    found.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{found.getsockname()[1]}'
+  return [
+    start(workdir, script, arguments, f'{address},2,{number}', num_devices=2)
+    for number in range(2)
+  ]
+
+
+def finish(processes, status=0):
+  try:
+    printed = [process.communicate(timeout=400)[0] for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
+  for process, text in zip(processes, printed, strict=True):
+    assert process.returncode == status, text
+  return printed
+
+
+def files(workdir):
+  """What a run leaves, without what Orbax and TensorBoard name by time."""
+  return {
+    path.relative_to(workdir).as_posix()
+    for path in pathlib.Path(workdir).rglob('*')
+    if path.is_file()
+    and 'checkpoints' not in path.parts
+    and 'tfevents' not in path.name
+  }
+
+
+def compare(one, two, num_trainings):
+  assert files(one) == files(two)
+  expected, found = test_soak.results(one), test_soak.results(two)
+  assert len(expected) == num_trainings
+  for name, (state, _) in expected.items():
+    chex.assert_trees_all_close(found[name][0], state, rtol=2e-3, atol=2e-4)
+  for path in sorted((one / 'generate').glob('*.npz')):
+    with np.load(path) as a, np.load(two / 'generate' / path.name) as b:
+      assert set(a) == set(b)
+      for key in a:
+        np.testing.assert_allclose(
+          a[key].astype(float), b[key].astype(float), rtol=2e-2, atol=3e-2
+        )
+
+
+@pytest.mark.filterwarnings('ignore')  # restored without shardings, on purpose
+@pytest.mark.parametrize(
+  ('script', 'num_trainings'),
+  [(SCRIPT, 2), pytest.param(EVERYTHING, 6, marks=pytest.mark.slow)],
+)
+def test_two_processes_do_what_one_does(tmp_path, script, num_trainings):
+  one, two = tmp_path / 'one', tmp_path / 'two'
+  finish([start(one, script, SMALL)])
+  first, second = finish(start_two(two, script, SMALL))
+  assert 'vae: going on' not in first
+  # One of them speaks for both; gloo itself says who is connected.
+  assert not [x for x in second.splitlines() if 'loo' not in x]
+  assert list((two / 'vae').glob('*tfevents*'))
+  compare(one, two, num_trainings)
+
+
+def test_a_notice_to_one_process_stops_both_at_the_same_step(tmp_path):
+  script = test_soak.SCRIPT.replace('train_classifier.run(job)', '')
+  arguments = [*TINY, '--config.vae.train.num_steps=100000']
+  processes = start_two(tmp_path, script, arguments)
+  log = tmp_path / 'vae' / 'metrics.jsonl'
+  deadline = time.monotonic() + 120
+  while not (log.exists() and log.stat().st_size):
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+  processes[1].send_signal(signal.SIGTERM)
+  printed = finish(processes, status=75)
+  assert all('is checkpointed at step' in text for text in printed)
