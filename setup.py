@@ -47,6 +47,7 @@ setuptools.setup(
   extras_require={
     'cuda': ['jax[cuda13]>=0.10'],
     'tpu': ['jax[tpu]>=0.10'],
+    'gcs': ['fsspec', 'gcsfs'],  # workdirs in gs:// buckets
     'test': ['mypy', 'pytest', 'ruff'],
     # Data sets that TFDS prepared are read without TensorFlow, ...
     'tfds': TFDS,

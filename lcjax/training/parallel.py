@@ -147,15 +147,32 @@ def compile_step(
   return _compile_pmap(steps.scan_steps(make_step('device'), skip_nonfinite))
 
 
-def _compile_jit(many: steps.Step) -> steps.Step:
+def jit_over_rows(many: steps.Step) -> jax.stages.Wrapped:
+  """`steps.scan_steps` of a step, jitted with batches split by row."""
   everywhere = whole_everywhere()
   by_row = _placement(jax.devices(), None, 'device')
-  jitted = jax.jit(
+  return jax.jit(
     many,
     in_shardings=(everywhere, by_row, everywhere),
     out_shardings=everywhere,
     donate_argnums=0,
   )
+
+
+def pmap_over_rows(many: steps.Step) -> jax.stages.Wrapped:
+  """The same mapped over local devices: batches [K, devices, B, ...]."""
+  return jax.pmap(
+    many,
+    axis_name='device',
+    in_axes=(None, 1, None),
+    out_axes=(None, None),
+    donate_argnums=0,
+  )
+
+
+def _compile_jit(many: steps.Step) -> steps.Step:
+  by_row = _placement(jax.devices(), None, 'device')
+  jitted = jit_over_rows(many)
 
   def step(state: Any, batches: Any, key: jax.Array) -> Any:
     if jax.process_count() > 1:
@@ -181,13 +198,7 @@ def _is_local(state: Any) -> bool:
 def _compile_pmap(many: steps.Step) -> steps.Step:
   num_devices = jax.local_device_count()
   here = _placement(jax.local_devices())
-  mapped = jax.pmap(
-    many,
-    axis_name='device',
-    in_axes=(None, 1, None),
-    out_axes=(None, None),
-    donate_argnums=0,
-  )
+  mapped = pmap_over_rows(many)
 
   def split(array: np.ndarray) -> np.ndarray:
     return array.reshape(array.shape[0], num_devices, -1, *array.shape[2:])

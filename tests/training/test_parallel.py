@@ -1,6 +1,7 @@
 """jit and pmap on eight devices against plain steps on one."""
 
 import functools
+import re
 
 import chex
 import jax
@@ -146,6 +147,15 @@ def latent_critics_case():
   )
 
 
+def collectives(program):
+  """Names of the operations of compiled HLO in which devices meet."""
+  names = (
+    'all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute'
+    '|collective-broadcast|ragged-all-to-all'
+  )
+  return re.findall(rf'(?<= )({names})(?:-start)?\(', program)
+
+
 def part(tree, index):
   return jax.tree.map(lambda leaf: leaf[index], tree)
 
@@ -198,6 +208,36 @@ class ParallelTest(parameterized.TestCase):
       one_by_one, _ = step(one_by_one, batch, KEY)
     together, _ = step(make_state(), batches, KEY)
     chex.assert_trees_all_close(together, one_by_one, rtol=1e-5, atol=1e-6)
+
+  @parameterized.named_parameters(
+    # All gradients and metrics together.
+    ('vae', vae_case, 1, 1),
+    # One for each of three updates: the actor's gradient needs the new critic,
+    # its second gradient, on encodings, the new actor.
+    (
+      'actor_critic',
+      lambda: actor_critic_case(1, (1.0, 0.1, 1.0, 0.5)),
+      3,
+      3,
+    ),
+    # The two critics together; under jit the inner loop asks besides, one bit
+    # a step, whether any row on any device still moves.
+    ('latent_critics', latent_critics_case, 2, 1),
+  )
+  def test_devices_meet_once_an_update(self, case, by_jit, by_pmap):
+    make_state, make_step = case()
+    batches = make_batches(2)
+    split = jax.tree.map(
+      lambda a: a.reshape(a.shape[0], 8, -1, *a.shape[2:]), batches
+    )
+    jitted = parallel.jit_over_rows(steps.scan_steps(make_step(None)))
+    lowered = jitted.lower(make_state(), batches, KEY)
+    found = collectives(lowered.compile().as_text())
+    self.assertEqual(found, ['all-reduce'] * by_jit)
+    mapped = parallel.pmap_over_rows(steps.scan_steps(make_step('device')))
+    lowered = mapped.lower(make_state(), split, KEY)
+    found = collectives(lowered.compile().as_text())
+    self.assertEqual(found, ['all-reduce'] * by_pmap)
 
   @parameterized.parameters(*parallel.MODES)
   def test_a_step_is_compiled_once(self, mode):
