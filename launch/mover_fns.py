@@ -13,6 +13,9 @@ from launch import experiment
 from lcjax.latent import denoise, encodings, mixtures, noise, optimize
 from lcjax.losses import attributes, constraint
 
+# Rows in the last loop of optimizer-G: fewer would cost no less.
+_SMALLEST_LOOP = 16
+
 
 def make_optimizer_g(
   section: ml_collections.ConfigDict,
@@ -53,7 +56,9 @@ def make_optimizer_g(
   ) -> optimize.Optimized:
     cost_fn = with_params(attribute_params, realism_params)
     target = y, mask, anchor
-    return optimize.optimize_latents(cost_fn, start, target, tx, max_steps)
+    return optimize.optimize_latents(
+      cost_fn, start, target, tx, max_steps, _SMALLEST_LOOP
+    )
 
   return move
 

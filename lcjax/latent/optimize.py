@@ -28,19 +28,34 @@ class Optimized(NamedTuple):
   satisfied: jax.Array
 
 
+class _Moving(NamedTuple):
+  """Rows on their way: `Optimized`, and what their next update needs."""
+
+  step: jax.Array
+  z: jax.Array
+  opt_state: Any
+  cost: jax.Array
+  satisfied: jax.Array
+  grad: jax.Array
+
+
 def optimize_latents(
   cost_fn: CostFn,
   start: jax.Array,
   target: Any,
   tx: optax.GradientTransformation,
   max_steps: int | jax.Array,
+  smallest: int | None = None,
 ) -> Optimized:
   """Moves each row of `start` towards its target, alone.
 
   arXiv:1711.05772, section 5. A row rests at the first step at which it is
-  satisfied; the loop ends when all rest, or after `max_steps`. Under `vmap` a
-  while-loop runs until its last row is done and leaves the finished ones as
-  they are, which is just that: row i never depends on row j or on B.
+  satisfied; the loop ends when all rest, or after `max_steps`. Row i never
+  depends on row j or on B.
+
+  A loop over B rows costs all of them until its last one rests. So, once no
+  more than half of the rows move, they go on in a loop of half the size, and
+  so forth: sizes are known when it is compiled, nothing waits for the host.
 
   Args:
     cost_fn: the cost of one row and whether the row is satisfied.
@@ -49,31 +64,56 @@ def optimize_latents(
       is asked for, and what to stay close to.
     tx: moves z itself; its state is per row.
     max_steps: at most so many updates.
+    smallest: no loop of fewer rows is made; None makes just one of B rows,
+      which compiles faster and suits few steps.
 
   Returns:
     The moved latents with cost, steps and satisfied flags.
   """
   value_and_grad = jax.value_and_grad(cost_fn, has_aux=True)
 
-  def move_one(start: jax.Array, target: Any) -> Optimized:
-    def goes_on(carry: tuple) -> jax.Array:
-      step, _, _, _, satisfied, _ = carry
-      return (step < max_steps) & ~satisfied
+  def begin(z: jax.Array, target: Any) -> _Moving:
+    (cost, satisfied), grad = value_and_grad(z, target)
+    return _Moving(jnp.int32(0), z, tx.init(z), cost, satisfied, grad)
 
-    def update(carry: tuple) -> tuple:
-      step, z, opt_state, _, _, grad = carry
-      updates, opt_state = tx.update(grad, opt_state, z)
-      z = optax.apply_updates(z, updates)
-      # One evaluation serves twice: whether z rests here, and where it goes.
-      (cost, satisfied), grad = value_and_grad(z, target)
-      return step + 1, z, opt_state, cost, satisfied, grad
+  def update(row: _Moving, target: Any) -> _Moving:
+    updates, opt_state = tx.update(row.grad, row.opt_state, row.z)
+    z = optax.apply_updates(row.z, updates)
+    # One evaluation serves twice: whether z rests here, and where it goes.
+    (cost, satisfied), grad = value_and_grad(z, target)
+    return _Moving(row.step + 1, z, opt_state, cost, satisfied, grad)
 
-    (cost, satisfied), grad = value_and_grad(start, target)
-    carry = jnp.int32(0), start, tx.init(start), cost, satisfied, grad
-    step, z, _, cost, satisfied, _ = jax.lax.while_loop(goes_on, update, carry)
-    return Optimized(z, cost, step, satisfied)
+  def goes_on(rows: _Moving) -> jax.Array:
+    return (rows.step < max_steps) & ~rows.satisfied
 
-  return jax.vmap(move_one)(start, target)
+  def move(rows: _Moving, target: Any) -> _Moving:
+    size = len(rows.step)
+    half = size // 2
+    if smallest is None or half < smallest:
+      half = 0
+
+    def too_many(rows: _Moving) -> jax.Array:
+      return jnp.sum(goes_on(rows)) > half
+
+    def update_all(rows: _Moving) -> _Moving:
+      moves = goes_on(rows)
+
+      def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(moves.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+      return jax.tree.map(choose, jax.vmap(update)(rows, target), rows)
+
+    rows = jax.lax.while_loop(too_many, update_all, rows)
+    if not half:
+      return rows
+    first = jnp.argsort(~goes_on(rows))[:half]  # all that move, and some others
+    picked = jax.tree.map(lambda array: array[first], (rows, target))
+    return jax.tree.map(
+      lambda array, part: array.at[first].set(part), rows, move(*picked)
+    )
+
+  rows = move(jax.vmap(begin)(start, target), target)
+  return Optimized(rows.z, rows.cost, rows.step, rows.satisfied)
 
 
 def keep_best(tries: Sequence[Optimized]) -> Optimized:

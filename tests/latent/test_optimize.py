@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from lcjax.latent import optimize
 
@@ -125,6 +126,65 @@ class OptimizeTest(chex.TestCase):
       part = move(START[rows], GOAL[rows])
       expected = jax.tree.map(lambda leaf, r=rows: leaf[np.array(r)], whole)
       chex.assert_trees_all_close(part, expected, rtol=1e-6, atol=1e-6)
+
+
+def rows_that_rest_early():
+  """Of 40 rows, row i needs about 2 i steps; the last three never rest."""
+  distance = np.arange(40, dtype=np.float32)
+  start = np.stack([distance, np.zeros(40), -distance], axis=1)
+  goal = np.zeros((40, 3), np.float32)
+  goal[-3:] = np.inf
+  return start.astype(np.float32), goal
+
+
+def reach(z, goal):
+  finite = jnp.where(jnp.isfinite(goal), goal, 1e3)
+  return jnp.sum(jnp.abs(z - finite)), jnp.max(jnp.abs(z - goal)) < 0.6
+
+
+@pytest.mark.parametrize('num_rows', [40, 13, 1])
+def test_smaller_loops_change_nothing(num_rows):
+  start, goal = (array[-num_rows:] for array in rows_that_rest_early())
+  tx = optax.chain(optax.trace(0.0), optax.sgd(0.5))
+  plain, compacted = (
+    jax.jit(
+      lambda start, goal, n=smallest: optimize.optimize_latents(
+        reach, start, goal, tx, 100, n
+      )
+    )(start, goal)
+    for smallest in (None, 4)
+  )
+  chex.assert_trees_all_equal(plain, compacted)
+  assert plain.satisfied.sum() == num_rows - min(3, num_rows)
+  assert (plain.steps[-min(3, num_rows) :] == 100).all()
+
+
+def test_rows_that_rest_stop_costing():
+  start, goal = rows_that_rest_early()
+
+  def evaluations(smallest):
+    count = 0
+
+    def note(_):
+      nonlocal count
+      count += 1
+
+    def cost_fn(z, goal):
+      jax.debug.callback(note, z[0])
+      return reach(z, goal)
+
+    optimize.optimize_latents(
+      cost_fn, start, goal, optax.sgd(0.5), 200, smallest
+    )
+    jax.effects_barrier()
+    return count
+
+  assert evaluations(None) == 40 * 201
+  steps = np.asarray(
+    optimize.optimize_latents(reach, start, goal, optax.sgd(0.5), 200).steps
+  )
+  # Never more than twice what moves, but for the smallest loop.
+  assert evaluations(4) <= 40 + 2 * steps.sum() + 5 * 200
 
 
 def test_the_best_try_is_satisfied_first_and_then_cheap():
