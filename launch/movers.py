@@ -1,7 +1,7 @@
 """The movers: latents of one repetition taken to attributes."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import ml_collections
@@ -95,7 +95,7 @@ def _denoise(
       return walk(start, y)
     return walk(samplers.prior(len(y), start.shape[1], seed), y)
 
-  accept = accepts(trained, section.kept_above)
+  accept = accepts(trained.vote, section.kept_above, trained.exclusive)
   return samplers.keep_accepted(
     draw, accept, y, _FURTHER_STARTS, section.num_starts
   )
@@ -142,14 +142,20 @@ def move(
 
 
 def accepts(
-  trained: Constrained, above: float
+  critic: Callable[[np.ndarray], Any], above: float, exclusive: bool
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-  """Builds `(z, y) -> [B]`: whether D_attr gives every attribute > `above`."""
+  """Builds `(z, y) -> [B]`: whether D_attr gives every attribute > `above`.
+
+  Args:
+    critic: z [B, Z] -> logits [B, Y].
+    above: probability that is asked for.
+    exclusive: whether attributes are one-hot.
+  """
 
   def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    logits, asked = trained.attribute_critic(z), jnp.asarray(y)
+    logits, asked = critic(z), jnp.asarray(y)
     held = attributes.all_within(
-      logits, asked, jnp.ones_like(asked), 1.0 - above, trained.exclusive
+      logits, asked, jnp.ones_like(asked), 1.0 - above, exclusive
     )
     return np.asarray(held)
 

@@ -49,6 +49,7 @@ class Constrained:
     make_optimizer: (section like `config.optimize`, its name) -> the same with
       those settings.
     attribute_critic: z -> D_attr(z).
+    attribute_params: of D_attr.
     realism_critic: z -> D_realism(z).
     train: encodings of the training split.
     seconds: that each training took.
@@ -62,6 +63,7 @@ class Constrained:
   optimizer: Callable[..., Any]
   make_optimizer: Callable[[ml_collections.ConfigDict, str], Callable[..., Any]]
   attribute_critic: Callable[..., Any]
+  attribute_params: Any
   realism_critic: Callable[..., Any]
   train: encodings.Encodings
   seconds: dict[str, float]
@@ -77,13 +79,18 @@ class Trained(Constrained):
   Attributes:
     actors: every actor by its mover's name, 'actor' the main one.
     denoiser: (edit, start, y, mask, anchor, rows) -> z.
-    make_denoiser: section like `config.denoise` -> the same with its settings.
+    vote: z -> logits of D_attr that decide which walks have arrived.
+    make_denoiser: section like `config.denoise` -> `denoiser` and `vote` with
+      its settings.
     denoise: the section that `denoiser` was made with.
   """
 
   actors: dict[str, Actor]
   denoiser: Callable[..., Any]
-  make_denoiser: Callable[[ml_collections.ConfigDict], Callable[..., Any]]
+  vote: Callable[..., Any]
+  make_denoiser: Callable[
+    [ml_collections.ConfigDict], tuple[Callable[..., Any], Callable[..., Any]]
+  ]
   denoise: ml_collections.ConfigDict
 
 
@@ -155,6 +162,7 @@ def load_constrained(
       attribute,
       one_shape=True,
     ),
+    attribute_params=attribute,
     realism_critic=bind(
       jax.jit(experiment.apply_fn(networks.realism_critic)), realism
     ),
@@ -211,13 +219,18 @@ def load(
       fitted.mixture, base.train.center, base.train.spread
     )
 
-  def make_denoiser(section: ml_collections.ConfigDict) -> Callable[..., Any]:
+  def make_denoiser(
+    section: ml_collections.ConfigDict,
+  ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     fn = mover_fns.make_denoiser(
       section, networks, base.train, data.exclusive, noised_mixture
     )
-    return lambda edit, *arrays: bind(
-      fn, velocity, noised, edit, one_shape=True
-    )(*arrays)
+    vote = mover_fns.make_vote(section, networks, base.train)
+
+    def walk(edit: bool, *arrays: np.ndarray) -> Any:
+      return bind(fn, velocity, noised, edit, one_shape=True)(*arrays)
+
+    return walk, bind(vote, base.attribute_params, noised, one_shape=True)
 
   actor_fn = jax.jit(experiment.apply_fn(networks.actor))
   critic_fn = jax.jit(experiment.apply_fn(networks.critic))
@@ -240,10 +253,12 @@ def load(
     'denoiser': denoiser.seconds,
     'class_mixture': 0.0 if fitted is None else fitted.seconds,
   }
+  denoiser_fn, vote_fn = make_denoiser(config.denoise)
   return Trained(
     **shared | {'seconds': seconds},
     actors=actors,
-    denoiser=make_denoiser(config.denoise),
+    denoiser=denoiser_fn,
+    vote=vote_fn,
     make_denoiser=make_denoiser,
     denoise=config.denoise,
   )
@@ -270,6 +285,7 @@ def with_denoiser(
   trained: Trained, section: ml_collections.ConfigDict
 ) -> Trained:
   """The same with the guided denoiser as another section sets it."""
+  denoiser, vote = trained.make_denoiser(section)
   return dataclasses.replace(
-    trained, denoiser=trained.make_denoiser(section), denoise=section
+    trained, denoiser=denoiser, vote=vote, denoise=section
   )

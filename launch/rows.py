@@ -168,7 +168,9 @@ def baseline_rows(
   config = job.config
   seed, many = config.seed + repeat, config.mixture.num_components
   z, attributes = trained.train.sample(seed), trained.train.attributes
-  accept = movers.accepts(trained, config.compare.kept_above)
+  accept = movers.accepts(
+    trained.attribute_critic, config.compare.kept_above, trained.exclusive
+  )
 
   def fit(components: int) -> mixtures.Sampler:
     if exclusive:

@@ -1,12 +1,13 @@
 """How movers are called, on functions whose answers are known."""
 
 import dataclasses
+import types
 
 import ml_collections
 import numpy as np
 
-from launch import movers, repetition
-from lcjax.latent import optimize
+from launch import mover_fns, movers, repetition
+from lcjax.latent import denoise, encodings, optimize
 
 START = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = np.eye(2, dtype=np.float32)[np.zeros(40, int)]
@@ -30,7 +31,7 @@ def trained_with(**changes):
   given = {
     'optimizer': optimizer,
     'denoiser': denoiser,
-    'attribute_critic': attribute_critic,
+    'vote': attribute_critic,
     'exclusive': True,
     'actors': {},
     'max_steps': 5,
@@ -71,3 +72,29 @@ def test_optimizer_takes_the_best_of_its_starts():
     trained_with(num_starts=4), 'optimizer', START, Y, edit=True
   )
   np.testing.assert_array_equal(edited.z, START)
+
+
+def test_the_vote_is_a_mean_of_logits_over_noise_times():
+  mean = START * np.array([1.0, 2.0, 3.0], np.float32) + 1.0
+  train = encodings.Encodings(mean, np.full_like(mean, 0.5), Y)
+
+  def network(fn):
+    return types.SimpleNamespace(apply=lambda p, *a, method: fn(p, *a))
+
+  networks = types.SimpleNamespace(
+    attribute_critic=network(lambda scale, z: scale * z),
+    noised_attribute_critic=network(lambda shift, z, t: z + shift * t[:, None]),
+  )
+
+  def vote(times):
+    section = ml_collections.ConfigDict({'kept_times': times})
+    return mover_fns.make_vote(section, networks, train)(2.0, 7.0, START)
+
+  np.testing.assert_allclose(vote(()), 2.0 * START, rtol=1e-5)
+  unit = (START - train.center) / train.spread
+  expected = 2.0 * START
+  for t in (0.1, 0.4):
+    expected = expected + unit * denoise.scales(t)[0] + 7.0 * t
+  np.testing.assert_allclose(
+    vote((0.1, 0.4)), expected / 3, rtol=1e-4, atol=1e-5
+  )
