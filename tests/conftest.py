@@ -17,3 +17,18 @@ os.environ['XLA_FLAGS'] = ' '.join(
     '--xla_cpu_collective_call_terminate_timeout_seconds=8',
   )
 )
+
+import jax
+import pytest
+
+
+@pytest.fixture(scope='module')
+def one_device():
+  """As on a machine with one: whole trainings compile several times faster."""
+  devices = jax.devices()[:1]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, 'devices', lambda: devices)
+    patch.setattr(jax, 'local_devices', lambda: devices)
+    patch.setattr(jax, 'device_count', lambda: 1)
+    patch.setattr(jax, 'local_device_count', lambda: 1)
+    yield

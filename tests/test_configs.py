@@ -46,7 +46,7 @@ def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 
 @pytest.fixture(scope='module')
-def shared(tmp_path_factory):
+def shared(tmp_path_factory, one_device):
   """A workdir of each experiment: what an ablation leaves alone stays."""
   return {name: tmp_path_factory.mktemp(name) for name in EXPERIMENTS}
 
@@ -77,7 +77,7 @@ def test_trains_two_steps(name, ablation, shared):
     assert steps == [1, 2, 2], stage  # two training lines, one validation
 
 
-def test_convolutions_train_two_steps(tmp_path):
+def test_convolutions_train_two_steps(tmp_path, one_device):
   config = shortened(base.get_config())
   for section in (config.vae, config.classifier):
     section.update(

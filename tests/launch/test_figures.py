@@ -58,7 +58,7 @@ def tiny():
 
 
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
+def run(tmp_path_factory, one_device):
   """A job whose trainings are finished, and its scene."""
   job = startup.Job(tiny(), epath.Path(tmp_path_factory.mktemp('run')))
   train_classifier.run(job)

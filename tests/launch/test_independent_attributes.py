@@ -27,7 +27,7 @@ NAMES = ('Male', 'Smiling', 'Wearing_Hat')
 
 
 @pytest.fixture(scope='module')
-def job(tmp_path_factory):
+def job(tmp_path_factory, one_device):
   """A job of tiny trainings, all done, on six pictures."""
   data = tmp_path_factory.mktemp('data')
   fake_celeba.write(data)
