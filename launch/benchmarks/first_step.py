@@ -14,7 +14,6 @@ import jax
 
 from launch import experiment, startup
 from launch.benchmarks import ours
-from lcjax.training import parallel
 
 
 def main() -> None:
@@ -26,7 +25,7 @@ def main() -> None:
   started = time.perf_counter()
   state = jax.block_until_ready(training.make_state())
   made = time.perf_counter()
-  step_fn = parallel.compile_step(training.make_step, training.mode)
+  step_fn = ours.compile_step(training)
   batches = training.make_batches(0, training.steps_per_call)
   jax.block_until_ready(step_fn(state, batches, training.key))
   done = time.perf_counter()

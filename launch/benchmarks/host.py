@@ -68,7 +68,10 @@ def input_stall(setting: ours.Setting) -> list[rounds.Measurement]:
     del step, state
     latest[:] = [jax.tree.leaves(metrics)[0]]
 
-  watched = ours.contender(training._replace(make_batches=timed), (note,))
+  step_fn = ours.compile_step(training)
+  watched = ours.contender(
+    training._replace(make_batches=timed), step_fn, (note,)
+  )
   taken_waits: list[float] = []
 
   def advance(count: int) -> None:
@@ -79,8 +82,10 @@ def input_stall(setting: ours.Setting) -> list[rounds.Measurement]:
 
   taken = rounds.interleave(
     {
-      'batches': ours.contender(training),
-      'ready': ours.contender(training._replace(make_batches=constant)),
+      'batches': ours.contender(training, step_fn),
+      'ready': ours.contender(
+        training._replace(make_batches=constant), step_fn
+      ),
       'watched': watched._replace(advance=advance),
     },
     setting.num_rounds,

@@ -176,11 +176,24 @@ def actor_critic_training(
   )
 
 
+def compile_step(training: Training) -> steps.Step:
+  """The step as the launchers compile it."""
+  return parallel.compile_step(training.make_step, training.mode)
+
+
 def contender(
-  training: Training, hooks: tuple[loop.Hook, ...] = ()
+  training: Training,
+  step_fn: steps.Step | None = None,
+  hooks: tuple[loop.Hook, ...] = (),
 ) -> rounds.Contender:
-  """The loop of a training, as a contender: one unit of work is a step."""
-  step_fn = parallel.compile_step(training.make_step, training.mode)
+  """The loop of a training, as a contender: one unit of work is a step.
+
+  Args:
+    training: a state is made for this contender alone.
+    step_fn: of `compile_step`, where several share it.
+    hooks: of the loop.
+  """
+  step_fn = compile_step(training) if step_fn is None else step_fn
   state = training.make_state()
 
   def advance(count: int) -> None:

@@ -93,8 +93,8 @@ def actor_critic_step(
   weights: latent_steps.CriticWeights,
   fused: bool = False,
   compiled: bool = False,
-) -> Callable[[Mapping[str, np.ndarray]], None]:
-  """Builds one step of critic and actor: a batch of encodings -> None.
+) -> Callable[[Mapping[str, np.ndarray]], Any]:
+  """Builds one step of critic and actor: a batch -> losses of both.
 
   As `latent_steps.make_actor_critic_step` with an actor step for each critic
   step. Where the actor learns, the critic's parameters take no gradient.
@@ -141,15 +141,17 @@ def actor_critic_step(
     if not weights.gradient_penalty:
       critic_objective = torch.compile(critic_objective)
 
-  def update_actor(start: Any, y: Any) -> None:
+  def update_actor(start: Any, y: Any) -> Any:
     actor_adam.zero_grad(set_to_none=True)
-    actor_objective(start, y).backward()
+    loss = actor_objective(start, y)
+    loss.backward()
     actor_adam.step()
     if section.average_decay:
       with torch.no_grad():
         torch._foreach_lerp_(averages, learned, 1.0 - section.average_decay)
+    return loss.detach()
 
-  def step(batch: Mapping[str, np.ndarray]) -> None:
+  def step(batch: Mapping[str, np.ndarray]) -> Any:
     rows = {
       name: torch.from_numpy(batch[name])
       for name in ('mean', 'scale', 'attributes', 'other_attributes')
@@ -161,13 +163,15 @@ def actor_critic_step(
     with torch.no_grad():
       rows['moved'] = move_fn(rows['prior'], y)
     critic_adam.zero_grad(set_to_none=True)
-    critic_objective(rows).backward()
+    loss = critic_objective(rows)
+    loss.backward()
     critic_adam.step()
     critic_module.requires_grad_(False)
-    update_actor(rows['prior'], y)
+    actor_loss = update_actor(rows['prior'], y)
     if section.distance_weight and section.actor_on_encodings:
       update_actor(rows['real'], y)
     critic_module.requires_grad_(True)
+    return loss.detach(), actor_loss
 
   return step
 

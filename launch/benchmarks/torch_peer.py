@@ -135,13 +135,12 @@ def vae(
   encoder, decoder = tree['encoder'], tree['decoder']
   activation = section.activation
   if section.architecture == 'mlp':
-    last = decoder['pixels']
-    if channels != 1:
-      last = _channels_first(last, image_shape, 1)
+    first = _channels_first(encoder['mlp']['Dense_0'], image_shape, 0)
+    last = _channels_first(decoder['pixels'], image_shape, 1)
     return (
       torch.nn.Sequential(
         torch.nn.Flatten(),
-        *mlp(encoder['mlp'], activation),
+        *mlp({**encoder['mlp'], 'Dense_0': first}, activation),
         linear(tree['posterior']),
       ),
       torch.nn.Sequential(
@@ -225,8 +224,8 @@ def vae_step(
   fused: bool = False,
   compiled: bool = False,
   channels_last: bool = False,
-) -> Callable[[np.ndarray], None]:
-  """Builds one training step: uint8 images [B, H, W, C] -> None.
+) -> Callable[[np.ndarray], Any]:
+  """Builds one training step: uint8 images [B, H, W, C] -> its loss.
 
   Args:
     params: of our VAE, where it starts.
@@ -252,15 +251,17 @@ def vae_step(
   if compiled:
     loss_fn = torch.compile(loss_fn)
 
-  def step(images: np.ndarray) -> None:
+  def step(images: np.ndarray) -> Any:
     # Made of [B, H, W, C], the view is what PyTorch calls channels_last.
     units = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255.0
     if not channels_last:
       units = units.contiguous()
     eps = torch.randn(len(images), section.latent_size)
     optimizer.zero_grad(set_to_none=True)
-    loss_fn(units, eps).backward()
+    loss = loss_fn(units, eps)
+    loss.backward()
     optimizer.step()
+    return loss.detach()
 
   return step
 

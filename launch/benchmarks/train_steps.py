@@ -18,7 +18,7 @@ from launch import experiment
 from launch.benchmarks import ours, rounds, torch_latents, torch_peer
 
 _MATRIX = 2048  # rows and columns of the product that rates are a share of
-_STEP_FN = Callable[[Mapping[str, np.ndarray]], None]
+_StepFn = Callable[[Mapping[str, np.ndarray]], Any]
 
 
 def _paper_mlp(batch_size: int) -> ml_collections.ConfigDict:
@@ -29,7 +29,7 @@ def _paper_mlp(batch_size: int) -> ml_collections.ConfigDict:
   return config
 
 
-def _peer(training: ours.Training, step_fn: _STEP_FN) -> rounds.Contender:
+def _peer(training: ours.Training, step_fn: _StepFn) -> rounds.Contender:
   """A step of one batch in a loop over the same batches as ours."""
   step, kept = 0, training.steps_per_call
 
@@ -63,9 +63,9 @@ def _vae_contenders(
 
 
 def _of_images(
-  step: Callable[[np.ndarray], None], batch: Mapping[str, np.ndarray]
-) -> None:
-  step(batch['image'])
+  step: Callable[[np.ndarray], Any], batch: Mapping[str, np.ndarray]
+) -> Any:
+  return step(batch['image'])
 
 
 def vae_step(setting: ours.Setting) -> list[rounds.Measurement]:
