@@ -2,9 +2,11 @@
 
 import sys
 
+import jax
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from jax.experimental.compilation_cache import compilation_cache
 
 from launch import startup
 from lcjax import errors
@@ -41,3 +43,35 @@ def test_attributes_as_a_tuple_or_joined_by_commas(job, given, names):
 def test_an_empty_name_is_refused(job):
   with pytest.raises(errors.UserError, match='must be a tuple of names'):
     job('--config.data.attributes=Smiling,')
+
+
+def test_every_program_is_cached_unless_the_user_says_otherwise(
+  monkeypatch, tmp_path
+):
+  kept = {
+    name: getattr(jax.config, name)
+    for name in (
+      'jax_compilation_cache_dir',
+      'jax_persistent_cache_min_compile_time_secs',
+      'jax_persistent_cache_min_entry_size_bytes',
+    )
+  }
+  monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR', raising=False)
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  # JAX itself has read this variable long before.
+  monkeypatch.setenv('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '7')
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', 7)
+  compilation_cache.reset_cache()
+  try:
+    startup.use_compile_cache()
+    assert jax.config.jax_compilation_cache_dir == f'{tmp_path}/lcjax/xla'
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 0.0
+    assert jax.config.jax_persistent_cache_min_entry_size_bytes == 7
+    # A program of no time and no size is kept, too.
+    jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+    jax.jit(lambda x: x * 3.0)(1.0).block_until_ready()
+    assert list((tmp_path / 'lcjax/xla').iterdir())
+  finally:
+    for name, value in kept.items():
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()
