@@ -20,7 +20,7 @@ setuptools.setup(
   long_description=README.read_text(encoding='utf-8'),
   long_description_content_type='text/markdown',
   packages=setuptools.find_packages(
-    include=['lcjax', 'lcjax.*', 'configs', 'launch']
+    include=['lcjax', 'lcjax.*', 'configs', 'launch', 'launch.*']
   ),
   package_data={'lcjax.evaluation': ['*.j2']},
   python_requires='>=3.11,<3.13',
@@ -49,6 +49,8 @@ setuptools.setup(
     'tpu': ['jax[tpu]>=0.10'],
     'gcs': ['fsspec', 'gcsfs'],  # workdirs in gs:// buckets
     'test': ['mypy', 'pytest', 'ruff'],
+    # The peer of `python -m launch.benchmark`.
+    'bench': ['torch>=2.5'],
     # Data sets that TFDS prepared are read without TensorFlow, ...
     'tfds': TFDS,
     # ... which only `python -m launch.prepare_data` needs.

@@ -176,12 +176,20 @@ def fail(error: errors.UserError) -> NoReturn:
 
 
 def use_compile_cache() -> None:
-  """Keeps compiled programs in the user's cache folder between starts."""
-  if os.environ.get('JAX_COMPILATION_CACHE_DIR'):
-    return
+  """Keeps compiled programs in the user's cache folder between starts.
+
+  All of them: JAX by itself leaves out what compiles within a second, which is
+  most of what a start waits for. Its own variables have the last word.
+  """
+  options: dict[str, Any] = {
+    'jax_persistent_cache_min_compile_time_secs': 0.0,
+    'jax_persistent_cache_min_entry_size_bytes': -1,
+  }
   cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  jax.config.update('jax_compilation_cache_dir', f'{cache}/lcjax/xla')
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+  options['jax_compilation_cache_dir'] = f'{cache}/lcjax/xla'
+  for name, value in options.items():
+    if not os.environ.get(name.upper()):
+      jax.config.update(name, value)
 
 
 class Lock:

@@ -99,7 +99,7 @@ def _find(folder: str, *names: str) -> pathlib.Path:
 def _read_partition(path: pathlib.Path) -> dict[str, str]:
   """Split of every file name."""
   split_of = {}
-  for number, line in enumerate(tables.read_lines(path), 1):
+  for number, line in enumerate(tables.iterate_lines(path), 1):
     words = line.split()
     if len(words) != 2 or words[1] not in _SPLITS:
       raise errors.UserError(
@@ -113,30 +113,45 @@ def _read_partition(path: pathlib.Path) -> dict[str, str]:
 def _read_attributes(
   path: pathlib.Path, names: list[str], attributes: tuple[str, ...]
 ) -> np.ndarray:
-  """[len(names), Y] float32 of zeros and ones."""
-  lines = tables.read_lines(path)
-  if len(lines) < 2 or not lines[0].strip().isdigit():
+  """[len(names), Y] float32 of zeros and ones.
+
+  Line by line: the table has a row for every image there is, and a list of
+  them all takes more memory than the pixels of a few thousand.
+  """
+  lines = tables.iterate_lines(path)
+  size, header = next(lines, ''), next(lines, '').split()
+  if not size.strip().isdigit() or not header:
     raise errors.UserError(
       f'{path} is damaged: it must begin with the number of rows, then the '
       'names of the attributes'
     )
-  num_rows, header = int(lines[0]), lines[1].split()
   columns = tables.choose(header, attributes, path)
-  if len(lines) - 2 != num_rows:
-    raise errors.UserError(
-      f'{path} is damaged: it promises {num_rows} rows and holds '
-      f'{len(lines) - 2}'
-    )
-  number_of = {line.partition(' ')[0]: i for i, line in enumerate(lines)}
+  row_of = {name: row for row, name in enumerate(names)}
   bits = np.empty((len(names), len(columns)), np.float32)
-  for row, name in enumerate(names):
-    if name not in number_of:
-      raise errors.UserError(f'{path} has no row for {name}')
-    values = lines[number_of[name]].split()[1:]
+  found = np.zeros(len(names), bool)
+  wrong = None
+  number = 2
+  for number, line in enumerate(lines, 3):
+    name, _, rest = line.partition(' ')
+    row = row_of.get(name)
+    if row is None:
+      continue
+    values = rest.split()
     if len(values) != len(header) or not {'1', '-1'}.issuperset(values):
-      raise errors.UserError(
-        f'{path} line {number_of[name] + 1}, of {name}, must hold '
-        f'{len(header)} values of 1 or -1'
-      )
+      wrong = wrong or (number, name)
+      continue
     bits[row] = [values[column] == '1' for column in columns]
+    found[row] = True
+  if number - 2 != int(size):
+    raise errors.UserError(
+      f'{path} is damaged: it promises {int(size)} rows and holds {number - 2}'
+    )
+  if wrong is not None:
+    raise errors.UserError(
+      f'{path} line {wrong[0]}, of {wrong[1]}, must hold {len(header)} values '
+      'of 1 or -1'
+    )
+  if not found.all():
+    missing = names[int(np.argmin(found))]
+    raise errors.UserError(f'{path} has no row for {missing}')
   return bits

@@ -1,7 +1,7 @@
 """What all sources give, and what their tables have in common."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from absl import logging
@@ -14,12 +14,26 @@ Parts = tuple[np.ndarray, np.ndarray, tuple[str, ...], bool]
 SPLITS = ('train', 'validation', 'test')
 
 
-def read_lines(path: pathlib.Path) -> list[str]:
+def iterate_lines(path: pathlib.Path) -> Iterator[str]:
   """The lines of a text file, whatever their ends; none empty at its end."""
+  num_empty = 0
   try:
-    return path.read_text(encoding='utf-8-sig').rstrip().splitlines()
+    with path.open(encoding='utf-8-sig') as file:
+      for line in file:
+        line = line.rstrip('\n')
+        if not line.strip():
+          num_empty += 1
+          continue
+        yield from [''] * num_empty
+        num_empty = 0
+        yield line
   except (OSError, UnicodeDecodeError) as error:
     raise errors.UserError(f'{path} cannot be read: {error}') from error
+
+
+def read_lines(path: pathlib.Path) -> list[str]:
+  """All of `iterate_lines`, of a small file."""
+  return list(iterate_lines(path))
 
 
 def choose(

@@ -231,6 +231,52 @@ def quality_against_compute(
     return _finish(figure, path)
 
 
+def ratios(
+  workloads: Mapping[str, Sequence[Mapping[str, Any]]], path: Path | None = None
+) -> bytes:
+  """Measurements over their bars: a dot for the median, a line for the range.
+
+  On a logarithmic axis, turned so that right of 1 always is the better side.
+
+  Args:
+    workloads: name -> measurements with 'what', 'values' (one of each round),
+      'bar' and 'at_least'; those without a bar are left out.
+    path: also write the figure there.
+
+  Returns:
+    A PNG file's bytes.
+  """
+  rows = [
+    (f'{name}: {one["what"]}', one)
+    for name, measurements in workloads.items()
+    for one in measurements
+    if one['bar'] is not None
+  ]
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(
+      figsize=(_PAGE_INCHES, 0.7 + 0.24 * len(rows)), layout='constrained'
+    )
+    axis = figure.subplots()
+    axis.axvline(1.0, color='#666666', linewidth=1.0)
+    for row, (_, one) in enumerate(rows):
+      values = np.asarray(one['values'], float) / one['bar']
+      # A share may be measured as zero, or by noise below it.
+      better = values if one['at_least'] else 1 / np.maximum(values, 1e-2)
+      middle = float(np.median(better))
+      colour = COLOURS[2 if middle >= 1 else 1]
+      axis.plot([better.min(), better.max()], [row, row], color=colour)
+      axis.plot(middle, row, 'o', ms=4, color=colour)
+    axis.set_yticks(range(len(rows)), [label for label, _ in rows])
+    axis.invert_yaxis()
+    axis.set_xscale('log')
+    axis.xaxis.set_major_formatter('{x:g}')
+    axis.set_xlabel(
+      'Measured over bar, or bar over measured where less is better'
+    )
+    axis.grid(True, axis='x')
+    return _finish(figure, path)
+
+
 def _panels(records: Sequence[Mapping[str, Any]]) -> _Panels:
   """Sorts records into metric -> series -> [(step, value)]."""
   panels: _Panels = {}

@@ -3,10 +3,12 @@
 import os
 import sys
 
+import jax
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 from etils import epath
+from jax.experimental.compilation_cache import compilation_cache
 
 from configs import base
 from launch import startup
@@ -65,3 +67,35 @@ def test_a_second_launcher_refuses_a_workdir_in_use(tmp_path):
   with pytest.raises(errors.UserError, match='is in use by process'):
     startup.note_config(again)
   assert not (tmp_path / 'config.json').exists()
+
+
+def test_every_program_is_cached_unless_the_user_says_otherwise(
+  monkeypatch, tmp_path
+):
+  kept = {
+    name: getattr(jax.config, name)
+    for name in (
+      'jax_compilation_cache_dir',
+      'jax_persistent_cache_min_compile_time_secs',
+      'jax_persistent_cache_min_entry_size_bytes',
+    )
+  }
+  monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR', raising=False)
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  # JAX itself has read this variable long before.
+  monkeypatch.setenv('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '7')
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', 7)
+  compilation_cache.reset_cache()
+  try:
+    startup.use_compile_cache()
+    assert jax.config.jax_compilation_cache_dir == f'{tmp_path}/lcjax/xla'
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 0.0
+    assert jax.config.jax_persistent_cache_min_entry_size_bytes == 7
+    # A program of no time and no size is kept, too.
+    jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+    jax.jit(lambda x: x * 3.0)(1.0).block_until_ready()
+    assert list((tmp_path / 'lcjax/xla').iterdir())
+  finally:
+    for name, value in kept.items():
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()

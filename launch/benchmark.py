@@ -1,0 +1,214 @@
+r"""Measures speed and memory beside a bar each: ratios, in interleaved rounds.
+
+python -m launch.benchmark --config=configs/mnist.py --workdir=runs/benchmark \
+  --workload=vae_step,actor_critic_step
+
+Without `--workload`, all. The results of others stay in WORKDIR/benchmark.
+Peers are written in PyTorch: pip install -e .[bench].
+"""
+
+import os
+import pathlib
+import platform
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import jax
+import rich.box
+import rich.console
+import rich.table
+from absl import flags
+
+from launch import files, startup
+from launch.benchmarks import host, optimizer, ours, rounds, train_steps
+from lcjax import errors
+from lcjax.evaluation import plots
+
+_WORKLOAD = flags.DEFINE_list(
+  'workload', [], 'What to measure, by name; empty: everything.'
+)
+_ROUNDS = flags.DEFINE_integer(
+  'rounds', 9, 'Turns that each contender has.', lower_bound=1
+)
+_SECONDS = flags.DEFINE_float(
+  'seconds', 1.0, 'That a turn takes, about.', lower_bound=0.0
+)
+
+Workload = Callable[[ours.Setting], list[rounds.Measurement]]
+WORKLOADS: dict[str, Workload] = {
+  'vae_step': train_steps.vae_step,
+  'vae_matmul_share': train_steps.vae_matmul_share,
+  'conv_vae_step': train_steps.conv_vae_step,
+  'actor_critic_step': train_steps.actor_critic_step,
+  'optimizer_g': optimizer.optimizer_g,
+  'compile_cache': host.compile_cache,
+  'input_stall': host.input_stall,
+  'memory': host.memory,
+}
+
+
+def hardware() -> dict[str, Any]:
+  """What the numbers depend on besides the code."""
+  model = platform.processor() or platform.machine()
+  try:
+    for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
+      if line.startswith('model name'):
+        model = line.partition(':')[2].strip()
+        break
+  except OSError:
+    pass  # not Linux
+  return {
+    'processor': model,
+    'cores': ours.num_threads(),
+    'devices': [device.device_kind for device in jax.devices()],
+    'load_average': os.getloadavg()[0] if hasattr(os, 'getloadavg') else None,
+    'versions': {
+      name: metadata.version(name)
+      for name in ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'torch')
+      if _installed(name)
+    },
+  }
+
+
+def _installed(name: str) -> bool:
+  try:
+    metadata.version(name)
+  except metadata.PackageNotFoundError:
+    return False
+  return True
+
+
+def as_json(measurement: rounds.Measurement) -> dict[str, Any]:
+  """A measurement with its summary."""
+  low, middle, high = rounds.quartiles(measurement.values)
+  return {
+    **measurement._asdict(),
+    'median': middle,
+    'quartiles': (low, high),
+    'range': (min(measurement.values), max(measurement.values)),
+    'met': rounds.meets(measurement),
+  }
+
+
+def measure(
+  name: str, workload: Workload, setting: ours.Setting
+) -> dict[str, Any]:
+  """Runs one workload: its measurements, and what they were made on."""
+  before = hardware()
+  started = time.perf_counter()
+  print(f'{name} ...', flush=True)
+  found = workload(setting)
+  return {
+    'command': f'python -m launch.benchmark {setting.job.arguments}'.strip()
+    + f' --workload={name} --rounds={setting.num_rounds}'
+    + f' --seconds={setting.seconds:g}',
+    'hardware': before,
+    'rounds': setting.num_rounds,
+    'seconds': time.perf_counter() - started,
+    'measurements': [as_json(one) for one in found],
+  }
+
+
+def table(results: dict[str, Any]) -> rich.table.Table:
+  """A line for every measurement."""
+  drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+  for title in ('Workload', 'Measurement'):
+    drawn.add_column(title)
+  for title in ('Bar', 'Median', 'Quartiles', 'Range', ''):
+    drawn.add_column(title, justify='right')
+  for name, result in results.items():
+    for one in result['measurements']:
+      sign = '>=' if one['at_least'] else '<='
+      drawn.add_row(
+        name,
+        one['what'],
+        '' if one['bar'] is None else f'{sign} {one["bar"]:g}',
+        f'{one["median"]:.3g}',
+        ' to '.join(f'{value:.3g}' for value in one['quartiles']),
+        ' to '.join(f'{value:.3g}' for value in one['range']),
+        {None: '', True: 'met', False: 'MISSED'}[one['met']],
+      )
+  return drawn
+
+
+def save(folder: pathlib.Path, results: dict[str, Any]) -> dict[str, Any]:
+  """Writes benchmark.json and benchmark.png; keeps other workloads' results.
+
+  Args:
+    folder: of both.
+    results: by workload.
+
+  Returns:
+    All that the file holds now.
+  """
+  path = folder / 'benchmark.json'
+  try:
+    if path.exists():
+      results = files.read_json(path) | results
+    files.write_json(path, results)
+    drawn = plots.ratios(
+      {
+        name: result['measurements']
+        for name, result in results.items()
+        if result['measurements']
+      }
+    )
+    files.write(folder / 'benchmark.png', drawn)
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+      f'{folder} cannot be read and written: {error}'
+    ) from error
+  return results
+
+
+def chosen(names: list[str]) -> dict[str, Workload]:
+  """Workloads by name; all where none is named."""
+  for name in names:
+    if name not in WORKLOADS:
+      raise errors.UserError(
+        f'--workload={name} is not a workload: '
+        f'{errors.nearest(name, list(WORKLOADS))}'
+      )
+  return {name: WORKLOADS[name] for name in names or WORKLOADS}
+
+
+def run(setting: ours.Setting, workloads: dict[str, Workload]) -> None:
+  """Measures, prints and saves; what cannot be measured is named at the end.
+
+  Raises:
+    UserError: a workload lacks something; the others are measured and saved.
+  """
+  folder = pathlib.Path(setting.job.workdir) / 'benchmark'
+  measured, lacking = {}, {}
+  for name, workload in workloads.items():
+    try:
+      measured[name] = measure(name, workload, setting)
+    except errors.UserError as error:
+      lacking[name] = str(error)
+      continue
+    save(folder, measured)
+  if measured:
+    rich.console.Console(width=None if sys.stdout.isatty() else 150).print(
+      table(measured)
+    )
+    print(f'written to {folder / "benchmark.json"} and benchmark.png')
+  if lacking:
+    reasons: dict[str, list[str]] = {}
+    for name, reason in lacking.items():
+      reasons.setdefault(reason, []).append(name)
+    raise errors.UserError(
+      '; '.join(f'{", ".join(n)}: {r}' for r, n in reasons.items())
+    )
+
+
+def main() -> None:
+  """Flags, then one call."""
+  workloads = chosen(_WORKLOAD.value)
+  run(ours.Setting(startup.job(), _ROUNDS.value, _SECONDS.value), workloads)
+
+
+if __name__ == '__main__':
+  startup.run(main)

@@ -1,0 +1,38 @@
+r"""Makes the first VAE step of a config and says how long it took, as JSON.
+
+python -m launch.benchmarks.first_step --config=configs/digits.py \
+  --workdir=runs/benchmark
+
+A process of its own, since a process compiles a program once. It starts as the
+launchers do, so its compile cache is theirs.
+"""
+
+import json
+import time
+
+import jax
+
+from launch import experiment, startup
+from launch.benchmarks import ours
+
+
+def main() -> None:
+  """Prints `state_seconds` and `step_seconds`."""
+  job = startup.job()
+  data = experiment.load_data(job, 'train')
+  networks = experiment.build_networks(job.config, data)
+  training = ours.vae_training(job.config, networks, data)
+  started = time.perf_counter()
+  state = jax.block_until_ready(training.make_state())
+  made = time.perf_counter()
+  step_fn = ours.compile_step(training)
+  batches = training.make_batches(0, training.steps_per_call)
+  jax.block_until_ready(step_fn(state, batches, training.key))
+  done = time.perf_counter()
+  print(
+    json.dumps({'state_seconds': made - started, 'step_seconds': done - made})
+  )
+
+
+if __name__ == '__main__':
+  startup.run(main)

@@ -1,0 +1,89 @@
+"""Optimizer-G on trained critics beside a PyTorch loop on the same critics."""
+
+import jax
+import numpy as np
+
+from launch import experiment, repetition, stage, train_actor_critic
+from launch.benchmarks import ours, rounds, torch_latents, torch_peer
+from lcjax.training import state
+
+_BATCH_SIZES = (64, 256, 1024)
+_MAX_STEPS = 100
+_BAR = 4.0
+
+
+def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
+  """Latents moved from the prior, until all rows rest or 100 steps are over.
+
+  Raises:
+    UserError: PyTorch is missing, or the workdir holds no trained critics.
+  """
+  job = setting.job
+  config = job.config
+  data = experiment.load_data(job, 'train')
+  networks = experiment.build_networks(config, data)
+  # Before anything slow: which training is missing.
+  critics = stage.load(
+    job,
+    stage.LATENT_CRITICS,
+    0,
+    train_actor_critic.make_critics_state(config, networks, config.seed),
+  ).state
+  torch_peer.torch_module(ours.num_threads())
+  trained = repetition.load_constrained(job, 0, data)
+  decay = config.latent_critics.average_decay
+  attribute, realism = (
+    jax.device_get(state.averaged(one, decay))
+    for one in (critics.attribute, critics.realism)
+  )
+  peer = torch_latents.optimizer_g(
+    attribute,
+    realism,
+    config.latent_critics.activation,
+    config.optimize,
+    trained.train.mean_scale,
+    trained.exclusive,
+  )
+  max_steps = min(_MAX_STEPS, config.optimize.max_steps)
+  found = []
+  for batch_size in _BATCH_SIZES:
+    rng = np.random.default_rng(batch_size)
+    start = rng.standard_normal(
+      (batch_size, config.vae.latent_size), np.float32
+    )
+    y = data.attributes[rng.integers(0, len(data), batch_size)]
+    kept: dict[str, np.ndarray] = {}
+
+    def advance_ours(count: int, start=start, y=y, kept=kept) -> None:
+      mask = np.ones_like(y)
+      for _ in range(count):
+        moved = trained.optimizer(max_steps, start, y, mask, start)
+      kept['ours'], kept['steps'] = moved.satisfied, moved.steps
+
+    def advance_peer(count: int, start=start, y=y, kept=kept) -> None:
+      for _ in range(count):
+        kept['peer'] = peer(start, y, max_steps)[1]
+
+    taken = rounds.interleave(
+      {
+        'ours': rounds.Contender(advance_ours),
+        torch_peer.EAGER: rounds.Contender(advance_peer),
+      },
+      setting.num_rounds,
+      setting.seconds,
+    )
+    found += [
+      measurement._replace(
+        details={
+          **measurement.details,
+          'satisfied': float(np.mean(kept['ours'])),
+          'satisfied_of_peer': float(np.mean(kept['peer'])),
+          'mean_steps': float(np.mean(kept['steps'])),
+          'last_step': int(np.max(kept['steps'])),
+        }
+      )
+      for measurement in rounds.against(
+        taken, {torch_peer.EAGER: _BAR}, case=f'batch {batch_size}'
+      )
+    ]
+  return found
