@@ -138,11 +138,6 @@ def png_bytes(array: np.ndarray) -> bytes:
   return stream.getvalue()
 
 
-def save_png(path: Path, array: np.ndarray) -> None:
-  """Writes [H, W], [H, W, 1] or [H, W, 3] uint8 pixels as a PNG file."""
-  _write(path, png_bytes(array))
-
-
 def curves(
   stages: Mapping[str, Sequence[Mapping[str, Any]]], path: Path | None = None
 ) -> bytes:
