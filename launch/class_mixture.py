@@ -7,6 +7,7 @@ import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
+from etils import epath
 
 from launch import results, stage, startup
 from lcjax.evaluation import reports
@@ -22,13 +23,21 @@ class Fitted(NamedTuple):
   seconds: float
 
 
-def _key(job: startup.Job, repeat: int) -> dict[str, Any]:
+def fit_key(job: startup.Job, repeat: int) -> dict[str, Any]:
   """What the fit follows from, as JSON."""
   found = stage.results_of(job.config)
   key = {name: found[name] for name in ('data', 'vae', 'mixture')}
   key['seed'] = job.config.seed + repeat
   key['vae_seconds'] = results.identity(job, repeat)[stage.VAE.name]
   return json.loads(json.dumps(key))
+
+
+def is_fitted(folder: epath.Path, key: dict[str, Any]) -> bool:
+  """Whether a folder holds the fit that follows from `key`."""
+  try:
+    return json.loads((folder / 'fit.json').read_text())['key'] == key
+  except (OSError, ValueError, KeyError, TypeError):
+    return False  # none, or one that was cut off while it was written
 
 
 def load_or_fit(
@@ -45,7 +54,7 @@ def load_or_fit(
     train: encodings of the training split, one class each.
   """
   folder = stage.root_of(job.workdir, repeat) / FOLDER
-  path, key = folder / 'mixture.npz', _key(job, repeat)
+  path, key = folder / 'mixture.npz', fit_key(job, repeat)
   try:
     found = json.loads((folder / 'fit.json').read_text())
     if found['key'] == key:
