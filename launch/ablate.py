@@ -8,7 +8,6 @@ as one compiled program, the rest one after the other; what several have in
 common is trained once. WORKDIR/ABLATION is then an ordinary run.
 """
 
-import dataclasses
 import functools
 import importlib.util
 import json
@@ -17,7 +16,6 @@ import shlex
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import jax
 from absl import flags
 from etils import epath
 from ml_collections import config_flags
@@ -27,19 +25,13 @@ from launch import (
   ablation_report,
   class_mixture,
   compare,
-  experiment,
   stage,
   startup,
   tasks,
   together,
-  train_actor_critic,
-  train_classifier,
-  train_denoiser,
-  train_vae,
-  training,
 )
+from launch import inputs as inputs_lib
 from lcjax import errors
-from lcjax.data import dataset
 
 ABLATIONS = flags.DEFINE_list(
   'ablations', [], "Names in the config file's ABLATIONS, joined by commas."
@@ -180,54 +172,6 @@ def read_flags() -> Ablations:
   return Ablations(whole.workdir, jobs, changes, command)
 
 
-class _Inputs:
-  """What trainings read, loaded or encoded once however many read it."""
-
-  def __init__(self) -> None:
-    self._data: dict[str, tuple[dataset.Dataset, dataset.Dataset]] = {}
-    self._settings: dict[str, train_actor_critic.Setting] = {}
-
-  def data(self, job: startup.Job) -> tuple[dataset.Dataset, dataset.Dataset]:
-    """The training and the validation split."""
-    # The second is what `load_data` checks them against.
-    read = job.config.data.to_dict(), job.config.denoise.mixture_above
-    key = json.dumps(read)
-    if key not in self._data:
-      self._data[key] = (
-        experiment.load_data(job, 'train'),
-        experiment.load_data(job, 'validation'),
-      )
-    return self._data[key]
-
-  def setting(self, task: tasks.Task) -> train_actor_critic.Setting:
-    """The encodings that a VAE has made, with the task's own networks."""
-    key = tasks.identity(task._replace(which=stage.VAE))
-    data = self.data(task.job)
-    if key not in self._settings:
-      self._settings[key] = train_actor_critic.prepare_with(
-        task.job, task.repeat, *data
-      )
-    return dataclasses.replace(
-      self._settings[key],
-      networks=experiment.build_networks(task.job.config, data[0]),
-    )
-
-
-def describe(inputs: _Inputs, task: tasks.Task) -> training.Training:
-  """The parts of any training; the stages before it are finished."""
-  config = task.config
-  if task.which is stage.CLASSIFIER:
-    return train_classifier.describe(config, *inputs.data(task.job))
-  if task.which is stage.VAE:
-    return train_vae.describe(config, *inputs.data(task.job), task.repeat)
-  setting = inputs.setting(task)
-  if task.which is stage.LATENT_CRITICS:
-    return train_actor_critic.describe_critics(config, setting)
-  if task.which is stage.DENOISER:
-    return train_denoiser.describe(config, setting)
-  return train_actor_critic.describe_actor(config, setting)
-
-
 def train(
   workdir: epath.Path, jobs: dict[str, startup.Job], limit: int
 ) -> None:
@@ -245,12 +189,12 @@ def train(
       for repeat in range(1 if once else job.config.num_seeds):
         task = tasks.Task(name, job, which, repeat)
         wanted.setdefault(which.section, []).append(task)
-  inputs = _Inputs()
+  inputs = inputs_lib.Inputs()
   for section, those in wanted.items():
     together.run(
       workdir / 'groups' / section,
       those,
-      functools.partial(describe, inputs),
+      functools.partial(inputs_lib.describe, inputs),
       limit,
     )
 
@@ -272,21 +216,10 @@ def share_mixtures(jobs: dict[str, startup.Job]) -> None:
       together.copy_folder(fitted[text], own)
 
 
-def use_all_cores() -> None:
-  """As many virtual CPU devices as cores: members of a group share them.
-
-  Before JAX starts. Without effect where there is an accelerator, or where
-  XLA_FLAGS say how many there are.
-  """
-  chosen = '--xla_force_host_platform_device_count'
-  if chosen not in os.environ.get('XLA_FLAGS', ''):
-    jax.config.update('jax_num_cpu_devices', os.cpu_count() or 1)
-
-
 def main() -> None:
   """Runs what has not been run."""
   asked = read_flags()
-  use_all_cores()
+  together.use_all_cores()
   train(asked.workdir, asked.jobs, MAX_TOGETHER.value)
   for name, job in asked.jobs.items():
     print(f'ablate: judging {name}')

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -19,6 +20,17 @@ from lcjax.training import checkpoints, loop, members, metrics_log, steps
 
 # Makes a training's parts, from data and from earlier stages.
 Describe = Callable[[tasks.Task], training.Training]
+
+
+def use_all_cores() -> None:
+  """As many virtual CPU devices as cores: members of a group share them.
+
+  Before JAX starts. Without effect where there is an accelerator, or where
+  XLA_FLAGS say how many there are.
+  """
+  chosen = '--xla_force_host_platform_device_count'
+  if chosen not in os.environ.get('XLA_FLAGS', ''):
+    jax.config.update('jax_num_cpu_devices', os.cpu_count() or 1)
 
 
 def compile_group(

@@ -215,7 +215,7 @@ def compared_curves(
       means = {name: (line[0], line[1]) for name, line in panel.items()}
       _draw_panel(
         axis,
-        metric,
+        metric.replace('validation/', 'val/'),
         {n: list(zip(*xy, strict=True)) for n, xy in means.items()},
         {name: styles[name][0] for name in panel},
       )
@@ -228,6 +228,11 @@ def compared_curves(
           steps, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0
         )
         handles.setdefault(name, drawn)
+        low, high = axis.get_ylim()  # a band is part of the picture, too
+        late = slice(len(steps) // 10, None)
+        axis.set_ylim(
+          min(low, *(mean - std)[late]), max(high, *(mean + std)[late])
+        )
     for axis in axes[len(panels) :]:
       axis.set_axis_off()
     figure.legend(

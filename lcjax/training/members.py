@@ -140,7 +140,8 @@ def compile_together(
 
   def pack(state: Any) -> Any:
     packed = place(dataclasses.replace(state, step=()))
-    step = jax.device_put(jnp.asarray(state.step), shared)
+    # A copy: the packed state is donated, what it was made of is not.
+    step = jax.device_put(jnp.array(state.step, copy=True), shared)
     return dataclasses.replace(packed, step=step)
 
   def unpack(state: Any) -> Any:
