@@ -1,7 +1,6 @@
 """How long a step of several seeds takes, together and one after the other."""
 
 import time
-from typing import Any
 
 import jax
 import ml_collections
@@ -59,12 +58,12 @@ def seeds_together(
   which: stage.Stage = stage.ACTOR_CRITIC,
   num_seeds: int = 5,
   num_rounds: int = 5,
-) -> dict[str, Any]:
+) -> dict[str, float]:
   """Times a step of all seeds: as one program, and each by its own.
 
   Both ways take turns, so that a machine that slows down slows both. On a CPU
   the members share its virtual devices: call `together.use_all_cores` before
-  JAX starts. Compilation, which is once against once per seed, is not counted.
+  JAX starts. Where cores are not free, look at the CPU seconds.
 
   Args:
     config: of the experiment.
@@ -73,8 +72,10 @@ def seeds_together(
     num_rounds: turns of one call of `steps_per_call` steps each.
 
   Returns:
-    'together' and 'apart': median seconds per step of all seeds; 'ratio': the
-    median over rounds of apart over together.
+    For 'together' and 'apart' medians of 'NAME' seconds and 'NAME_cpu' CPU
+    seconds per step of all seeds, and the 'NAME_first' seconds of the first
+    turn, compilation included; 'ratio': the median over turns of apart over
+    together.
   """
   group, described = untrained(config, which, num_seeds)
   schedule = config[which.section].train
@@ -88,21 +89,30 @@ def seeds_together(
   ]
   states = [one.make_state() for one in described]
   own = [one.make_batches(0, count) for one in described]
-  seconds = np.zeros((num_rounds + 1, 2))
-  for turn in range(num_rounds + 1):
-    started = time.perf_counter()
+
+  def run_together() -> None:
+    nonlocal packed
     packed, _ = compiled.step(packed, batches, described[0].key)
     jax.block_until_ready(packed)
-    seconds[turn, 0] = time.perf_counter() - started
-    started = time.perf_counter()
+
+  def run_apart() -> None:
     for index, step in enumerate(alone):
       states[index], _ = step(states[index], own[index], described[index].key)
       jax.block_until_ready(states[index])
-    seconds[turn, 1] = time.perf_counter() - started
-  seconds = seconds[1:] / count  # the first turn compiles
-  both, apart = np.median(seconds, axis=0)
-  return {
-    'together': float(both),
-    'apart': float(apart),
-    'ratio': float(np.median(seconds[:, 1] / seconds[:, 0])),
-  }
+
+  ways = {'together': run_together, 'apart': run_apart}
+  wall: dict[str, list[float]] = {name: [] for name in ways}
+  cpu: dict[str, list[float]] = {name: [] for name in ways}
+  for _ in range(num_rounds + 1):  # the first turn compiles
+    for name, way in ways.items():
+      started = time.perf_counter(), time.process_time()
+      way()
+      wall[name].append(time.perf_counter() - started[0])
+      cpu[name].append(time.process_time() - started[1])
+  found = {}
+  for name in ways:
+    found[name] = float(np.median(wall[name][1:])) / count
+    found[f'{name}_cpu'] = float(np.median(cpu[name][1:])) / count
+    found[f'{name}_first'] = wall[name][0]
+  ratios = np.divide(wall['apart'][1:], wall['together'][1:])
+  return found | {'ratio': float(np.median(ratios))}

@@ -36,7 +36,8 @@ class Together(NamedTuple):
       that goes in is donated.
     pack: a tree of M members -> one of P >= M rows, laid out over the devices.
     unpack: the reverse, as arrays of the host.
-    rows: [P] the member of every row; the last one fills up.
+    rows: [P] the member of every row; the last one fills up. In a loop, rows
+      that fill up are passed over: there is no work to be had for nothing.
   """
 
   step: steps.Step
@@ -108,11 +109,22 @@ def compile_together(
     state: Any, step: jax.Array, batches: Any, keys: jax.Array, given: Any
   ) -> tuple[Any, steps.Metrics]:
     def one(state: Any, batches: Any, key: jax.Array, given: Any) -> Any:
-      # Without the members' axis, so that a branch on it stays a branch.
-      state = dataclasses.replace(state, step=step)
-      many = steps.scan_steps(make_step(given), skip_nonfinite)
-      state, metrics = many(state, batches, key)
-      return dataclasses.replace(state, step=()), metrics
+      given, fills = given
+
+      def take(state: Any) -> tuple[Any, steps.Metrics]:
+        # Without the members' axis, so that a branch on it stays a branch.
+        whole = dataclasses.replace(state, step=step)
+        many = steps.scan_steps(make_step(given), skip_nonfinite)
+        new, metrics = many(whole, batches, key)
+        return dataclasses.replace(new, step=()), metrics
+
+      if way != 'map':
+        return take(state)
+      none = jax.tree.map(
+        lambda one: jnp.zeros(one.shape, one.dtype),
+        jax.eval_shape(take, state)[1],
+      )
+      return jax.lax.cond(fills, lambda own: (own, none), take, state)
 
     return over_members(one, way)(state, batches, keys, given)
 
@@ -150,7 +162,8 @@ def compile_together(
     found = jax.tree.map(lambda leaf: leaf[: len(keys)], bare)
     return dataclasses.replace(found, step=state.step)
 
-  own_keys, own_given = place(keys), place(given)
+  fills = jax.device_put(np.arange(padded) >= len(keys), by_member)
+  own_keys, own_given = place(keys), (place(given), fills)
 
   def step(
     state: Any, batches: steps.Batch, key: jax.Array

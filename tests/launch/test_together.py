@@ -123,35 +123,47 @@ CASES = {
 }
 
 
+def alone(config, described):
+  """States that trainings of one config end in, each by itself."""
+
+  @jax.jit
+  def step_fn(state, batches, key, constants):
+    step = described[0].make_step(config, constants, None)
+    return steps.scan_steps(step)(state, batches, key)
+
+  for one in described:
+    state = one.make_state()
+    for step in (0, 2):
+      batches = one.make_batches(step, 2)
+      state, _ = step_fn(state, batches, one.key, one.constants)
+    yield state
+
+
 @pytest.mark.parametrize('kind', CASES)
 def test_members_end_as_if_alone(kind):
   which, changes, shared = CASES[kind]
   configs = tiny(**shared), tiny(**shared, **changes)
-  group, described = [], []
-  for config in configs:
-    own = seeds_together.untrained(config, which, 2)
-    # Of four members two are enough, of different seeds; all, for the actor.
-    own = [part if kind == 'actor_critic' else part[len(group) :][:1]
-           for part in own]  # fmt: skip
-    group += own[0]
-    described += own[1]
+  # The judge is one for all seeds.
+  num_seeds = 1 if which is stage.CLASSIFIER else 2
+  made = [seeds_together.untrained(one, which, num_seeds) for one in configs]
+  group = [one for tasks_, _ in made for one in tasks_]
+  described = [one for _, parts in made for one in parts]
   compiled = together.compile_group(group, described)
   make_batches = together.make_batches(described, compiled.rows)
   packed = compiled.pack(members.stack([one.make_state() for one in described]))
   for step in (0, 2):
     packed, _ = compiled.step(packed, make_batches(step, 2), described[0].key)
   found = compiled.unpack(packed)
-  for index, (one, parts) in enumerate(zip(group, described, strict=True)):
-    step_fn = jax.jit(
-      steps.scan_steps(parts.make_step(one.config, parts.constants, None))
-    )
-    alone = parts.make_state()
-    for step in (0, 2):
-      alone, _ = step_fn(alone, parts.make_batches(step, 2), parts.key)
+  expected = [
+    state
+    for config, (_, parts) in zip(configs, made, strict=True)
+    for state in alone(config, parts)
+  ]
+  for index, state in enumerate(expected):
     jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
       members.member(found, index),
-      alone,
+      state,
     )
 
 

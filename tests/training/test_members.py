@@ -18,12 +18,12 @@ def make_step(rate):
     loss = jnp.mean(error**2)
     return loss, {'loss': loss}
 
-  return steps.make_train_step(loss_fn, optax.adam(rate), average_decay=0.9)
+  return steps.make_train_step(loss_fn, optax.sgd(rate), average_decay=0.9)
 
 
 def make_state(start):
   params = {'w': jnp.asarray([start, -1.0])}
-  return state.create(params, optax.adam(0.1), average=True)
+  return state.create(params, optax.sgd(0.1), average=True)
 
 
 def make_batches(index, count):
@@ -34,8 +34,9 @@ def make_batches(index, count):
   }
 
 
-@pytest.mark.parametrize('count', [1, 3])
-@pytest.mark.parametrize('way', ['vmap', 'map', 'unroll'])
+@pytest.mark.parametrize(
+  ('way', 'count'), [('vmap', 3), ('map', 3), ('unroll', 1)]
+)
 def test_every_member_is_as_it_would_be_alone(way, count):
   # Three on two devices: one of them holds a row that only fills up.
   keys = jnp.stack([jax.random.key(i) for i in range(3)])
