@@ -6,6 +6,7 @@ import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
+from etils import epath
 
 from launch import files, results, stage, startup
 from lcjax.latent import encodings, mixtures
@@ -20,13 +21,30 @@ class Fitted(NamedTuple):
   seconds: float
 
 
-def _key(job: startup.Job, repeat: int) -> dict[str, Any]:
+def fit_key(job: startup.Job, repeat: int) -> dict[str, Any]:
   """What the fit follows from, as JSON."""
   found = stage.results_of(job.config)
   key = {name: found[name] for name in ('data', 'vae', 'mixture')}
   key['seed'] = job.config.seed + repeat
   key['vae_seconds'] = results.identity(job, repeat)[stage.VAE.name]
   return json.loads(json.dumps(key))
+
+
+def _read(folder: epath.Path, key: dict[str, Any]) -> Fitted | None:
+  """The fit in a folder that follows from `key`, if there is one."""
+  try:
+    arrays = files.read_npz(folder / 'mixture.npz')
+    if json.loads(str(arrays['key'])) == key:
+      mixture = mixtures.Mixture(*(arrays[n] for n in mixtures.Mixture._fields))
+      return Fitted(mixture, float(arrays['seconds']))
+  except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    pass  # none yet, or a damaged one
+  return None
+
+
+def is_fitted(folder: epath.Path, key: dict[str, Any]) -> bool:
+  """Whether a folder holds the fit that follows from `key`."""
+  return _read(folder, key) is not None
 
 
 def load_or_fit(
@@ -43,14 +61,10 @@ def load_or_fit(
     train: encodings of the training split, one class each.
   """
   folder = stage.root_of(job.workdir, repeat) / FOLDER
-  path, key = folder / 'mixture.npz', _key(job, repeat)
-  try:
-    arrays = files.read_npz(path)
-    if json.loads(str(arrays['key'])) == key:
-      mixture = mixtures.Mixture(*(arrays[n] for n in mixtures.Mixture._fields))
-      return Fitted(mixture, float(arrays['seconds']))
-  except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-    pass  # none yet, or a damaged one
+  key = fit_key(job, repeat)
+  found = _read(folder, key)
+  if found is not None:
+    return found
   count = job.config.mixture.num_components
   print(f'class_mixture: fitting {count} components to every class')
   started = time.perf_counter()
@@ -58,7 +72,7 @@ def load_or_fit(
   mixture = mixtures.fit_classes(z, train.attributes, count, key['seed'])
   seconds = time.perf_counter() - started
   note = {'key': np.array(json.dumps(key)), 'seconds': np.array(seconds)}
-  files.write_npz(path, **mixture._asdict(), **note)
+  files.write_npz(folder / 'mixture.npz', **mixture._asdict(), **note)
   return Fitted(mixture, seconds)
 
 

@@ -1,6 +1,7 @@
 """From a config to data, networks, optimisers and callables of arrays."""
 
 import dataclasses
+import functools
 import inspect
 import zlib
 from collections.abc import Callable, Sequence
@@ -130,7 +131,8 @@ def make_schedule(
   if section.schedule == 'cosine':
     return optax.cosine_decay_schedule(first, num_steps, alpha=last / first)
   # Log-spaced decay, as in the authors' code: a straight line in log rate.
-  return optax.exponential_decay(first, num_steps, last / first)
+  # Optax's own asks its arguments in Python, where they may be tracers here.
+  return lambda count: first * jnp.power(last / first, count / num_steps)
 
 
 def make_optimizer(
@@ -221,6 +223,7 @@ def make_cost(
   return with_params
 
 
+@functools.lru_cache(maxsize=16)  # repetitions share one program
 def make_encode(networks: Networks) -> Callable[..., Any]:
   """Builds jitted `(vae params, uint8 images) -> (mean, scale)`."""
 
@@ -254,31 +257,44 @@ def make_judge(networks: Networks) -> Callable[..., Any]:
   return judge
 
 
-def make_validate(
-  loss_fn: steps.LossFn, key: jax.Array, batch_size: int = 500
-) -> Callable[[Any, dict[str, np.ndarray]], dict[str, float]]:
-  """Builds `(params, whole split) -> mean metrics` of a loss.
-
-  Args:
-    loss_fn: its metrics are means over a batch.
-    key: the same noise at every evaluation, so that values compare.
-    batch_size: rows at once.
-  """
+@functools.lru_cache(maxsize=16)
+def _make_row_metrics(loss_fn: steps.LossFn) -> Callable[..., steps.Metrics]:
+  """Builds jitted `(params, batch, key) -> metrics of every row alone`."""
 
   @jax.jit
-  def per_row(params: Any, batch: dict[str, jax.Array]) -> steps.Metrics:
+  def per_row(
+    params: Any, batch: dict[str, jax.Array], key: jax.Array
+  ) -> steps.Metrics:
     def one(row: dict[str, jax.Array]) -> steps.Metrics:
       single = jax.tree.map(lambda leaf: leaf[None], row)
       return loss_fn(params, single, key)[1]
 
     return jax.vmap(one)(batch)
 
+  return per_row
+
+
+def make_validate(
+  loss_fn: steps.LossFn, key: jax.Array, batch_size: int = 500
+) -> Callable[[Any, dict[str, np.ndarray]], dict[str, float]]:
+  """Builds `(params, whole split) -> mean metrics` of a loss.
+
+  Args:
+    loss_fn: its metrics are means over a batch; the same function is compiled
+      once.
+    key: the same noise at every evaluation, so that values compare.
+    batch_size: rows at once.
+  """
+  per_row = _make_row_metrics(loss_fn)
+
   def validate(params: Any, arrays: dict[str, np.ndarray]) -> dict[str, float]:
     names = [*arrays, 'row']
     rows = np.arange(len(next(iter(arrays.values()))))
     values = encodings.in_batches(
       parallel.over_devices(
-        lambda *parts: per_row(params, dict(zip(names, parts, strict=True)))
+        lambda *parts: per_row(
+          params, dict(zip(names, parts, strict=True)), key
+        )
       ),
       *arrays.values(),
       rows,

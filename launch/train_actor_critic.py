@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from launch import experiment, stage, startup, train_vae
+from launch import experiment, stage, startup, train_vae, training
 from lcjax.data import batches, dataset
 from lcjax.latent import encodings
 from lcjax.losses import adversarial, attributes
@@ -58,12 +58,23 @@ def encode(
 
 
 def prepare(job: startup.Job, repeat: int) -> Setting:
-  """Loads the trained VAE and encodes the data with it."""
-  config = job.config
+  """Loads the data and the trained VAE, and encodes the data with it."""
   data = experiment.load_data(job, 'train')
+  return prepare_with(
+    job, repeat, data, experiment.load_data(job, 'validation')
+  )
+
+
+def prepare_with(
+  job: startup.Job,
+  repeat: int,
+  data: dataset.Dataset,
+  held_out: dataset.Dataset,
+) -> Setting:
+  """Loads the trained VAE and encodes the two splits with it."""
+  config = job.config
   networks = experiment.build_networks(config, data)
   params = train_vae.load(job, networks, data, repeat).state.params
-  held_out = experiment.load_data(job, 'validation')
   return Setting(
     networks,
     encode(config, networks, params, data),
@@ -126,41 +137,41 @@ def make_critics_state(
   return make
 
 
-def train_critics(
-  job: startup.Job,
-  repeat: int,
-  setting: Setting,
-) -> None:
-  """Trains D_attr(z) and D_realism(z) of one repetition."""
-  config = job.config
-  section, networks = config.latent_critics, setting.networks
+def describe_critics(
+  config: ml_collections.ConfigDict, setting: Setting
+) -> training.Training:
+  """The training of D_attr(z) and D_realism(z) of one repetition."""
+  networks, exclusive = setting.networks, setting.exclusive
   attribute_fn = experiment.apply_fn(networks.attribute_critic)
   realism_fn = experiment.apply_fn(networks.realism_critic)
-  attribute_tx, realism_tx = experiment.make_optimizers(
-    config, 'latent_critics', CRITICS_OPTIMIZERS
-  )
-  move_tx = experiment.make_optimizer(
-    config.optimize.optimizer, config.optimize.max_steps, 'optimize.optimizer'
-  )
-  weights = latent_steps.CriticWeights(
-    moved=section.moved_weight,
-    prior=section.prior_weight,
-    mismatched=0.0,
-    gradient_penalty=section.gradient_penalty_weight,
-  )
 
-  def make_step(axis_name: str | None) -> steps.Step:
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    section, optimize = config.latent_critics, config.optimize
+    attribute_tx, realism_tx = experiment.make_optimizers(
+      config, 'latent_critics', CRITICS_OPTIMIZERS
+    )
     return latent_steps.make_latent_critics_step(
       attribute_fn,
       realism_fn,
       experiment.make_cost(
-        config.optimize, networks, setting.mean_scale, setting.exclusive
+        optimize, networks, constants['mean_scale'], exclusive
       ),
-      move_tx,
+      experiment.make_optimizer(
+        optimize.optimizer, optimize.max_steps, 'optimize.optimizer'
+      ),
       attribute_tx,
       realism_tx,
-      weights,
-      setting.exclusive,
+      latent_steps.CriticWeights(
+        moved=section.moved_weight,
+        prior=section.prior_weight,
+        mismatched=0.0,
+        gradient_penalty=section.gradient_penalty_weight,
+      ),
+      exclusive,
       section.inner_steps,
       section.average_decay,
       axis_name,
@@ -169,28 +180,33 @@ def train_critics(
 
   z = jnp.asarray(setting.validation.sample(0))
   y = jnp.asarray(setting.validation.attributes)
+  decay = config.latent_critics.average_decay
 
   def evaluate(current: state.LatentCriticsState) -> dict[str, float]:
-    attribute_params = state.averaged(current.attribute, section.average_decay)
-    realism_params = state.averaged(current.realism, section.average_decay)
+    attribute_params = state.averaged(current.attribute, decay)
+    realism_params = state.averaged(current.realism, decay)
     logits = attribute_fn(attribute_params, z)
     realism = realism_fn(realism_params, z)
-    accuracy = attributes.accuracy(logits, y, setting.exclusive)
+    accuracy = attributes.accuracy(logits, y, exclusive)
     return {
       'attribute_accuracy': float(jnp.mean(accuracy)),
       'realism_of_encodings': float(jnp.mean(jax.nn.sigmoid(realism))),
     }
 
-  stage.run(
-    job,
-    stage.LATENT_CRITICS,
-    repeat,
+  return training.Training(
     make_critics_state(config, networks, setting.seed),
     make_step,
-    make_batches(setting, section.train.batch_size),
+    {'mean_scale': setting.mean_scale},
+    make_batches(setting, config.latent_critics.train.batch_size),
     evaluate,
     experiment.stage_key(setting.seed, 'latent_critics'),
   )
+
+
+def train_critics(job: startup.Job, repeat: int, setting: Setting) -> None:
+  """Trains D_attr(z) and D_realism(z) of one repetition."""
+  described = describe_critics(job.config, setting)
+  training.run_alone(job, stage.LATENT_CRITICS, repeat, described)
 
 
 def make_actor_state(
@@ -219,35 +235,40 @@ def make_actor_state(
   return make
 
 
-def train_actor(
-  job: startup.Job,
-  repeat: int,
-  setting: Setting,
-  which: stage.Stage,
-) -> None:
-  """Trains G(z, y) and D(z, y) of one repetition: one of `stage.actors`."""
-  config = job.config
-  section, networks = stage.own_section(config, which), setting.networks
+def describe_actor(
+  config: ml_collections.ConfigDict, setting: Setting
+) -> training.Training:
+  """The training of G(z, y) and D(z, y) of one repetition.
+
+  Args:
+    config: `training.own_config` of one of `stage.actors`.
+    setting: of the repetition.
+  """
+  networks = setting.networks
   actor_fn = experiment.apply_fn(networks.actor)
   critic_fn = experiment.apply_fn(networks.critic)
-  actor_tx, critic_tx = experiment.make_optimizers(
-    config, 'actor_critic', ACTOR_OPTIMIZERS
-  )
-  weights = latent_steps.CriticWeights(
-    moved=section.moved_weight,
-    prior=section.prior_weight,
-    mismatched=section.mismatched_weight,
-    gradient_penalty=section.gradient_penalty_weight,
-  )
 
-  def make_step(axis_name: str | None) -> steps.Step:
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    section = config.actor_critic
+    actor_tx, critic_tx = experiment.make_optimizers(
+      config, 'actor_critic', ACTOR_OPTIMIZERS
+    )
     return latent_steps.make_actor_critic_step(
       actor_fn,
       critic_fn,
-      setting.mean_scale,
+      constants['mean_scale'],
       actor_tx,
       critic_tx,
-      weights,
+      latent_steps.CriticWeights(
+        moved=section.moved_weight,
+        prior=section.prior_weight,
+        mismatched=section.mismatched_weight,
+        gradient_penalty=section.gradient_penalty_weight,
+      ),
       section.distance_weight,
       section.actor_on_encodings,
       section.critic_steps_per_actor_step,
@@ -261,7 +282,7 @@ def train_actor(
   prior = np.random.default_rng(0).standard_normal(real.shape, np.float32)
 
   def evaluate(current: state.ActorCriticState) -> dict[str, float]:
-    params = state.averaged(current.actor, section.average_decay)
+    params = state.averaged(current.actor, config.actor_critic.average_decay)
     moved = actor_fn(params, prior, y)
     fake_logits = critic_fn(current.critic.params, moved, y)
     real_logits = critic_fn(current.critic.params, real, y)
@@ -277,16 +298,26 @@ def train_actor(
       'encodings_variance': float(np.mean(np.var(real, axis=0))),
     }
 
-  stage.run(
-    job,
-    which,
-    repeat,
+  return training.Training(
     make_actor_state(config, networks, y.shape[-1], setting.seed),
     make_step,
-    make_batches(setting, section.train.batch_size),
+    {'mean_scale': setting.mean_scale},
+    make_batches(setting, config.actor_critic.train.batch_size),
     evaluate,
     experiment.stage_key(setting.seed, 'actor_critic'),
   )
+
+
+def train_actor(
+  job: startup.Job,
+  repeat: int,
+  setting: Setting,
+  which: stage.Stage,
+) -> None:
+  """Trains G(z, y) and D(z, y) of one repetition: one of `stage.actors`."""
+  config = training.own_config(job.config, which)
+  described = describe_actor(config, setting)
+  training.run_alone(job, which, repeat, described)
 
 
 def train(job: startup.Job, repeat: int, setting: Setting) -> None:

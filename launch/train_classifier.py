@@ -4,12 +4,14 @@ python -m launch.train_classifier --config=configs/digits.py \
   --workdir=runs/digits
 """
 
+import functools
 from collections.abc import Callable
 
+import jax
 import ml_collections
 import numpy as np
 
-from launch import experiment, stage, startup
+from launch import experiment, stage, startup, training
 from lcjax.data import batches, dataset
 from lcjax.training import objectives, parallel, state, steps
 
@@ -43,32 +45,55 @@ def load(
   return stage.load(job, stage.CLASSIFIER, 0, make)
 
 
-def run(job: startup.Job) -> None:
-  """Trains the judge."""
-  config = job.config
-  data = experiment.load_data(job, 'train')
-  held_out = experiment.load_data(job, 'validation')
-  networks = experiment.build_networks(config, data)
-  section = config.classifier
+def make_loss(
+  networks: experiment.Networks,
+  exclusive: bool,
+  pixel_noise: float,
+  flip: bool,
+) -> steps.LossFn:
+  """The judge's loss with such changes of the images."""
   logits_and_features = experiment.apply_fn(networks.classifier)
-
-  def make_loss(pixel_noise: float, flip: bool) -> steps.LossFn:
-    return objectives.make_classifier_loss(
-      lambda p, x: logits_and_features(p, x)[0],
-      data.exclusive,
-      pixel_noise,
-      flip,
-    )
-
-  loss_fn = make_loss(section.pixel_noise, section.flip)
-  tx = experiment.make_optimizer(
-    section.optimizer, section.train.num_steps, 'classifier.optimizer'
+  return objectives.make_classifier_loss(
+    lambda p, x: logits_and_features(p, x)[0], exclusive, pixel_noise, flip
   )
+
+
+# Judges of several seeds evaluate by the same function, compiled once.
+_evaluated_loss = functools.lru_cache(maxsize=16)(make_loss)
+
+
+def describe(
+  config: ml_collections.ConfigDict,
+  data: dataset.Dataset,
+  held_out: dataset.Dataset,
+) -> training.Training:
+  """The judge's training."""
+  networks = experiment.build_networks(config, data)
+
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    del constants
+    section = config.classifier
+    return steps.make_train_step(
+      make_loss(networks, data.exclusive, section.pixel_noise, section.flip),
+      experiment.make_optimizer(
+        section.optimizer, section.train.num_steps, 'classifier.optimizer'
+      ),
+      axis_name=axis_name,
+      skip_nonfinite=section.train.nonfinite == 'skip',
+    )
 
   def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
     rows, numbers = parallel.local_rows(
       batches.stacked_indices(
-        (config.seed, 0), step, count, section.train.batch_size, len(data)
+        (config.seed, 0),
+        step,
+        count,
+        config.classifier.train.batch_size,
+        len(data),
       )
     )
     return {
@@ -78,27 +103,30 @@ def run(job: startup.Job) -> None:
     }
 
   key = experiment.stage_key(config.seed, 'classifier')
-  validate = experiment.make_validate(make_loss(0.0, flip=False), key)
+  validate = experiment.make_validate(
+    _evaluated_loss(networks, data.exclusive, 0.0, flip=False), key
+  )
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
     arrays = {'image': held_out.images, 'attributes': held_out.attributes}
     return validate(current.params, arrays)
 
-  stage.run(
-    job,
-    stage.CLASSIFIER,
-    0,
+  return training.Training(
     make_state(config, networks, data),
-    lambda axis: steps.make_train_step(
-      loss_fn,
-      tx,
-      axis_name=axis,
-      skip_nonfinite=section.train.nonfinite == 'skip',
-    ),
+    make_step,
+    {},
     make_batches,
     evaluate,
     key,
   )
+
+
+def run(job: startup.Job) -> None:
+  """Trains the judge."""
+  data = experiment.load_data(job, 'train')
+  held_out = experiment.load_data(job, 'validation')
+  described = describe(job.config, data, held_out)
+  training.run_alone(job, stage.CLASSIFIER, 0, described)
 
 
 def main() -> None:

@@ -6,13 +6,22 @@ python -m launch.train_denoiser --config=configs/digits.py \
 The denoiser sees no labels; D_attr(z_t, t) learns them on the same latents.
 """
 
+import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 
-from launch import class_mixture, experiment, stage, startup, train_actor_critic
+from launch import (
+  class_mixture,
+  experiment,
+  stage,
+  startup,
+  train_actor_critic,
+  training,
+)
 from lcjax.latent import denoise, noise
 from lcjax.losses import attributes
 from lcjax.training import denoiser_steps, state, steps
@@ -44,71 +53,112 @@ def make_state(
   return make
 
 
-def train(
-  job: startup.Job, repeat: int, setting: train_actor_critic.Setting
-) -> None:
-  """Trains the denoiser of one repetition."""
-  config = job.config
-  section, networks = config.denoiser, setting.networks
-  # With the training that it belongs to, not at the first use of the mover.
-  class_mixture.for_denoiser(job, repeat, setting.train)
+class _HeldOut(NamedTuple):
+  """The same latents, noise and times at every evaluation.
+
+  Attributes:
+    z: [B, Z] held-out latents, in units of q(z)'s spread.
+    eps: [B, Z] noise.
+    time: [B] noise times.
+    attributes: [B, Y].
+  """
+
+  z: jax.Array
+  eps: jax.Array
+  time: jax.Array
+  attributes: jax.Array
+
+
+@functools.lru_cache(maxsize=16)  # repetitions share one program
+def _make_validate(
+  networks: experiment.Networks, exclusive: bool, decay: float
+) -> Callable[[state.DenoiserState, _HeldOut], dict[str, jax.Array]]:
+  """Builds jitted `(state, held-out rows) -> validation values`."""
+  velocity_fn = experiment.apply_fn(networks.denoiser)
+  attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
+
+  @jax.jit
+  def validate(
+    current: state.DenoiserState, rows: _HeldOut
+  ) -> dict[str, jax.Array]:
+    noised = denoise.add_noise(rows.z, rows.time, rows.eps)
+    velocity_params = state.averaged(current.velocity, decay)
+    predicted = velocity_fn(velocity_params, noised, rows.time)
+    attribute_params = state.averaged(current.attribute, decay)
+    logits = attribute_fn(attribute_params, noised, rows.time)
+    target = denoise.velocity(rows.z, rows.time, rows.eps)
+    accuracy = attributes.accuracy(logits, rows.attributes, exclusive)
+    return {
+      'velocity_mse': jnp.mean(jnp.square(predicted - target)),
+      'attribute_accuracy': jnp.mean(accuracy),
+    }
+
+  return validate
+
+
+def describe(
+  config: ml_collections.ConfigDict, setting: train_actor_critic.Setting
+) -> training.Training:
+  """The denoiser's training of one repetition."""
+  networks, exclusive = setting.networks, setting.exclusive
   velocity_fn = experiment.apply_fn(networks.denoiser)
   attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
   center = jnp.asarray(setting.train.center)
   spread = jnp.asarray(setting.train.spread)
-  velocity_tx, attribute_tx = experiment.make_optimizers(
-    config, 'denoiser', OPTIMIZERS
-  )
 
-  def make_step(axis_name: str | None) -> steps.Step:
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    section = config.denoiser
+    velocity_tx, attribute_tx = experiment.make_optimizers(
+      config, 'denoiser', OPTIMIZERS
+    )
     return denoiser_steps.make_denoiser_step(
       velocity_fn,
       attribute_fn,
-      center,
-      spread,
+      constants['center'],
+      constants['spread'],
       velocity_tx,
       attribute_tx,
-      setting.exclusive,
+      exclusive,
       section.average_decay,
       axis_name,
       section.train.nonfinite == 'skip',
     )
 
-  # The same latents, noise and times at every evaluation.
   z = (jnp.asarray(setting.validation.sample(0)) - center[None]) / spread[None]
-  y = jnp.asarray(setting.validation.attributes)
   rows = jnp.arange(len(z))
-  eps = noise.normal(jax.random.key(0), rows, z.shape[1])
-  time = (rows + 0.5) / len(z)
-  noised = denoise.add_noise(z, time, eps)
-
-  @jax.jit
-  def validate(current: state.DenoiserState) -> dict[str, jax.Array]:
-    decay = section.average_decay
-    velocity_params = state.averaged(current.velocity, decay)
-    predicted = velocity_fn(velocity_params, noised, time)
-    attribute_params = state.averaged(current.attribute, decay)
-    logits = attribute_fn(attribute_params, noised, time)
-    error = jnp.square(predicted - denoise.velocity(z, time, eps))
-    accuracy = attributes.accuracy(logits, y, setting.exclusive)
-    return {
-      'velocity_mse': jnp.mean(error),
-      'attribute_accuracy': jnp.mean(accuracy),
-    }
+  held_out = _HeldOut(
+    z,
+    noise.normal(jax.random.key(0), rows, z.shape[1]),
+    (rows + 0.5) / len(z),
+    jnp.asarray(setting.validation.attributes),
+  )
+  validate = _make_validate(networks, exclusive, config.denoiser.average_decay)
 
   def evaluate(current: state.DenoiserState) -> dict[str, float]:
-    return {name: float(v) for name, v in validate(current).items()}
+    return {name: float(v) for name, v in validate(current, held_out).items()}
 
-  stage.run(
-    job,
-    stage.DENOISER,
-    repeat,
+  return training.Training(
     make_state(config, networks, setting.seed),
     make_step,
-    train_actor_critic.make_batches(setting, section.train.batch_size),
+    {'center': center, 'spread': spread},
+    train_actor_critic.make_batches(setting, config.denoiser.train.batch_size),
     evaluate,
     experiment.stage_key(setting.seed, 'denoiser'),
   )
+
+
+def train(
+  job: startup.Job, repeat: int, setting: train_actor_critic.Setting
+) -> None:
+  """Trains the denoiser of one repetition."""
+  # With the training that it belongs to, not at the first use of the mover.
+  class_mixture.for_denoiser(job, repeat, setting.train)
+  described = describe(job.config, setting)
+  training.run_alone(job, stage.DENOISER, repeat, described)
 
 
 def run(job: startup.Job) -> None:

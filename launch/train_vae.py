@@ -4,12 +4,14 @@ python -m launch.train_vae --config=configs/digits.py \
   --workdir=runs/digits
 """
 
+import functools
 from collections.abc import Callable
 
+import jax
 import ml_collections
 import numpy as np
 
-from launch import experiment, stage, startup
+from launch import experiment, stage, startup, training
 from lcjax.data import batches, dataset
 from lcjax.evaluation import metrics
 from lcjax.latent import encodings
@@ -43,35 +45,61 @@ def load(
   return stage.load(job, stage.VAE, repeat, make)
 
 
-def train(job: startup.Job, repeat: int) -> None:
-  """Trains the VAE of one repetition."""
-  config = job.config
-  data = experiment.load_data(job, 'train')
-  held_out = experiment.load_data(job, 'validation')
-  networks = experiment.build_networks(config, data)
-  section, seed = config.vae, config.seed + repeat
-
-  loss_fn = objectives.make_vae_loss(
+def make_loss(
+  networks: experiment.Networks, sigma_x: float, beta: float
+) -> steps.LossFn:
+  """The VAE's loss at some width of p(x|z) and weight of the KL divergence."""
+  return objectives.make_vae_loss(
     experiment.apply_fn(networks.vae, 'encode'),
     experiment.apply_fn(networks.vae, 'decode'),
-    section.sigma_x,
-    section.beta,
+    sigma_x,
+    beta,
   )
-  tx = experiment.make_optimizer(
-    section.optimizer, section.train.num_steps, 'vae.optimizer'
-  )
+
+
+# Repetitions evaluate by the same function: it is compiled once.
+_evaluated_loss = functools.lru_cache(maxsize=16)(make_loss)
+
+
+def describe(
+  config: ml_collections.ConfigDict,
+  data: dataset.Dataset,
+  held_out: dataset.Dataset,
+  repeat: int,
+) -> training.Training:
+  """The VAE's training of one repetition."""
+  networks = experiment.build_networks(config, data)
+  seed = config.seed + repeat
+
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    del constants
+    section = config.vae
+    return steps.make_train_step(
+      make_loss(networks, section.sigma_x, section.beta),
+      experiment.make_optimizer(
+        section.optimizer, section.train.num_steps, 'vae.optimizer'
+      ),
+      axis_name=axis_name,
+      skip_nonfinite=section.train.nonfinite == 'skip',
+    )
 
   def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
     rows, numbers = parallel.local_rows(
       batches.stacked_indices(
-        (seed, 0), step, count, section.train.batch_size, len(data)
+        (seed, 0), step, count, config.vae.train.batch_size, len(data)
       )
     )
     return {'image': data.images[rows], 'row': numbers}
 
   encode = experiment.make_encode(networks)
   key = experiment.stage_key(seed, 'vae')
-  validate = experiment.make_validate(loss_fn, key)
+  validate = experiment.make_validate(
+    _evaluated_loss(networks, config.vae.sigma_x, config.vae.beta), key
+  )
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
     values = validate(current.params, {'image': held_out.images})
@@ -82,21 +110,22 @@ def train(job: startup.Job, repeat: int) -> None:
     )
     return values | {'active_units': float(metrics.active_units(mean))}
 
-  stage.run(
-    job,
-    stage.VAE,
-    repeat,
+  return training.Training(
     make_state(config, networks, data, repeat),
-    lambda axis: steps.make_train_step(
-      loss_fn,
-      tx,
-      axis_name=axis,
-      skip_nonfinite=section.train.nonfinite == 'skip',
-    ),
+    make_step,
+    {},
     make_batches,
     evaluate,
     key,
   )
+
+
+def train(job: startup.Job, repeat: int) -> None:
+  """Trains the VAE of one repetition."""
+  data = experiment.load_data(job, 'train')
+  held_out = experiment.load_data(job, 'validation')
+  described = describe(job.config, data, held_out, repeat)
+  training.run_alone(job, stage.VAE, repeat, described)
 
 
 def run(job: startup.Job) -> None:

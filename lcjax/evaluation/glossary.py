@@ -192,7 +192,8 @@ METRICS = {
   ),
   'training_seconds': Metric(
     'Training s', COST, 'lower', ',.0f',
-    'Seconds to train or fit what moves or draws the latents, beyond the VAE.',
+    'Seconds to train or fit what moves or draws the latents, beyond the VAE; '
+    'of trainings that ran together, a share each.',
   ),
   'success': Metric(
     'Success', EDITS, 'higher', '.3f',

@@ -49,6 +49,7 @@ STYLE: Any = {  # keys are literals to matplotlib's types
 }
 _PAGE_INCHES, _DOTS_PER_INCH = 8.2, 180
 _PANELS_PER_LINE = 4
+_DASHES: Any = '-', (0, (4, 2)), (0, (1, 1.5))  # once the colours run out
 _PANEL_INCHES, _TITLE_INCHES = 1.55, 0.35
 
 # metric -> series, such as 'train' -> [(step, value)]
@@ -174,6 +175,64 @@ def curves(
     )
     for index, (stage, panels) in enumerate(bands.items()):
       _draw_band(parts[index, 0], stage, panels, colours)
+    return _finish(figure, path)
+
+
+def compared_curves(
+  panels: Mapping[str, Mapping[str, Sequence[np.ndarray]]],
+  path: Path | None = None,
+) -> bytes:
+  """Curves of several trainings: a panel per metric, a line for each.
+
+  Args:
+    panels: metric -> line's name -> steps [T], means [T] and spreads [T], the
+      last drawn as a band around the means.
+    path: also write the figure there.
+
+  Returns:
+    A PNG file's bytes.
+  """
+  names = dict.fromkeys(name for panel in panels.values() for name in panel)
+  styles = {
+    name: (COLOURS[index % len(COLOURS)], _DASHES[index // len(COLOURS) % 3])
+    for index, name in enumerate(names)
+  }
+  rows = max(math.ceil(len(panels) / _PANELS_PER_LINE), 1)
+  legend_inches = 0.2 * math.ceil(len(names) / 3) + 0.2
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(
+      figsize=(_PAGE_INCHES, _PANEL_INCHES * rows + legend_inches),
+      layout='constrained',
+    )
+    axes = figure.subplots(rows, _PANELS_PER_LINE, squeeze=False).ravel()
+    handles: dict[str, Artist] = {}
+    for axis, (metric, panel) in zip(axes, panels.items(), strict=False):
+      means = {name: (line[0], line[1]) for name, line in panel.items()}
+      _draw_panel(
+        axis,
+        metric.replace('validation/', 'val/'),
+        {n: list(zip(*xy, strict=True)) for n, xy in means.items()},
+        {name: styles[name][0] for name in panel},
+      )
+      for drawn, (name, (steps, mean, std)) in zip(
+        axis.get_lines(), panel.items(), strict=True
+      ):
+        colour, dashes = styles[name]
+        drawn.set_linestyle(dashes)
+        axis.fill_between(
+          steps, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0
+        )
+        handles.setdefault(name, drawn)
+        low, high = axis.get_ylim()  # a band is part of the picture, too
+        late = slice(len(steps) // 10, None)
+        axis.set_ylim(
+          min(low, *(mean - std)[late]), max(high, *(mean + std)[late])
+        )
+    for axis in axes[len(panels) :]:
+      axis.set_axis_off()
+    figure.legend(
+      handles.values(), handles, loc='outside lower center', ncols=3
+    )
     return _finish(figure, path)
 
 

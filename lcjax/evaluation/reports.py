@@ -90,7 +90,7 @@ def markdown_table(rows: Rows, metrics: Sequence[str] | None = None) -> str:
     ['---', *('---:' for _ in names)],
   ]
   for row, scores in rows.items():
-    lines.append([row, *(_cell(name, scores) for name in names)])
+    lines.append([row, *(cell(name, scores) for name in names)])
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
 
 
@@ -102,7 +102,7 @@ def print_table(rows: Rows, exclusive: bool) -> None:
   console = rich.console.Console()
   if not console.is_terminal:  # a log file has no width
     console = rich.console.Console(width=_WIDE_ENOUGH)
-  show = _cell if console.width >= _WIDE_ENOUGH else _mean_text
+  show = cell if console.width >= _WIDE_ENOUGH else _mean_text
   table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
   table.add_column('', no_wrap=True)
   for name in names:
@@ -139,7 +139,7 @@ def render_html(report: Mapping[str, Any]) -> str:
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  environment.filters['data_uri'] = _data_uri
+  environment.filters['data_uri'] = data_uri
   template = importlib.resources.files(__package__) / 'report.html.j2'
   return environment.from_string(template.read_text('utf-8')).render(
     **context,
@@ -151,7 +151,7 @@ def render_html(report: Mapping[str, Any]) -> str:
     tables=_tables(rows, names),
     short_labels=all(len(str(label)) <= 3 for label in context['grid_labels']),
     judge_cells=[
-      (_metric(name).label, _cell(name, {name: _as_statistic(value)}))
+      (_metric(name).label, cell(name, {name: _as_statistic(value)}))
       for name, value in context['judge'].items()
     ],
   )
@@ -222,7 +222,8 @@ def _sentence(
   return f'{mover} {"; ".join(clauses) or f"is not measured as {baseline} is"}.'
 
 
-def _cell(name: str, scores: Scores) -> str:
+def cell(name: str, scores: Scores) -> str:
+  """Mean ± spread of one metric as text, a dash where there is none."""
   mean, std = _texts(name, scores)
   return f'{mean} ± {std}' if std else mean
 
@@ -309,7 +310,8 @@ def _as_statistic(value: Any) -> Mapping[str, float | None]:
   return value if isinstance(value, Mapping) else {'mean': value}
 
 
-def _data_uri(png: bytes) -> str:
+def data_uri(png: bytes) -> str:
+  """A PNG file as the address of an image inside of a page."""
   return f'data:image/png;base64,{base64.b64encode(png).decode("ascii")}'
 
 

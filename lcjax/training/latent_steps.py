@@ -71,16 +71,16 @@ def critic_loss(
   moved_logits = critic_fn(rows['moved'], y)
   loss = jnp.mean(adversarial.real_loss(real_logits))
   loss += weights.moved * jnp.mean(adversarial.fake_loss(moved_logits))
-  if weights.prior:
+  if steps.counts(weights.prior):
     prior_logits = critic_fn(rows['prior'], y)
     loss += weights.prior * jnp.mean(adversarial.fake_loss(prior_logits))
-  if weights.mismatched:
+  if steps.counts(weights.mismatched):
     # Another row may have the same attributes; then nothing is mismatched.
     # Divided by B, not by their number, so that devices average alike.
     mismatched = jnp.any(y != other, axis=-1)
     losses = adversarial.fake_loss(critic_fn(rows['real'], other))
     loss += weights.mismatched * jnp.mean(mismatched * losses)
-  if weights.gradient_penalty:
+  if steps.counts(weights.gradient_penalty):
     loss += weights.gradient_penalty * jnp.mean(
       adversarial.gradient_penalty(
         lambda z: critic_fn(z, y), rows['real'], rows['moved'], rows['mix']
@@ -190,9 +190,15 @@ def make_actor_critic_step(
 
     def update_actor(actor: state_lib.TrainState) -> tuple:
       actor, found = actor_step(actor, moves, key)
-      if distance_weight and actor_on_encodings:
+      if steps.counts(distance_weight) and actor_on_encodings:
         own = {'start': real, 'attributes': y}
-        actor, _ = actor_step(actor, own, key)
+        stayed, _ = actor_step(actor, own, key)
+        # Only a traced weight can be 0 here.
+        actor = jax.tree.map(
+          lambda new, old: jnp.where(distance_weight > 0, new, old),
+          stayed,
+          actor,
+        )
       return actor, found
 
     ratio = critic_steps_per_actor_step

@@ -22,6 +22,15 @@ LossFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
 Step = Callable[[Any, Any, jax.Array], tuple[Any, Metrics]]
 
 
+def counts(weight: float | jax.Array) -> bool:
+  """Whether a term of this weight is to be computed.
+
+  A weight that is traced counts: trainings that share a program may differ in
+  it, and 0 for some of them is one more value.
+  """
+  return isinstance(weight, jax.core.Tracer) or bool(weight)
+
+
 def all_finite(tree: Any) -> jax.Array:
   """Whether no array of a tree holds a NaN or an infinity; bool scalar."""
   leaves = [

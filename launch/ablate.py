@@ -1,0 +1,239 @@
+r"""Seeds and ablations side by side: trained together, judged in one table.
+
+python -m launch.ablate --config=configs/digits.py --workdir=runs/ablate \
+  --ablations=default,no_distance,no_encodings --num_seeds=5
+
+Ablations are those of the config's file. What differs in numbers alone trains
+as one compiled program, the rest one after the other; what several have in
+common is trained once. WORKDIR/ABLATION is then an ordinary run.
+"""
+
+import functools
+import importlib.util
+import json
+import os
+import shlex
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags
+from etils import epath
+from ml_collections import config_flags
+
+from configs import base
+from launch import (
+  ablation_report,
+  class_mixture,
+  compare,
+  stage,
+  startup,
+  tasks,
+  together,
+)
+from launch import inputs as inputs_lib
+from lcjax import errors
+
+ABLATIONS = flags.DEFINE_list(
+  'ablations', [], "Names in the config file's ABLATIONS, joined by commas."
+)
+NUM_SEEDS = flags.DEFINE_integer(
+  'num_seeds', None, 'Seeds of every ablation; config.num_seeds if not given.'
+)
+MAX_TOGETHER = flags.DEFINE_integer(
+  'max_together', 64, 'Trainings in one compiled program, at most.'
+)
+
+# Folders of the workdir that are no ablation's.
+_OWN_FOLDERS = 'cache', 'compare', 'groups'
+
+
+def check_names(names: list[str], known: list[str]) -> None:
+  """Raises UserError unless the names are ablations, each given once."""
+  if not names:
+    raise errors.UserError(
+      f'--ablations is missing: name some of {", ".join(known)}'
+    )
+  for name in names:
+    if name not in known:
+      raise errors.UserError(
+        f'--ablations: {name!r} is not an ablation of this config: '
+        f'{errors.nearest(name, known)}'
+      )
+    if names.count(name) > 1:
+      raise errors.UserError(
+        f'--ablations: {name!r} is listed twice; for further repetitions '
+        'raise --num_seeds'
+      )
+    if name in _OWN_FOLDERS:
+      raise errors.UserError(
+        f'--ablations: {name!r} would lie in WORKDIR/{name}, which holds '
+        'something else: rename it in the config file'
+      )
+
+
+def check_overrides(
+  overrides: dict[str, Any], ablations: dict[str, dict[str, Any]]
+) -> None:
+  """Raises UserError if a flag sets what an ablation varies."""
+  for name, changes in ablations.items():
+    for key in changes:
+      if key in overrides:
+        raise errors.UserError(
+          f'--config.{key} is what ablation {name!r} varies: leave out the '
+          'flag, or the ablation'
+        )
+
+
+def _load(path: str) -> ModuleType:
+  """The config's file as a module."""
+  spec = importlib.util.spec_from_file_location('ablated_config', path)
+  if spec is None or spec.loader is None:
+    raise errors.UserError(f'--config={path} is not a Python file')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def arguments(
+  given: str, name: str, workdir: epath.Path, num_seeds: int
+) -> str:
+  """The flags with which a launcher goes on with one ablation alone."""
+  kept = []
+  for argument in shlex.split(given):
+    key, _, value = argument.partition('=')
+    if key.lstrip('-') == 'config':
+      kept.append(f'--config={value}:{name}')
+    elif key.lstrip('-') not in ('workdir', 'config.num_seeds'):
+      kept.append(argument)
+  kept += [f'--workdir={workdir}', f'--config.num_seeds={num_seeds}']
+  return ' '.join(shlex.quote(argument) for argument in kept)
+
+
+class Ablations(NamedTuple):
+  """What the flags ask for.
+
+  Attributes:
+    workdir: of the whole.
+    jobs: of every ablation, by name.
+    changes: of every ablation, by dotted key.
+    command: the one that was given.
+  """
+
+  workdir: epath.Path
+  jobs: dict[str, startup.Job]
+  changes: dict[str, dict[str, Any]]
+  command: str
+
+
+def read_flags() -> Ablations:
+  """Reads the flags; every mistake is a UserError."""
+  whole = startup.job()
+  if jax.process_count() > 1:
+    raise errors.UserError(
+      'launch.ablate runs in one process: start one for each host, with some '
+      'of the --ablations and a --workdir of its own'
+    )
+  flag = flags.FLAGS['config']
+  path, _, chosen = config_flags.get_config_filename(flag).partition(':')
+  if chosen:
+    raise errors.UserError(
+      f'--config names the ablation {chosen!r}: list it in --ablations instead'
+    )
+  num_seeds = NUM_SEEDS.value
+  if num_seeds is None:
+    num_seeds = whole.config.num_seeds
+  if num_seeds < 1:
+    raise errors.UserError(f'--num_seeds={num_seeds} must be at least 1')
+  if MAX_TOGETHER.value < 1:
+    raise errors.UserError(
+      f'--max_together={MAX_TOGETHER.value} must be at least 1'
+    )
+  module, names = _load(path), [name.strip() for name in ABLATIONS.value]
+  check_names(names, list(module.ABLATIONS))
+  overrides = config_flags.get_override_values(flag)
+  changes = {name: dict(module.ABLATIONS[name]) for name in names}
+  check_overrides(overrides, changes)
+  jobs = {}
+  for name in names:
+    config = module.get_config(name)
+    config.update_from_flattened_dict(overrides)
+    config.num_seeds = num_seeds
+    config.data.attributes = whole.config.data.attributes
+    # Decoded once for all; where it lies is no part of any result.
+    config.data.cache_dir = config.data.cache_dir or os.fspath(
+      whole.workdir / 'cache'
+    )
+    base.validate(config)
+    config.lock()
+    workdir = whole.workdir / name
+    jobs[name] = startup.Job(
+      config,
+      workdir,
+      whole.overwrite,
+      arguments(whole.arguments, name, workdir, num_seeds),
+      whole.lock,
+    )
+  command = whole.command('ablate')
+  command += f' --ablations={",".join(names)} --num_seeds={num_seeds}'
+  return Ablations(whole.workdir, jobs, changes, command)
+
+
+def train(
+  workdir: epath.Path, jobs: dict[str, startup.Job], limit: int
+) -> None:
+  """Trains every stage of every seed of every ablation.
+
+  Args:
+    workdir: of the whole.
+    jobs: of the ablations, by name.
+    limit: trainings in one program, at most.
+  """
+  wanted: dict[str, list[tasks.Task]] = {}
+  for name, job in jobs.items():
+    for which in stage.trainings(job.config):
+      once = which is stage.CLASSIFIER  # one judge for all repetitions
+      for repeat in range(1 if once else job.config.num_seeds):
+        task = tasks.Task(name, job, which, repeat)
+        wanted.setdefault(which.section, []).append(task)
+  inputs = inputs_lib.Inputs()
+  for section, those in wanted.items():
+    together.run(
+      workdir / 'groups' / section,
+      those,
+      functools.partial(inputs_lib.describe, inputs),
+      limit,
+    )
+
+
+def share_mixtures(jobs: dict[str, startup.Job]) -> None:
+  """Copies the mixture of classes where another ablation has fitted it."""
+  fitted: dict[str, epath.Path] = {}
+  lacking: list[tuple[str, epath.Path]] = []
+  for job in jobs.values():
+    for repeat in range(job.config.num_seeds):
+      key = class_mixture.fit_key(job, repeat)
+      own = stage.root_of(job.workdir, repeat) / class_mixture.FOLDER
+      if class_mixture.is_fitted(own, key):
+        fitted[json.dumps(key)] = own
+      else:
+        lacking.append((json.dumps(key), own))
+  for text, own in lacking:
+    if text in fitted:
+      together.copy_folder(fitted[text], own)
+
+
+def main() -> None:
+  """Runs what has not been run."""
+  asked = read_flags()
+  together.use_all_cores()
+  train(asked.workdir, asked.jobs, MAX_TOGETHER.value)
+  for name, job in asked.jobs.items():
+    print(f'ablate: judging {name}')
+    share_mixtures(asked.jobs)
+    compare.run(job)
+  ablation_report.write(asked.workdir, asked.jobs, asked.changes, asked.command)
+
+
+if __name__ == '__main__':
+  startup.run(main)

@@ -1,0 +1,71 @@
+"""What trainings read, and any training as its parts."""
+
+import dataclasses
+import json
+
+from launch import (
+  experiment,
+  stage,
+  startup,
+  tasks,
+  train_actor_critic,
+  train_classifier,
+  train_denoiser,
+  train_vae,
+  training,
+)
+from lcjax.data import dataset
+
+
+class Inputs:
+  """What trainings read, loaded or encoded once however many read it."""
+
+  def __init__(self) -> None:
+    self._data: dict[str, tuple[dataset.Dataset, dataset.Dataset]] = {}
+    self._settings: dict[str, train_actor_critic.Setting] = {}
+
+  def data(self, job: startup.Job) -> tuple[dataset.Dataset, dataset.Dataset]:
+    """The training and the validation split."""
+    # The second is what `load_data` checks them against.
+    read = job.config.data.to_dict(), job.config.denoise.mixture_above
+    key = json.dumps(read)
+    if key not in self._data:
+      self._data[key] = (
+        experiment.load_data(job, 'train'),
+        experiment.load_data(job, 'validation'),
+      )
+    return self._data[key]
+
+  def setting(self, task: tasks.Task) -> train_actor_critic.Setting:
+    """The encodings that a VAE has made, with the task's own networks."""
+    key = tasks.identity(task._replace(which=stage.VAE))
+    data = self.data(task.job)
+    if key not in self._settings:
+      self._settings[key] = train_actor_critic.prepare_with(
+        task.job, task.repeat, *data
+      )
+    return dataclasses.replace(
+      self._settings[key],
+      networks=experiment.build_networks(task.job.config, data[0]),
+    )
+
+
+def describe(inputs: Inputs, task: tasks.Task) -> training.Training:
+  """The parts of any training; the stages before it are finished."""
+  if task.which is stage.CLASSIFIER:
+    return train_classifier.describe(task.config, *inputs.data(task.job))
+  if task.which is stage.VAE:
+    data = inputs.data(task.job)
+    return train_vae.describe(task.config, *data, task.repeat)
+  return describe_latent(task, inputs.setting(task))
+
+
+def describe_latent(
+  task: tasks.Task, setting: train_actor_critic.Setting
+) -> training.Training:
+  """The parts of a training on encodings."""
+  if task.which is stage.LATENT_CRITICS:
+    return train_actor_critic.describe_critics(task.config, setting)
+  if task.which is stage.DENOISER:
+    return train_denoiser.describe(task.config, setting)
+  return train_actor_critic.describe_actor(task.config, setting)

@@ -1,0 +1,317 @@
+"""Trainings that differ in numbers alone, run together; the others in turn."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+from etils import epath
+
+from launch import startup, tasks, training
+from lcjax.training import checkpoints, loop, members, metrics_log, steps
+
+# Makes a training's parts, from data and from earlier stages.
+Describe = Callable[[tasks.Task], training.Training]
+
+
+def use_all_cores() -> None:
+  """As many virtual CPU devices as cores: members of a group share them.
+
+  Before JAX starts. Without effect where there is an accelerator, or where
+  XLA_FLAGS say how many there are.
+  """
+  chosen = '--xla_force_host_platform_device_count'
+  if chosen not in os.environ.get('XLA_FLAGS', ''):
+    jax.config.update('jax_num_cpu_devices', os.cpu_count() or 1)
+
+
+def compile_group(
+  group: Sequence[tasks.Task], described: Sequence[training.Training]
+) -> members.Together:
+  """Compiles the steps of trainings that one program can hold."""
+  config, make_step = group[0].config, described[0].make_step
+  schedule = config[group[0].which.section].train
+  way: members.Way = 'vmap'
+  if jax.default_backend() == 'cpu':
+    # Convolutions, which take a step per call there, bear no loop.
+    way = 'map' if schedule.steps_per_call > 1 else 'unroll'
+
+  def make(given: tuple[dict[str, Any], dict[str, Any]]) -> steps.Step:
+    values, constants = given
+    return make_step(tasks.with_numbers(config, values), constants, None)
+
+  constants = [one.constants for one in described]
+  return members.compile_together(
+    make,
+    (tasks.numbers(group), jax.tree.map(lambda *a: jnp.stack(a), *constants)),
+    jnp.stack([one.key for one in described]),
+    jax.local_devices(),
+    way,
+    schedule.nonfinite == 'skip',
+  )
+
+
+def make_batches(
+  described: Sequence[training.Training], rows: np.ndarray
+) -> Callable[[int, int], dict[str, np.ndarray]]:
+  """Builds (first step, K) -> [P, K, B, ...] batches, a row per member."""
+
+  def make(step: int, count: int) -> dict[str, np.ndarray]:
+    own = [one.make_batches(step, count) for one in described]
+    return jax.tree.map(lambda *a: np.stack([a[row] for row in rows]), *own)
+
+  return make
+
+
+class _Logs:
+  """A hook that gives every member's log its own metrics, one call late."""
+
+  def __init__(self, logs: Sequence[metrics_log.MetricsLog]):
+    self._logs = logs
+    self._pending: tuple[int, steps.Metrics] | None = None
+
+  def __call__(self, step: int, state: Any, metrics: steps.Metrics) -> None:
+    del state
+    self._pass_on()
+    self._pending = step, metrics
+
+  def _pass_on(self) -> None:
+    if self._pending is not None:
+      step, metrics = self._pending
+      self._pending = None
+      metrics = jax.device_get(metrics)
+      for index, log in enumerate(self._logs):
+        log(step, None, {name: v[index] for name, v in metrics.items()})
+
+  def flush(self) -> None:
+    self._pass_on()
+    for log in self._logs:
+      log.flush()
+
+  def close(self) -> None:
+    self.flush()
+    for log in self._logs:
+      log.close()
+
+
+def _fresh(target: epath.Path) -> epath.Path:
+  """An empty folder beside a finished one's place."""
+  folder = target.parent / f'{target.name}.new'
+  checkpoints.delete(folder)
+  folder.mkdir(parents=True)
+  return folder
+
+
+def _replace(fresh: epath.Path, target: epath.Path) -> None:
+  """A finished folder takes its place, whole or not at all."""
+  checkpoints.delete(target)
+  fresh.rename(target)
+
+
+def copy_folder(source: epath.Path, target: epath.Path) -> None:
+  """Copies a finished folder, whole or not at all."""
+  fresh = _fresh(target)
+  shutil.copytree(source, fresh, dirs_exist_ok=True)
+  _replace(fresh, target)
+
+
+def _hand_out(
+  task: tasks.Task, log: epath.Path, state: Any, seconds: float
+) -> None:
+  """Writes a member's folder, as if it had been trained alone."""
+  fresh = _fresh(task.folder)
+  schedule = task.config[task.which.section].train
+  for path in log.iterdir():
+    shutil.copy2(path, fresh / path.name)
+  with checkpoints.open_manager(fresh, schedule.keep) as manager:
+    own = tasks.dependencies(task)
+    checkpoints.save(manager, int(state.step), state, own, seconds)
+  _replace(fresh, task.folder)
+
+
+def train_group(
+  folder: epath.Path, group: Sequence[tasks.Task], describe: Describe
+) -> None:
+  """Trains a group to its end; every member's folder then holds it.
+
+  Args:
+    folder: of the group, while it trains.
+    group: trainings that one program can hold.
+    describe: makes the parts of each.
+
+  Raises:
+    UserError: a member's training is not finite; names it.
+    Interrupted: a signal came; the group's checkpoint is complete.
+  """
+  described = [describe(task) for task in group]
+  for task in group:
+    startup.note_config(task.job)
+  schedule = group[0].config[group[0].which.section].train
+  meta = {'members': [tasks.dependencies(task) for task in group]}
+  title = f'{group[0].which.section}: {len(group)} together'
+  started, spent = time.perf_counter(), 0.0
+  template = jax.eval_shape(
+    lambda: members.stack([described[0].make_state()] * len(group))
+  )
+  found = checkpoints.restore_newest(folder, template, meta)
+  if found is None:
+    state = members.stack([one.make_state() for one in described])
+  else:
+    state, spent = found.state, found.meta['seconds']
+    print(f'{title}: going on from step {found.step}')
+  first = last_step = int(state.step)
+  skip = schedule.nonfinite == 'skip'
+  log_folders = [folder / 'members' / str(i) for i in range(len(group))]
+  for path in log_folders:
+    path.mkdir(parents=True, exist_ok=True)
+  logs = [
+    metrics_log.MetricsLog(path, task.title, schedule.log_every, first, skip)
+    for path, task in zip(log_folders, group, strict=True)
+  ]
+  log = _Logs(logs)
+  compiled = compile_group(group, described)
+
+  def own_states(state: Any) -> list[Any]:
+    whole = compiled.unpack(state)
+    return [
+      jax.tree.map(jnp.asarray, members.member(whole, index))
+      for index in range(len(group))
+    ]
+
+  with (
+    checkpoints.open_manager(folder, schedule.keep) as manager,
+    tqdm.tqdm(
+      mininterval=0.1 if sys.stderr.isatty() else 10.0,
+      total=schedule.num_steps,
+      initial=first,
+      desc=title,
+      unit='step',
+    ) as bar,
+    startup.stop_on_signal() as should_stop,
+  ):
+
+    def seconds() -> float:
+      return spent + time.perf_counter() - started
+
+    def save(step: int, state: Any) -> None:
+      log.flush()  # the logs are never behind a checkpoint
+      for task, own in zip(group, own_states(state), strict=True):
+        checkpoints.check_state_finite(task.title, step, own)
+      whole = jax.tree.map(jnp.asarray, compiled.unpack(state))
+      checkpoints.save(manager, step, whole, meta, seconds())
+
+    def periodic(step: int, state: Any, metrics: steps.Metrics) -> None:
+      del metrics
+      nonlocal last_step
+      count, last_step = step - last_step, step
+      ends = step == schedule.num_steps
+      if loop.crossed(step, count, schedule.evaluate_every) or ends:
+        log.flush()
+        for index, own in enumerate(own_states(state)):
+          values = described[index].evaluate(own)
+          loop.check_finite(group[index].title, step, values)
+          logs[index].write(step, values, 'validation')
+      if loop.crossed(step, count, schedule.checkpoint_every) or ends:
+        save(step, state)
+      bar.update(step - bar.n)
+
+    try:
+      state = loop.train(
+        compiled.step,
+        compiled.pack(state),
+        make_batches(described, compiled.rows),
+        described[0].key,
+        schedule.num_steps,
+        schedule.steps_per_call,
+        [log, periodic],
+        should_stop,
+      )
+      if int(state.step) < schedule.num_steps:
+        save(int(state.step), state)
+        raise startup.Interrupted(
+          f'{title} is checkpointed at step {int(state.step)}'
+        )
+    finally:
+      log.close()
+  latest = checkpoints.latest_meta(folder)
+  assert latest is not None
+  # A member's own: the whole would count the others, too.
+  share = latest[1]['seconds'] / len(group)
+  for task, path, own in zip(
+    group, log_folders, own_states(state), strict=True
+  ):
+    if not tasks.is_finished(task):
+      _hand_out(task, path, own, share)
+
+
+def _begun(root: epath.Path) -> list[tuple[epath.Path, list[str]]]:
+  """Groups in `root` that were interrupted, with their members' identities."""
+  found = []
+  for folder in sorted(root.iterdir()) if root.exists() else []:
+    latest = checkpoints.latest_meta(folder)
+    if latest is not None:
+      own = latest[1]['config']['members']
+      found.append((folder, [json.dumps(m, sort_keys=True) for m in own]))
+  return found
+
+
+def run(
+  root: epath.Path, wanted: Sequence[tasks.Task], describe: Describe, limit: int
+) -> None:
+  """Does all trainings of one stage that are not done; none of them twice.
+
+  Args:
+    root: of the groups of this stage, while they train.
+    wanted: all that are asked for, done or not.
+    describe: makes a training's parts, once it is to be done.
+    limit: members of a group at most.
+  """
+  same: dict[str, list[tasks.Task]] = {}
+  for task in wanted:
+    same.setdefault(tasks.identity(task), []).append(task)
+  done = {
+    key: task
+    for key, those in same.items()
+    for task in those
+    if tasks.is_finished(task)
+  }
+  # A group that was begun goes on as it is, also if it was killed while its
+  # members' folders were written.
+  ready = []
+  for folder, keys in _begun(root):
+    if all(key in same for key in keys):
+      ready.append((folder, [same[key][0] for key in keys]))
+  begun = {tasks.identity(task) for _, group in ready for task in group}
+  fresh = [
+    those[0] for key, those in same.items() if key not in {*done, *begun}
+  ]
+  for group in tasks.groups(fresh, limit):
+    text = '\n'.join(tasks.identity(task) for task in group)
+    name = hashlib.sha256(text.encode()).hexdigest()[:12]
+    ready.append((root / name, group))
+  for folder, group in ready:
+    names = ', '.join(dict.fromkeys(task.name for task in group))
+    print(f'{group[0].which.section}: {len(group)} trainings of {names}')
+    train_group(folder, group, describe)
+    done |= {tasks.identity(task): task for task in group}
+    _copy_shared(same, done)
+    checkpoints.delete(folder)
+  _copy_shared(same, done)
+
+
+def _copy_shared(
+  same: dict[str, list[tasks.Task]], done: dict[str, tasks.Task]
+) -> None:
+  for key, source in done.items():
+    for task in same[key]:
+      if not tasks.is_finished(task):
+        startup.note_config(task.job)
+        copy_folder(source.folder, task.folder)

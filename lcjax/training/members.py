@@ -1,0 +1,175 @@
+"""Several trainings of one shape as one compiled program.
+
+A member is one of them: a seed, or an ablation that differs in numbers alone.
+Trees of members have a leading axis of M; only the step's number, which they
+share, has none.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import sharding
+
+from lcjax.training import steps
+
+# How the members of one device are computed. `vmap` makes their arrays larger,
+# which suits an accelerator. One CPU core is busy with a single member, and its
+# batched products are no faster than plain ones: there members follow each
+# other, in a loop (`map`) or, where XLA is slow inside of one, without
+# (`unroll`), and the cores share them.
+Way = Literal['vmap', 'map', 'unroll']
+
+_AXIS = 'member'
+
+
+class Together(NamedTuple):
+  """A compiled step of M members.
+
+  Attributes:
+    step: (packed state, packed batches [P, K, B, ...], key) -> (packed state,
+      metrics [P]). The key is not used: every member has its own. The state
+      that goes in is donated.
+    pack: a tree of M members -> one of P >= M rows, laid out over the devices.
+    unpack: the reverse, as arrays of the host.
+    rows: [P] the member of every row; the last one fills up. In a loop, rows
+      that fill up are passed over: there is no work to be had for nothing.
+  """
+
+  step: steps.Step
+  pack: Callable[[Any], Any]
+  unpack: Callable[[Any], Any]
+  rows: np.ndarray
+
+
+def stack(members: Sequence[Any]) -> Any:
+  """States with a scalar `step` each -> one with a single `step`."""
+  stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+  return dataclasses.replace(stacked, step=members[0].step)
+
+
+def member(stacked: Any, index: int) -> Any:
+  """The state of one member."""
+  bare = dataclasses.replace(stacked, step=())
+  found = jax.tree.map(lambda leaf: leaf[index], bare)
+  return dataclasses.replace(found, step=stacked.step)
+
+
+def over_members(fn: Callable[..., Any], way: Way) -> Callable[..., Any]:
+  """`fn` of trees without the members' axis, applied to trees with it."""
+  if way == 'vmap':
+    return jax.vmap(fn)
+  if way == 'map':
+    return lambda *trees: jax.lax.map(lambda one: fn(*one), trees)
+
+  def unrolled(*trees: Any) -> Any:
+    count = len(jax.tree.leaves(trees)[0])
+    found = [
+      fn(*jax.tree.map(lambda leaf, i=i: leaf[i], trees)) for i in range(count)
+    ]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
+
+  return unrolled
+
+
+def compile_together(
+  make_step: Callable[[Any], steps.Step],
+  given: Any,
+  keys: jax.Array,
+  devices: Sequence[jax.Device],
+  way: Way,
+  skip_nonfinite: bool = False,
+) -> Together:
+  """Compiles the steps of M members as one program, spread over devices.
+
+  No member's result depends on another, so nothing is exchanged; on a CPU
+  several virtual devices keep as many cores busy.
+
+  Args:
+    make_step: given -> the pure step of one member.
+    given: tree of arrays [M, ...] that tell the members apart: numbers of
+      their configs, constants of their steps.
+    keys: [M] keys of the whole trainings.
+    devices: to share the members; no more are used than there are members.
+    way: how the members of one device are computed.
+    skip_nonfinite: as in `steps.scan_steps`.
+  """
+  devices = devices[: len(keys)]
+  padded = math.ceil(len(keys) / len(devices)) * len(devices)
+  rows = np.minimum(np.arange(padded), len(keys) - 1)
+  mesh = sharding.Mesh(np.asarray(devices), (_AXIS,))
+  by_member = sharding.NamedSharding(mesh, sharding.PartitionSpec(_AXIS))
+  shared = sharding.NamedSharding(mesh, sharding.PartitionSpec())
+
+  def one_shard(
+    state: Any, step: jax.Array, batches: Any, keys: jax.Array, given: Any
+  ) -> tuple[Any, steps.Metrics]:
+    def one(state: Any, batches: Any, key: jax.Array, given: Any) -> Any:
+      given, fills = given
+
+      def take(state: Any) -> tuple[Any, steps.Metrics]:
+        # Without the members' axis, so that a branch on it stays a branch.
+        whole = dataclasses.replace(state, step=step)
+        many = steps.scan_steps(make_step(given), skip_nonfinite)
+        new, metrics = many(whole, batches, key)
+        return dataclasses.replace(new, step=()), metrics
+
+      if way != 'map':
+        return take(state)
+      none = jax.tree.map(
+        lambda one: jnp.zeros(one.shape, one.dtype),
+        jax.eval_shape(take, state)[1],
+      )
+      return jax.lax.cond(fills, lambda own: (own, none), take, state)
+
+    return over_members(one, way)(state, batches, keys, given)
+
+  def all_shards(
+    state: Any, batches: Any, keys: jax.Array, given: Any
+  ) -> tuple[Any, steps.Metrics]:
+    spec = sharding.PartitionSpec(_AXIS)
+    mapped = jax.shard_map(
+      one_shard,
+      mesh=mesh,
+      in_specs=(spec, sharding.PartitionSpec(), spec, spec, spec),
+      out_specs=spec,
+      check_vma=False,
+    )
+    bare = dataclasses.replace(state, step=())
+    new, metrics = mapped(bare, state.step, batches, keys, given)
+    count = jax.tree.leaves(batches)[0].shape[1]
+    return dataclasses.replace(new, step=state.step + count), metrics
+
+  jitted = jax.jit(all_shards, donate_argnums=0)
+
+  def place(tree: Any) -> Any:
+    taken = jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], tree)
+    return jax.device_put(taken, by_member)
+
+  def pack(state: Any) -> Any:
+    packed = place(dataclasses.replace(state, step=()))
+    # A copy: the packed state is donated, what it was made of is not.
+    step = jax.device_put(jnp.array(state.step, copy=True), shared)
+    return dataclasses.replace(packed, step=step)
+
+  def unpack(state: Any) -> Any:
+    state = jax.device_get(state)
+    bare = dataclasses.replace(state, step=())
+    found = jax.tree.map(lambda leaf: leaf[: len(keys)], bare)
+    return dataclasses.replace(found, step=state.step)
+
+  fills = jax.device_put(np.arange(padded) >= len(keys), by_member)
+  own_keys, own_given = place(keys), (place(given), fills)
+
+  def step(
+    state: Any, batches: steps.Batch, key: jax.Array
+  ) -> tuple[Any, steps.Metrics]:
+    del key
+    batches = jax.device_put(batches, by_member)
+    return jitted(state, batches, own_keys, own_given)
+
+  return Together(step, pack, unpack, rows)

@@ -1,0 +1,150 @@
+"""The command's mistakes, and its table."""
+
+import json
+
+import numpy as np
+import pytest
+from etils import epath
+
+from configs import digits
+from launch import ablate, ablation_report, startup
+from lcjax import errors
+from lcjax.evaluation import ablations
+from tests.launch.test_pipeline import TINY, launch
+
+MOVERS = ('actor', 'optimizer', 'guided_denoiser')
+NAMES = ('default', 'no_distance')
+
+
+@pytest.mark.parametrize(
+  ('names', 'said'),
+  [
+    ([], 'name some of default, no_distance'),
+    (['default', 'no_distanse'], 'did you mean no_distance'),
+    (['default', 'default'], "'default' is listed twice"),
+    (['compare'], 'rename it'),
+  ],
+)
+def test_names_are_known_and_different(names, said):
+  known = [*NAMES, *(['compare'] if 'compare' in names else [])]
+  with pytest.raises(errors.UserError, match=said):
+    ablate.check_names(names, known)
+
+
+def test_a_flag_may_not_undo_an_ablation():
+  changes = {name: digits.ABLATIONS[name] for name in NAMES}
+  ablate.check_overrides({'vae.sigma_x': 1.0}, changes)
+  with pytest.raises(errors.UserError, match="what ablation 'no_distance'"):
+    ablate.check_overrides({'actor_critic.distance_weight': 1.0}, changes)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'said'),
+  [
+    (['--ablations=no_distanse'], 'did you mean no_distance?'),
+    (['--ablations=default', '--num_seeds=0'], '--num_seeds=0 must be'),
+    (['--config=configs/digits.py:default'], "names the ablation 'default'"),
+  ],
+)
+def test_a_mistake_is_one_line(tmp_path, arguments, said):
+  status, _, err = launch('ablate', tmp_path, *arguments)
+  assert status == 2
+  assert len(err.splitlines()) == 1
+  assert said in err
+  assert not list(tmp_path.iterdir())
+
+
+def test_the_command_of_one_ablation_alone():
+  found = ablate.arguments(
+    "--config=configs/a.py --workdir=w '--config.vae.hidden_sizes=(1, 2)' "
+    '--config.num_seeds=3',
+    'b',
+    epath.Path('w/b'),
+    2,
+  )
+  assert found == (
+    "--config=configs/a.py:b '--config.vae.hidden_sizes=(1, 2)' "
+    '--workdir=w/b --config.num_seeds=2'
+  )
+
+
+def test_curves_are_means_over_seeds():
+  seeds = [
+    [{'step': 1, 'train/loss': 1.0}, {'step': 2, 'train/loss': 4.0}],
+    [{'step': 1, 'train/loss': 3.0}],
+  ]
+  line = ablations.mean_curves(seeds)['train/loss']
+  np.testing.assert_allclose([line.steps, line.mean], [[1], [2.0]])
+  np.testing.assert_allclose(line.std, [np.sqrt(2.0)])
+
+
+def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
+  jobs = {}
+  for index, name in enumerate(NAMES):
+    config = digits.get_config(name)
+    jobs[name] = startup.Job(config, epath.Path(tmp_path / name))
+    score = {'accuracy': {'mean': 0.5 + 0.1 * index, 'std': 0.01}}
+    report = {
+      'rows': {row: score for row in (*MOVERS, 'class_mixture', 'real')},
+      'exclusive': True,
+      'num_seeds': 2,
+      'hardware': 'none',
+      'versions': {},
+      'config': config.to_dict(),
+    }
+    (tmp_path / name / 'compare').mkdir(parents=True)
+    path = tmp_path / name / 'compare' / 'metrics.json'
+    path.write_text(json.dumps(report))
+    (tmp_path / name / 'actor_critic').mkdir()
+    log = tmp_path / name / 'actor_critic' / 'metrics.jsonl'
+    log.write_text(json.dumps({'step': 1, 'train/actor_loss': 1.0}) + '\n')
+  changes = {name: digits.ABLATIONS[name] for name in NAMES}
+  ablation_report.write(epath.Path(tmp_path), jobs, changes, 'the command')
+  folder = tmp_path / 'compare'
+  lines = (folder / 'report.md').read_text().splitlines()
+  header = '| Metric | Ablation | actor | optimizer | guided_denoiser |'
+  assert lines[0].startswith(header)
+  assert lines[0].endswith('| class_mixture (baseline) |')
+  cells = ' | '.join(['0.600 ± 0.010'] * 4)
+  assert f'| Accuracy | no_distance | {cells} |' in lines
+  page = (folder / 'report.html').read_text()
+  assert page.count('0.500 ± 0.010') == 4
+  assert 'actor_critic.distance_weight = 0.0' in page
+  assert 'the command' in page
+  assert (folder / 'curves_actor_critic.png').stat().st_size
+  found = json.loads((folder / 'metrics.json').read_text())
+  assert list(found['ablations']) == list(NAMES)
+  assert found['ablations']['default']['rows']['actor'] == {
+    'accuracy': {'mean': 0.5, 'std': 0.01}
+  }
+
+
+@pytest.mark.slow
+def test_the_whole_command_leaves_ordinary_runs(tmp_path):
+  further = '--config.actor_critic.more_distance_weights=(0.1,)'
+  tiny = [argument for argument in TINY if argument != further]
+  arguments = ['--ablations=default,no_distance', '--num_seeds=2', *tiny]
+  status, out, err = launch('ablate', tmp_path, *arguments)
+  assert status == 0, err
+  assert 'actor_critic: 4 trainings of default, no_distance' in out
+  assert 'vae: 2 trainings of default' in out
+  report = (tmp_path / 'compare' / 'report.md').read_text()
+  assert all(name in report for name in NAMES)
+  # The single launchers find nothing to do there, and need not know.
+  status, out, err = launch(
+    'train_actor_critic',
+    tmp_path / 'no_distance',
+    '--config=configs/digits.py:no_distance',
+    '--config.num_seeds=2',
+    *tiny,
+  )
+  assert status == 0, err
+  assert out.count('finished before') == 4
+  before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob('checkpoints/*')}
+  status, out, err = launch('ablate', tmp_path, *arguments)
+  assert status == 0, err
+  assert 'trainings of' not in out
+  assert 'judging seed' not in out
+  assert before == {
+    p: p.stat().st_mtime_ns for p in tmp_path.rglob('checkpoints/*')
+  }

@@ -1,0 +1,268 @@
+"""Groups of trainings: who is in them, and that each ends as if alone."""
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+
+from configs import base, digits
+from launch import inputs, seeds_together, stage, startup, tasks, together
+from lcjax.training import members, metrics_log, steps
+
+SECTIONS = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+
+
+def tiny(**changes):
+  config = digits.get_config()
+  for name in SECTIONS:
+    config[name].train.update(
+      num_steps=6, steps_per_call=2, log_every=2, batch_size=8
+    )
+  config.vae.update(latent_size=4, hidden_sizes=(8,))
+  config.classifier.hidden_sizes = (8,)
+  config.actor_critic.update(
+    actor_hidden_sizes=(8,), critic_hidden_sizes=(8,), label_size=4
+  )
+  config.latent_critics.update(hidden_sizes=(8,), inner_steps=2)
+  config.denoiser.update(
+    width=8, num_blocks=1, attribute_width=8, attribute_blocks=1
+  )
+  for key, value in changes.items():
+    base.ablate(config, {'one': {key.replace('__', '.'): value}}, 'one')
+  config.lock()
+  return config
+
+
+def task(name='a', which=stage.ACTOR_CRITIC, repeat=0, where='w', **changes):
+  job = startup.Job(tiny(**changes), epath.Path(where) / name)
+  return tasks.Task(name, job, which, repeat)
+
+
+def test_what_differs_in_numbers_alone_trains_together():
+  default = task('default')
+  further = stage.ACTOR_CRITIC._replace(
+    name='actor_critic_lambda_2', changes=(('distance_weight', 2.0),)
+  )
+  together_ = [
+    default,
+    task('seed', repeat=1),
+    task('weight', actor_critic__distance_weight=0.0),
+    task('rate', actor_critic__actor_optimizer__learning_rate=0.5),
+    task('decay', actor_critic__average_decay=0.5),
+    task('vae', vae__hidden_sizes=(9,)),  # it sees encodings of either
+    task('lambda', which=further),
+  ]
+  apart = [
+    task('no_average', actor_critic__average_decay=0.0),
+    task('width', actor_critic__actor_hidden_sizes=(9,)),
+    task('latents', vae__latent_size=5),
+    task('flag', actor_critic__actor_on_encodings=False),
+    task('steps', actor_critic__train__num_steps=7),
+    task('log', actor_critic__train__log_every=3),
+    task('denoiser', which=stage.DENOISER),
+  ]
+  found = tasks.groups([*together_, *apart], limit=64)
+  assert found == [together_, *([one] for one in apart)]
+  assert [len(group) for group in tasks.groups(together_, 3)] == [3, 3, 1]
+  assert tasks.numbers(together_).keys() == {
+    'actor_critic.distance_weight',
+    'actor_critic.actor_optimizer.learning_rate',
+    'actor_critic.average_decay',
+  }
+  np.testing.assert_allclose(
+    tasks.numbers(together_)['actor_critic.distance_weight'],
+    [0.01, 0.01, 0.0, 0.01, 0.01, 0.01, 2.0],
+  )
+
+
+# All numbers of an ablation that a step reads, and a weight of 0 among them.
+CASES = {
+  'vae': (
+    stage.VAE,
+    {
+      'vae__sigma_x': 0.3,
+      'vae__beta': 0.5,
+      'vae__optimizer__learning_rate': 0.01,
+      'vae__optimizer__final_learning_rate': 0.001,
+      'vae__optimizer__b1': 0.5,
+    },
+    {'vae__optimizer__schedule': 'log_linear'},
+  ),
+  'classifier': (
+    stage.CLASSIFIER,
+    {'classifier__pixel_noise': 0.0, 'classifier__optimizer__b2': 0.9},
+    {},
+  ),
+  'latent_critics': (
+    stage.LATENT_CRITICS,
+    {
+      'latent_critics__prior_weight': 0.0,
+      'latent_critics__gradient_penalty_weight': 0.2,
+      'optimize__optimizer__learning_rate': 0.3,
+      'optimize__realism_threshold': 0.1,
+      'optimize__attribute_tolerance': 0.5,
+      'optimize__distance_weight': 0.1,
+    },
+    {},
+  ),
+  'actor_critic': (
+    stage.ACTOR_CRITIC,
+    {
+      'actor_critic__distance_weight': 0.0,
+      'actor_critic__mismatched_weight': 0.0,
+      'actor_critic__gradient_penalty_weight': 0.0,
+      'actor_critic__average_decay': 0.5,
+    },
+    {'actor_critic__critic_steps_per_actor_step': 2},
+  ),
+  'denoiser': (
+    stage.DENOISER,
+    {'denoiser__velocity_optimizer__learning_rate': 0.01},
+    {},
+  ),
+}
+
+
+def alone(config, described):
+  """States that trainings of one config end in, each by itself."""
+
+  @jax.jit
+  def step_fn(state, batches, key, constants):
+    step = described[0].make_step(config, constants, None)
+    return steps.scan_steps(step)(state, batches, key)
+
+  for one in described:
+    state = one.make_state()
+    for step in (0, 2):
+      batches = one.make_batches(step, 2)
+      state, _ = step_fn(state, batches, one.key, one.constants)
+    yield state
+
+
+@pytest.mark.parametrize('kind', CASES)
+def test_members_end_as_if_alone(kind):
+  which, changes, shared = CASES[kind]
+  configs = tiny(**shared), tiny(**shared, **changes)
+  # The judge is one for all seeds.
+  num_seeds = 1 if which is stage.CLASSIFIER else 2
+  made = [seeds_together.untrained(one, which, num_seeds) for one in configs]
+  group = [one for tasks_, _ in made for one in tasks_]
+  described = [one for _, parts in made for one in parts]
+  compiled = together.compile_group(group, described)
+  make_batches = together.make_batches(described, compiled.rows)
+  packed = compiled.pack(members.stack([one.make_state() for one in described]))
+  for step in (0, 2):
+    packed, _ = compiled.step(packed, make_batches(step, 2), described[0].key)
+  found = compiled.unpack(packed)
+  expected = [
+    state
+    for config, (_, parts) in zip(configs, made, strict=True)
+    for state in alone(config, parts)
+  ]
+  for index, state in enumerate(expected):
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+      members.member(found, index),
+      state,
+    )
+
+
+def described_by(described, calls):
+  def describe(one):
+    calls.append((one.name, one.repeat))
+    return described[one.repeat]
+
+  return describe
+
+
+def final(one):
+  log = (one.folder / 'metrics.jsonl').read_text()
+  job, which, repeat = one.job, one.which, one.repeat
+  _, described = seeds_together.untrained(job.config, which, repeat + 1)
+  make = described[repeat].make_state
+  return log, stage.load(job, which, repeat, make).state
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """Two ablations that have their VAEs in common, trained."""
+  root = tmp_path_factory.mktemp('finished')
+  wanted = [task(name, stage.VAE, r, root) for name in 'ab' for r in (0, 1)]
+  _, described = seeds_together.untrained(tiny(), stage.VAE, 2)
+  calls = []
+  describe = described_by(described, calls)
+  together.run(epath.Path(root / 'groups'), wanted, describe, 64)
+  return root, wanted, described, calls
+
+
+def test_what_ablations_have_in_common_is_trained_once(finished):
+  root, wanted, described, calls = finished
+  assert calls == [('a', 0), ('a', 1)]
+  assert not list((root / 'groups').iterdir())
+  for one, other in zip(wanted[:2], wanted[2:], strict=True):
+    assert final(one)[0] == final(other)[0]
+    assert one.folder != other.folder
+    last = metrics_log.read(other.folder)[-1]
+    assert last['step'] == 6
+    assert 'validation/elbo_nats' in last
+  # Again, nothing is to be done.
+  describe = described_by(described, calls)
+  together.run(epath.Path(root / 'groups'), wanted, describe, 64)
+  assert len(calls) == 2
+
+
+def test_a_stopped_group_goes_on_and_ends_the_same(
+  finished, tmp_path, monkeypatch
+):
+  _, wanted, described, _ = finished
+  again = [task('a', stage.VAE, r, tmp_path) for r in (0, 1)]
+  groups, calls = epath.Path(tmp_path / 'groups'), []
+  describe = described_by(described, calls)
+  real_train = together.loop.train
+
+  def stopped(*arguments):
+    asked = iter([False, True])
+    return real_train(*arguments[:-1], lambda: next(asked))
+
+  with monkeypatch.context() as patch:
+    patch.setattr(together.loop, 'train', stopped)
+    with pytest.raises(startup.Interrupted, match='at step 2'):
+      together.run(groups, again, describe, 64)
+  assert not again[0].folder.exists()
+
+  def killed(one, *arguments):
+    if one.repeat == 1:
+      raise KeyboardInterrupt
+    hand_out(one, *arguments)
+
+  # Then killed for good, between the folders of two members.
+  hand_out = together._hand_out
+  with monkeypatch.context() as patch:
+    patch.setattr(together, '_hand_out', killed)
+    with pytest.raises(KeyboardInterrupt):
+      together.run(groups, again, describe, 64)
+  assert again[0].folder.exists() and not again[1].folder.exists()
+  steps_taken = []
+  with monkeypatch.context() as patch:
+    patch.setattr(
+      together.loop,
+      'train',
+      lambda *a: steps_taken.append(int(a[1].step)) or real_train(*a),
+    )
+    together.run(groups, again, describe, 64)
+  assert steps_taken == [6]  # at its end, not from the start
+  for one, other in zip(again, wanted, strict=False):
+    (log, state), (expected_log, expected) = final(one), final(other)
+    assert log == expected_log
+    jax.tree.map(np.testing.assert_array_equal, state, expected)
+
+
+def test_inputs_are_read_once(monkeypatch):
+  calls = []
+  monkeypatch.setattr(
+    inputs.experiment, 'load_data', lambda job, split: calls.append(split)
+  )
+  read = inputs.Inputs()
+  for name in 'ab':
+    read.data(task(name).job)
+  assert calls == ['train', 'validation']
