@@ -235,6 +235,18 @@ def make_actor_state(
   return make
 
 
+def critic_weights(
+  section: ml_collections.ConfigDict,
+) -> latent_steps.CriticWeights:
+  """Of the kinds of rows, as `config.actor_critic` has them."""
+  return latent_steps.CriticWeights(
+    moved=section.moved_weight,
+    prior=section.prior_weight,
+    mismatched=section.mismatched_weight,
+    gradient_penalty=section.gradient_penalty_weight,
+  )
+
+
 def describe_actor(
   config: ml_collections.ConfigDict, setting: Setting
 ) -> training.Training:
@@ -263,12 +275,7 @@ def describe_actor(
       constants['mean_scale'],
       actor_tx,
       critic_tx,
-      latent_steps.CriticWeights(
-        moved=section.moved_weight,
-        prior=section.prior_weight,
-        mismatched=section.mismatched_weight,
-        gradient_penalty=section.gradient_penalty_weight,
-      ),
+      critic_weights(section),
       section.distance_weight,
       section.actor_on_encodings,
       section.critic_steps_per_actor_step,

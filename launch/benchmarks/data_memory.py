@@ -48,8 +48,7 @@ def main() -> None:
   jax.block_until_ready(experiment.stage_key(0, 'warm-up'))
   before = resident()
   data = experiment.load_data(job, 'train')
-  networks = experiment.build_networks(job.config, data)
-  training = ours.vae_training(job.config, networks, data)
+  training = ours.vae_training(job.config, data)
   count = training.steps_per_call
   batch_size = job.config.vae.train.batch_size
   for step in range(0, -(-len(data) // batch_size), count):

@@ -20,8 +20,7 @@ def main() -> None:
   """Prints `state_seconds` and `step_seconds`."""
   job = startup.job()
   data = experiment.load_data(job, 'train')
-  networks = experiment.build_networks(job.config, data)
-  training = ours.vae_training(job.config, networks, data)
+  training = ours.vae_training(job.config, data)
   started = time.perf_counter()
   state = jax.block_until_ready(training.make_state())
   made = time.perf_counter()

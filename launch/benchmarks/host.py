@@ -33,6 +33,35 @@ def _checked(command: list[str], code: int | None, error: str) -> None:
     )
 
 
+def seeds_together(setting: ours.Setting) -> list[rounds.Measurement]:
+  """Five seeds of the digits' small nets as one program, and one by one."""
+  found = []
+  for name in ('actor_critic', 'vae'):
+    with tempfile.TemporaryDirectory() as workdir:
+      command = _python(
+        'seeds_together',
+        '--config=configs/digits.py',
+        f'--workdir={workdir}',
+        f'--stage={name}',
+        f'--rounds={setting.num_rounds}',
+        f'--seconds={setting.seconds}',
+      )
+      process = subprocess.run(
+        command, capture_output=True, text=True, check=False
+      )
+    _checked(command, process.returncode, process.stderr)
+    taken = json.loads(process.stdout.splitlines()[-1])
+    found.append(
+      rounds.Measurement(
+        f'{name} of digits, times as fast as one after the other',
+        rounds.ratios(taken['apart'], taken['together']),
+        1.5,
+        details={f'{way}_seconds': rounds.median(taken[way]) for way in taken},
+      )
+    )
+  return found
+
+
 def input_stall(setting: ours.Setting) -> list[rounds.Measurement]:
   """The share of the VAE's training that the device waits for batches.
 
@@ -43,8 +72,7 @@ def input_stall(setting: ours.Setting) -> list[rounds.Measurement]:
   """
   job = setting.job
   data = experiment.load_data(job, 'train')
-  networks = experiment.build_networks(job.config, data)
-  training = ours.vae_training(job.config, networks, data)
+  training = ours.vae_training(job.config, data)
   ready: dict[int, dict[str, np.ndarray]] = {}
 
   def constant(step: int, count: int) -> dict[str, np.ndarray]:

@@ -12,11 +12,17 @@ import jax
 import ml_collections
 import numpy as np
 
-from launch import experiment, startup, train_actor_critic, train_vae
+from launch import (
+  experiment,
+  startup,
+  train_actor_critic,
+  train_vae,
+  training,
+)
 from launch.benchmarks import rounds
-from lcjax.data import batches, dataset
+from lcjax.data import dataset
 from lcjax.latent import encodings
-from lcjax.training import latent_steps, loop, objectives, parallel, steps
+from lcjax.training import loop, parallel, steps
 
 _NUM_ROWS = 8192
 
@@ -91,50 +97,24 @@ def _labels(rng: np.random.Generator) -> np.ndarray:
   return np.eye(10, dtype=np.float32)[rng.integers(0, 10, _NUM_ROWS)]
 
 
-def vae_training(
-  config: ml_collections.ConfigDict,
-  networks: experiment.Networks,
-  data: dataset.Dataset,
+def _of(
+  config: ml_collections.ConfigDict, section: str, described: training.Training
 ) -> Training:
-  """The VAE's training, as `launch.train_vae` has it."""
-  section, seed = config.vae, config.seed
-  loss_fn = objectives.make_vae_loss(
-    experiment.apply_fn(networks.vae, 'encode'),
-    experiment.apply_fn(networks.vae, 'decode'),
-    section.sigma_x,
-    section.beta,
-  )
-  tx = experiment.make_optimizer(
-    section.optimizer, section.train.num_steps, 'vae.optimizer'
-  )
-
-  def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    rows = batches.stacked_indices(
-      (seed, 0), step, count, section.train.batch_size, len(data)
-    )
-    numbers = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
-    return {'image': data.images[rows], 'row': numbers}
-
   return Training(
-    train_vae.make_state(config, networks, data, 0),
-    lambda axis: steps.make_train_step(loss_fn, tx, axis_name=axis),
-    make_batches,
-    experiment.stage_key(seed, 'vae'),
-    section.train.steps_per_call,
+    described.make_state,
+    lambda axis: described.make_step(config, described.constants, axis),
+    described.make_batches,
+    described.key,
+    config[section].train.steps_per_call,
     config.parallel,
   )
 
 
-def critic_weights(
-  section: ml_collections.ConfigDict,
-) -> latent_steps.CriticWeights:
-  """Of the kinds of rows, as `config.actor_critic` has them."""
-  return latent_steps.CriticWeights(
-    moved=section.moved_weight,
-    prior=section.prior_weight,
-    mismatched=section.mismatched_weight,
-    gradient_penalty=section.gradient_penalty_weight,
-  )
+def vae_training(
+  config: ml_collections.ConfigDict, data: dataset.Dataset
+) -> Training:
+  """The VAE's training, as `launch.train_vae` has it."""
+  return _of(config, 'vae', train_vae.describe(config, data, data, 0))
 
 
 def actor_critic_training(
@@ -143,70 +123,44 @@ def actor_critic_training(
   train: encodings.Encodings,
 ) -> Training:
   """The actor's training, as `launch.train_actor_critic` has it."""
-  section, seed = config.actor_critic, config.seed
-  setting = train_actor_critic.Setting(networks, train, train, True, seed)
-  actor_tx, critic_tx = experiment.make_optimizers(
-    config, 'actor_critic', train_actor_critic.ACTOR_OPTIMIZERS
+  setting = train_actor_critic.Setting(
+    networks, train, train, True, config.seed
   )
-
-  def make_step(axis_name: str | None) -> steps.Step:
-    return latent_steps.make_actor_critic_step(
-      experiment.apply_fn(networks.actor),
-      experiment.apply_fn(networks.critic),
-      setting.mean_scale,
-      actor_tx,
-      critic_tx,
-      critic_weights(section),
-      section.distance_weight,
-      section.actor_on_encodings,
-      section.critic_steps_per_actor_step,
-      section.average_decay,
-      axis_name,
-    )
-
-  return Training(
-    train_actor_critic.make_actor_state(
-      config, networks, train.attributes.shape[-1], seed
-    ),
-    make_step,
-    train_actor_critic.make_batches(setting, section.train.batch_size),
-    experiment.stage_key(seed, 'actor_critic'),
-    section.train.steps_per_call,
-    config.parallel,
-  )
+  described = train_actor_critic.describe_actor(config, setting)
+  return _of(config, 'actor_critic', described)
 
 
-def compile_step(training: Training) -> steps.Step:
+def compile_step(one: Training) -> steps.Step:
   """The step as the launchers compile it."""
-  return parallel.compile_step(training.make_step, training.mode)
+  return parallel.compile_step(one.make_step, one.mode)
 
 
 def contender(
-  training: Training,
+  one: Training,
   step_fn: steps.Step | None = None,
   hooks: tuple[loop.Hook, ...] = (),
 ) -> rounds.Contender:
   """The loop of a training, as a contender: one unit of work is a step.
 
   Args:
-    training: a state is made for this contender alone.
+    one: a state is made for this contender alone.
     step_fn: of `compile_step`, where several share it.
     hooks: of the loop.
   """
-  step_fn = compile_step(training) if step_fn is None else step_fn
-  state = training.make_state()
+  step_fn = compile_step(one) if step_fn is None else step_fn
+  state = one.make_state()
 
   def advance(count: int) -> None:
     nonlocal state
     state = loop.train(
       step_fn,
       state,
-      training.make_batches,
-      training.key,
+      one.make_batches,
+      one.key,
       int(state.step) + count,
-      training.steps_per_call,
+      one.steps_per_call,
       hooks,
     )
     jax.block_until_ready(state)
 
-  return rounds.Contender(advance, training.steps_per_call)
+  return rounds.Contender(advance, one.steps_per_call)

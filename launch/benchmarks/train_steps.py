@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 
 from configs import celeba, mnist
-from launch import experiment
+from launch import experiment, train_actor_critic
 from launch.benchmarks import ours, rounds, torch_latents, torch_peer
 
 _MATRIX = 2048  # rows and columns of the product that rates are a share of
@@ -51,8 +51,7 @@ def _vae_contenders(
   """Our VAE step and PyTorch's in every setting."""
   torch_peer.torch_module(ours.num_threads())
   data = ours.noise_images(image_shape)
-  networks = experiment.build_networks(config, data)
-  training = ours.vae_training(config, networks, data)
+  training = ours.vae_training(config, data)
   params = jax.device_get(training.make_state().params)
   found = {'ours': ours.contender(training)}
   conv = config.vae.architecture == 'conv'
@@ -136,8 +135,7 @@ def vae_matmul_share(setting: ours.Setting) -> list[rounds.Measurement]:
   for batch_size, bar in ((128, 0.55), (512, 0.75)):
     config = _paper_mlp(batch_size)
     data = ours.noise_images((28, 28, 1))
-    networks = experiment.build_networks(config, data)
-    training = ours.vae_training(config, networks, data)
+    training = ours.vae_training(config, data)
     flops = matmul_flops(jax.eval_shape(training.make_state).params, batch_size)
     taken = rounds.interleave(
       {'ours': ours.contender(training), 'matmul': _matmul()},
@@ -180,7 +178,7 @@ def actor_critic_step(setting: ours.Setting) -> list[rounds.Measurement]:
       start.critic.params,
       section,
       train.mean_scale,
-      ours.critic_weights(section),
+      train_actor_critic.critic_weights(section),
       **arguments,
     )
     contenders[name] = _peer(training, step)

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from configs import celeba, digits
-from launch import architectures, benchmark, experiment, mover_fns, startup
+from launch import (
+  architectures,
+  benchmark,
+  experiment,
+  mover_fns,
+  startup,
+  train_actor_critic,
+)
 from launch.benchmarks import (
   data_memory,
   host,
@@ -301,7 +308,7 @@ def test_the_peers_critic_learns():
     start.critic.params,
     section,
     train.mean_scale,
-    ours.critic_weights(section),
+    train_actor_critic.critic_weights(section),
   )
   stacked = training.make_batches(0, 1)
   batch = {name: array[0] for name, array in stacked.items()}

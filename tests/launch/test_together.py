@@ -6,7 +6,8 @@ import pytest
 from etils import epath
 
 from configs import base, digits
-from launch import inputs, seeds_together, stage, startup, tasks, together
+from launch import inputs, stage, startup, tasks, together
+from launch.benchmarks import seeds_together
 from lcjax.training import members, metrics_log, steps
 
 SECTIONS = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')

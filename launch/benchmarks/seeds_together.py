@@ -1,10 +1,18 @@
-"""How long a step of several seeds takes, together and one after the other."""
+r"""Times a step of several seeds, together and one after the other; JSON.
 
-import time
+python -m launch.benchmarks.seeds_together --config=configs/digits.py \
+  --workdir=runs/benchmark
+
+A process of its own: how many virtual devices a CPU has is settled at its
+start.
+"""
+
+import json
 
 import jax
 import ml_collections
 import numpy as np
+from absl import flags
 from etils import epath
 
 from launch import (
@@ -17,6 +25,7 @@ from launch import (
   train_actor_critic,
   training,
 )
+from launch.benchmarks import rounds
 from lcjax.training import members, steps
 
 
@@ -53,29 +62,18 @@ def untrained(
   return wanted, described
 
 
-def seeds_together(
-  config: ml_collections.ConfigDict,
-  which: stage.Stage = stage.ACTOR_CRITIC,
-  num_seeds: int = 5,
-  num_rounds: int = 5,
-) -> dict[str, float]:
-  """Times a step of all seeds: as one program, and each by its own.
+def contenders(
+  config: ml_collections.ConfigDict, which: stage.Stage, num_seeds: int
+) -> dict[str, rounds.Contender]:
+  """A step of all seeds, as one program ('together') and one by one ('apart').
 
-  Both ways take turns, so that a machine that slows down slows both. On a CPU
-  the members share its virtual devices: call `together.use_all_cores` before
-  JAX starts. Where cores are not free, look at the CPU seconds.
+  On a CPU the members share its virtual devices: call `together.use_all_cores`
+  before JAX starts.
 
   Args:
     config: of the experiment.
     which: stage of the trainings.
     num_seeds: members.
-    num_rounds: turns of one call of `steps_per_call` steps each.
-
-  Returns:
-    For 'together' and 'apart' medians of 'NAME' seconds and 'NAME_cpu' CPU
-    seconds per step of all seeds, and the 'NAME_first' seconds of the first
-    turn, compilation included; 'ratio': the median over turns of apart over
-    together.
   """
   group, described = untrained(config, which, num_seeds)
   schedule = config[which.section].train
@@ -90,29 +88,42 @@ def seeds_together(
   states = [one.make_state() for one in described]
   own = [one.make_batches(0, count) for one in described]
 
-  def run_together() -> None:
+  def run_together(num_steps: int) -> None:
     nonlocal packed
-    packed, _ = compiled.step(packed, batches, described[0].key)
+    for _ in range(num_steps // count):
+      packed, _ = compiled.step(packed, batches, described[0].key)
     jax.block_until_ready(packed)
 
-  def run_apart() -> None:
+  def run_apart(num_steps: int) -> None:
     for index, step in enumerate(alone):
-      states[index], _ = step(states[index], own[index], described[index].key)
+      for _ in range(num_steps // count):
+        states[index], _ = step(states[index], own[index], described[index].key)
       jax.block_until_ready(states[index])
 
-  ways = {'together': run_together, 'apart': run_apart}
-  wall: dict[str, list[float]] = {name: [] for name in ways}
-  cpu: dict[str, list[float]] = {name: [] for name in ways}
-  for _ in range(num_rounds + 1):  # the first turn compiles
-    for name, way in ways.items():
-      started = time.perf_counter(), time.process_time()
-      way()
-      wall[name].append(time.perf_counter() - started[0])
-      cpu[name].append(time.process_time() - started[1])
-  found = {}
-  for name in ways:
-    found[name] = float(np.median(wall[name][1:])) / count
-    found[f'{name}_cpu'] = float(np.median(cpu[name][1:])) / count
-    found[f'{name}_first'] = wall[name][0]
-  ratios = np.divide(wall['apart'][1:], wall['together'][1:])
-  return found | {'ratio': float(np.median(ratios))}
+  return {
+    'together': rounds.Contender(run_together, count),
+    'apart': rounds.Contender(run_apart, count),
+  }
+
+
+def define_flags() -> None:
+  """Defines the flags that only this program has."""
+  flags.DEFINE_string('stage', 'actor_critic', 'actor_critic or vae.')
+  flags.DEFINE_integer('num_seeds', 5, 'Members of the group.')
+  flags.DEFINE_integer('rounds', 9, 'Interleaved turns of both ways.')
+  flags.DEFINE_float('seconds', 1.0, 'That a turn takes, about.')
+
+
+def main() -> None:
+  """Prints seconds per step of all seeds in every round, as JSON."""
+  job = startup.job()
+  together.use_all_cores()
+  given = flags.FLAGS
+  which = {'actor_critic': stage.ACTOR_CRITIC, 'vae': stage.VAE}[given.stage]
+  both = contenders(job.config, which, given.num_seeds)
+  print(json.dumps(rounds.interleave(both, given.rounds, given.seconds)))
+
+
+if __name__ == '__main__':
+  define_flags()
+  startup.run(main)
