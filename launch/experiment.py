@@ -49,7 +49,14 @@ def load_data(job: startup.Job, split: str) -> dataset.Dataset:
   """
   section = job.config.data.to_dict()
   section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
-  data = dataset.load(split=split, **section)
+  data = None
+  try:
+    if jax.process_index() == 0:  # decodes for those that share its disk
+      data = dataset.load(split=split, **section)
+  finally:
+    parallel.any_process(False)  # they wait, also if it fails: so do they
+  if data is None:
+    data = dataset.load(split=split, **section)
   above = job.config.denoise.mixture_above
   if above < 1.0 and not data.exclusive:
     raise errors.UserError(

@@ -1,5 +1,7 @@
 """Optimizer-G on trained critics beside a PyTorch loop on the same critics."""
 
+import itertools
+
 import jax
 import numpy as np
 
@@ -10,6 +12,8 @@ from lcjax.training import state
 _BATCH_SIZES = (64, 256, 1024)
 _MAX_STEPS = 100
 _BAR = 4.0
+# The same critics, asked for less: what rows that rest early are worth.
+_EARLY = 'realism_threshold .5, attribute_tolerance .1, '
 
 
 def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
@@ -36,17 +40,22 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
     jax.device_get(state.averaged(one, decay))
     for one in (critics.attribute, critics.realism)
   )
-  peer = torch_latents.optimizer_g(
-    attribute,
-    realism,
-    config.latent_critics.activation,
-    config.optimize,
-    trained.train.mean_scale,
-    trained.exclusive,
-  )
-  max_steps = min(_MAX_STEPS, config.optimize.max_steps)
+  early = config.optimize.copy_and_resolve_references()
+  early.update(realism_threshold=0.5, attribute_tolerance=0.1)
   found = []
-  for batch_size in _BATCH_SIZES:
+  for (case, section), batch_size in itertools.product(
+    {'': config.optimize, _EARLY: early}.items(), _BATCH_SIZES
+  ):
+    peer = torch_latents.optimizer_g(
+      attribute,
+      realism,
+      config.latent_critics.activation,
+      section,
+      trained.train.mean_scale,
+      trained.exclusive,
+    )
+    optimizer = trained.make_optimizer(section, 'optimize')
+    max_steps = min(_MAX_STEPS, section.max_steps)
     rng = np.random.default_rng(batch_size)
     start = rng.standard_normal(
       (batch_size, config.vae.latent_size), np.float32
@@ -54,15 +63,21 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
     y = data.attributes[rng.integers(0, len(data), batch_size)]
     kept: dict[str, np.ndarray] = {}
 
-    def advance_ours(count: int, start=start, y=y, kept=kept) -> None:
-      mask = np.ones_like(y)
+    def advance_ours(
+      count: int,
+      given: tuple = (max_steps, start, y, np.ones_like(y), start),
+      move=optimizer,
+      kept=kept,
+    ) -> None:
       for _ in range(count):
-        moved = trained.optimizer(max_steps, start, y, mask, start)
+        moved = move(*given)
       kept['ours'], kept['steps'] = moved.satisfied, moved.steps
 
-    def advance_peer(count: int, start=start, y=y, kept=kept) -> None:
+    def advance_peer(
+      count: int, given: tuple = (start, y, max_steps), move=peer, kept=kept
+    ) -> None:
       for _ in range(count):
-        kept['peer'] = peer(start, y, max_steps)[1]
+        kept['peer'] = move(*given)[1]
 
     taken = rounds.interleave(
       {
@@ -83,7 +98,7 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
         }
       )
       for measurement in rounds.against(
-        taken, {torch_peer.EAGER: _BAR}, case=f'batch {batch_size}'
+        taken, {torch_peer.EAGER: _BAR}, case=f'{case}batch {batch_size}'
       )
     ]
   return found
