@@ -134,7 +134,7 @@ def test_the_whole_command_leaves_ordinary_runs(tmp_path):
   status, out, err = launch(
     'train_actor_critic',
     tmp_path / 'no_distance',
-    '--config=configs/digits.py:no_distance',
+    '--config.actor_critic.distance_weight=0.0',
     '--config.num_seeds=2',
     *tiny,
   )
