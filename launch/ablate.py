@@ -225,8 +225,8 @@ def share_mixtures(jobs: dict[str, startup.Job]) -> None:
 
 def main() -> None:
   """Runs what has not been run."""
+  together.use_all_cores()  # before anything starts JAX
   asked = read_flags()
-  together.use_all_cores()
   train(asked.workdir, asked.jobs, MAX_TOGETHER.value)
   for name, job in asked.jobs.items():
     print(f'ablate: judging {name}')

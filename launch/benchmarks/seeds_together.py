@@ -116,8 +116,8 @@ def define_flags() -> None:
 
 def main() -> None:
   """Prints seconds per step of all seeds in every round, as JSON."""
+  together.use_all_cores()  # before anything starts JAX
   job = startup.job()
-  together.use_all_cores()
   given = flags.FLAGS
   which = {'actor_critic': stage.ACTOR_CRITIC, 'vae': stage.VAE}[given.stage]
   both = contenders(job.config, which, given.num_seeds)
