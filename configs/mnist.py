@@ -19,6 +19,13 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'denoise.attribute_weight': 2.5,
     'denoise.eta': 0.7,
   },
+  # More accurate, less varied: on validation, one seed, the worst class had .984
+  # instead of .972, Frechet .0053 instead of .0067, diversity .88 instead of .91.
+  'strict_denoiser': {
+    'denoise.mixture_attribute_weight': 1.05,
+    'denoise.kept_times': (0.05, 0.2, 0.3),
+    'denoise.kept_above': 0.99,
+  },
   # The published sizes, on an accelerator.
   'paper': {
     **published.shared(vae_batch_size=512),
