@@ -19,8 +19,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'denoise.attribute_weight': 2.5,
     'denoise.eta': 0.7,
   },
-  # More accurate, less varied: on validation, one seed, the worst class had .984
-  # instead of .972, Frechet .0053 instead of .0067, diversity .88 instead of .91.
+  # More accurate, less varied: on validation, one seed, the worst class had
+  # .984, not .972, Frechet was .0053, not .0067, diversity .88, not .91.
   'strict_denoiser': {
     'denoise.mixture_attribute_weight': 1.05,
     'denoise.kept_times': (0.05, 0.2, 0.3),
