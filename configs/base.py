@@ -182,11 +182,10 @@ def get_config() -> ml_collections.ConfigDict:
     # networks' place; 1: nowhere. See lcjax/latent/mixtures.py.
     'mixture_above': 1.0,
     'mixture_attribute_weight': 1.0,  # guidance there
-    # From noise: rows that D_attr refuses walk again from further noise.
+    # From noise: rows whose image, encoded, D_attr refuses walk again from
+    # further noise.
     'num_starts': 1,
     'kept_above': 0.99,  # D_attr's probability that it asks for
-    # Noise times at which D_attr(z_t, t) is asked too; logits are averaged.
-    'kept_times': (),
     'edit_time': 0.5,  # noise time that an encoding starts from; prior: 1
   }
 
@@ -318,7 +317,6 @@ RANGES = {
     'tolerances in (0, 1]',
   ),
   'edit_times': (lambda v: all(0 < t <= 1 for t in v), 'times in (0, 1]'),
-  'kept_times': (lambda v: all(0 < t <= 1 for t in v), 'times in (0, 1]'),
   'attribute_vectors': (
     lambda v: all(
       isinstance(bits, str) and not set(bits) - {'0', '1'} for bits in v

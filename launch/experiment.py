@@ -253,6 +253,23 @@ def make_decode(networks: Networks) -> Callable[..., Any]:
   return decode
 
 
+def make_image_attributes(networks: Networks) -> Callable[..., Any]:
+  """Builds jitted `(vae params, D_attr params, z) -> D_attr(z')`.
+
+  z' is the mean encoding of the image that z decodes to. D_attr knows
+  encodings alone; of a latent between them, or one that was moved against it,
+  the image tells more. Neither the judge nor a label is asked.
+  """
+  decode, encode = make_decode(networks), make_encode(networks)
+
+  @jax.jit
+  def image_attributes(params: Any, attribute: Any, z: jax.Array) -> jax.Array:
+    mean, _ = encode(params, decode(params, z))
+    return apply_fn(networks.attribute_critic)(attribute, mean)
+
+  return image_attributes
+
+
 def make_judge(networks: Networks) -> Callable[..., Any]:
   """Builds jitted `(classifier params, uint8 images) -> (logits, features)`."""
 

@@ -63,41 +63,6 @@ def make_optimizer_g(
   return move
 
 
-def make_vote(
-  section: ml_collections.ConfigDict,
-  networks: experiment.Networks,
-  train: encodings.Encodings,
-) -> Callable[..., jax.Array]:
-  """Builds what decides whether a walk of the denoiser has arrived, jitted.
-
-  D_attr(z) and D_attr(z_t, t) at a few noise times, where z_t is the mean of
-  what noise makes of z: critics of one latent, trained apart, err apart.
-
-  Args:
-    section: `config.denoise`, or a section like it.
-    networks: of the experiment.
-    train: encodings of the training split.
-
-  Returns:
-    `(attribute params, noised attribute params, z [B, Z])` to the mean of
-    their logits, [B, Y].
-  """
-  center, spread = jnp.asarray(train.center), jnp.asarray(train.spread)
-
-  @jax.jit
-  def vote(attribute: Any, noised: Any, z: jax.Array) -> jax.Array:
-    logits = [experiment.apply_fn(networks.attribute_critic)(attribute, z)]
-    unit = (z - center[None]) / spread[None]
-    for time in section.kept_times:
-      t = jnp.full(len(z), time)
-      z_t = denoise.add_noise(unit, t, jnp.zeros_like(unit))
-      fn = experiment.apply_fn(networks.noised_attribute_critic)
-      logits.append(fn(noised, z_t, t))
-    return jnp.mean(jnp.stack(logits), axis=0)
-
-  return vote
-
-
 def make_denoiser(
   section: ml_collections.ConfigDict,
   networks: experiment.Networks,

@@ -95,7 +95,9 @@ def _denoise(
       return walk(start, y)
     return walk(samplers.prior(len(y), start.shape[1], seed), y)
 
-  accept = accepts(trained.vote, section.kept_above, trained.exclusive)
+  accept = accepts(
+    trained.image_attributes, section.kept_above, trained.exclusive
+  )
   return samplers.keep_accepted(
     draw, accept, y, _FURTHER_STARTS, section.num_starts
   )

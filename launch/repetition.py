@@ -49,7 +49,8 @@ class Constrained:
     make_optimizer: (section like `config.optimize`, its name) -> the same with
       those settings.
     attribute_critic: z -> D_attr(z).
-    attribute_params: of D_attr.
+    image_attributes: z -> D_attr of the encoding of the decoded z. A critic
+      of latents has seen encodings alone, and errs on others.
     realism_critic: z -> D_realism(z).
     train: encodings of the training split.
     seconds: that each training took.
@@ -63,7 +64,7 @@ class Constrained:
   optimizer: Callable[..., Any]
   make_optimizer: Callable[[ml_collections.ConfigDict, str], Callable[..., Any]]
   attribute_critic: Callable[..., Any]
-  attribute_params: Any
+  image_attributes: Callable[..., Any]
   realism_critic: Callable[..., Any]
   train: encodings.Encodings
   seconds: dict[str, float]
@@ -79,18 +80,13 @@ class Trained(Constrained):
   Attributes:
     actors: every actor by its mover's name, 'actor' the main one.
     denoiser: (edit, start, y, mask, anchor, rows) -> z.
-    vote: z -> logits of D_attr that decide which walks have arrived.
-    make_denoiser: section like `config.denoise` -> `denoiser` and `vote` with
-      its settings.
+    make_denoiser: section like `config.denoise` -> `denoiser` set by it.
     denoise: the section that `denoiser` was made with.
   """
 
   actors: dict[str, Actor]
   denoiser: Callable[..., Any]
-  vote: Callable[..., Any]
-  make_denoiser: Callable[
-    [ml_collections.ConfigDict], tuple[Callable[..., Any], Callable[..., Any]]
-  ]
+  make_denoiser: Callable[[ml_collections.ConfigDict], Callable[..., Any]]
   denoise: ml_collections.ConfigDict
 
 
@@ -156,13 +152,16 @@ def load_constrained(
     decode=bind(experiment.make_decode(networks), params),
     optimizer=make_optimizer(config.optimize, 'optimize'),
     make_optimizer=make_optimizer,
-    # Asked again and again for fewer and fewer rows, as the denoiser is.
     attribute_critic=bind(
-      jax.jit(experiment.apply_fn(networks.attribute_critic)),
+      jax.jit(experiment.apply_fn(networks.attribute_critic)), attribute
+    ),
+    # Asked again and again for fewer and fewer rows, as the denoiser is.
+    image_attributes=bind(
+      experiment.make_image_attributes(networks),
+      params,
       attribute,
       one_shape=True,
     ),
-    attribute_params=attribute,
     realism_critic=bind(
       jax.jit(experiment.apply_fn(networks.realism_critic)), realism
     ),
@@ -219,18 +218,15 @@ def load(
       fitted.mixture, base.train.center, base.train.spread
     )
 
-  def make_denoiser(
-    section: ml_collections.ConfigDict,
-  ) -> tuple[Callable[..., Any], Callable[..., Any]]:
+  def make_denoiser(section: ml_collections.ConfigDict) -> Callable[..., Any]:
     fn = mover_fns.make_denoiser(
       section, networks, base.train, data.exclusive, noised_mixture
     )
-    vote = mover_fns.make_vote(section, networks, base.train)
 
     def walk(edit: bool, *arrays: np.ndarray) -> Any:
       return bind(fn, velocity, noised, edit, one_shape=True)(*arrays)
 
-    return walk, bind(vote, base.attribute_params, noised, one_shape=True)
+    return walk
 
   actor_fn = jax.jit(experiment.apply_fn(networks.actor))
   critic_fn = jax.jit(experiment.apply_fn(networks.critic))
@@ -253,12 +249,10 @@ def load(
     'denoiser': denoiser.seconds,
     'class_mixture': 0.0 if fitted is None else fitted.seconds,
   }
-  denoiser_fn, vote_fn = make_denoiser(config.denoise)
   return Trained(
     **shared | {'seconds': seconds},
     actors=actors,
-    denoiser=denoiser_fn,
-    vote=vote_fn,
+    denoiser=make_denoiser(config.denoise),
     make_denoiser=make_denoiser,
     denoise=config.denoise,
   )
@@ -285,7 +279,6 @@ def with_denoiser(
   trained: Trained, section: ml_collections.ConfigDict
 ) -> Trained:
   """The same with the guided denoiser as another section sets it."""
-  denoiser, vote = trained.make_denoiser(section)
   return dataclasses.replace(
-    trained, denoiser=denoiser, vote=vote, denoise=section
+    trained, denoiser=trained.make_denoiser(section), denoise=section
   )

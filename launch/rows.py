@@ -169,7 +169,7 @@ def baseline_rows(
   seed, many = config.seed + repeat, config.mixture.num_components
   z, attributes = trained.train.sample(seed), trained.train.attributes
   accept = movers.accepts(
-    trained.attribute_critic, config.compare.kept_above, trained.exclusive
+    trained.image_attributes, config.compare.kept_above, trained.exclusive
   )
 
   def fit(components: int) -> mixtures.Sampler:

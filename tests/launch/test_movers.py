@@ -1,13 +1,12 @@
 """How movers are called, on functions whose answers are known."""
 
 import dataclasses
-import types
 
 import ml_collections
 import numpy as np
 
-from launch import mover_fns, movers, repetition
-from lcjax.latent import denoise, encodings, optimize
+from launch import experiment, movers, repetition
+from lcjax.latent import optimize
 
 START = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = np.eye(2, dtype=np.float32)[np.zeros(40, int)]
@@ -31,7 +30,7 @@ def trained_with(**changes):
   given = {
     'optimizer': optimizer,
     'denoiser': denoiser,
-    'vote': attribute_critic,
+    'image_attributes': attribute_critic,
     'exclusive': True,
     'actors': {},
     'max_steps': 5,
@@ -74,27 +73,22 @@ def test_optimizer_takes_the_best_of_its_starts():
   np.testing.assert_array_equal(edited.z, START)
 
 
-def test_the_vote_is_a_mean_of_logits_over_noise_times():
-  mean = START * np.array([1.0, 2.0, 3.0], np.float32) + 1.0
-  train = encodings.Encodings(mean, np.full_like(mean, 0.5), Y)
+def test_attributes_of_an_image_are_those_of_its_encoding():
+  class Module:
+    def __init__(self, **methods):
+      self.methods = methods
 
-  def network(fn):
-    return types.SimpleNamespace(apply=lambda p, *a, method: fn(p, *a))
+    def apply(self, params, *arrays, method):
+      return self.methods[method or 'call'](params, *arrays)
 
-  networks = types.SimpleNamespace(
-    attribute_critic=network(lambda scale, z: scale * z),
-    noised_attribute_critic=network(lambda shift, z, t: z + shift * t[:, None]),
-  )
+  class Networks:
+    # Pixels: a sigmoid of z, rounded; the encoder reads them off.
+    vae = Module(
+      decode=lambda scale, z: scale * z,
+      encode=lambda scale, x: (scale * x, scale * x + 9.0),
+    )
+    attribute_critic = Module(call=lambda shift, z: shift + z[:, :2])
 
-  def vote(times):
-    section = ml_collections.ConfigDict({'kept_times': times})
-    return mover_fns.make_vote(section, networks, train)(2.0, 7.0, START)
-
-  np.testing.assert_allclose(vote(()), 2.0 * START, rtol=1e-5)
-  unit = (START - train.center) / train.spread
-  expected = 2.0 * START
-  for t in (0.1, 0.4):
-    expected = expected + unit * denoise.scales(t)[0] + 7.0 * t
-  np.testing.assert_allclose(
-    vote((0.1, 0.4)), expected / 3, rtol=1e-4, atol=1e-5
-  )
+  found = experiment.make_image_attributes(Networks())(2.0, 5.0, START)
+  pixels = np.round(255.0 / (1.0 + np.exp(-2.0 * START))) / 255.0
+  np.testing.assert_allclose(found, 5.0 + 2.0 * pixels[:, :2], rtol=1e-5)
