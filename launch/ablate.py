@@ -33,6 +33,7 @@ from launch import (
 )
 from launch import inputs as inputs_lib
 from lcjax import errors
+from lcjax.training import checkpoints
 
 ABLATIONS = flags.DEFINE_list(
   'ablations', [], "Names in the config file's ABLATIONS, joined by commas."
@@ -204,6 +205,9 @@ def train(
       functools.partial(inputs_lib.describe, inputs),
       limit,
     )
+  groups = workdir / 'groups'
+  if not list(groups.glob('*/*')):  # none that another command has begun
+    checkpoints.delete(groups)
 
 
 def share_mixtures(jobs: dict[str, startup.Job]) -> None:

@@ -69,12 +69,12 @@ def any_process(flag: bool) -> bool:
 def on_all_devices(tree: Any) -> Any:
   """A tree of arrays, each whole on every device of every process."""
   everywhere = whole_everywhere()
-  if jax.process_count() == 1:
-    return jax.device_put(tree, everywhere)
 
   def place(leaf: Any) -> jax.Array:
     if isinstance(leaf, jax.Array) and leaf.sharding == everywhere:
       return leaf
+    if jax.process_count() == 1:
+      return jax.device_put(leaf, everywhere)
     host = np.asarray(leaf)  # another process's devices take no array of ours
     return jax.make_array_from_callback(
       host.shape, everywhere, lambda index: host[index]

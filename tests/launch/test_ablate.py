@@ -128,6 +128,7 @@ def test_the_whole_command_leaves_ordinary_runs(tmp_path):
   assert status == 0, err
   assert 'actor_critic: 4 trainings of default, no_distance' in out
   assert 'vae: 2 trainings of default' in out
+  assert not (tmp_path / 'groups').exists()
   report = (tmp_path / 'compare' / 'report.md').read_text()
   assert all(name in report for name in NAMES)
   # The single launchers find nothing to do there, and need not know.
