@@ -28,7 +28,7 @@ from launch import (
 )
 from launch import rows as rows_lib
 from lcjax import errors
-from lcjax.evaluation import glossary, metrics, plots, reports
+from lcjax.evaluation import glossary, grids, metrics, plots, reports
 from lcjax.latent import samplers
 
 # Samples whose nearest training image is looked for, which costs a pass over
@@ -313,8 +313,8 @@ def write_report(
   scale = max(1, min(4, _GRID_PIXELS // side))
   page = {k: v for k, v in report.items() if k != 'curve'} | {
     'grids': {
-      name: plots.png_bytes(
-        plots.tile(grid(row, config.compare.grid_rows, len(names)), scale=scale)
+      name: grids.png_bytes(
+        grids.tile(grid(row, config.compare.grid_rows, len(names)), scale=scale)
       )
       for name, row in rows.items()
     },

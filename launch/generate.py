@@ -19,7 +19,7 @@ from etils import epath
 from launch import experiment, files, movers, repetition, startup
 from lcjax import errors
 from lcjax.data import dataset, pictures
-from lcjax.evaluation import plots
+from lcjax.evaluation import grids
 from lcjax.latent import mixtures, samplers
 
 STARTS = ('prior', 'mixture', 'encodings')
@@ -167,14 +167,14 @@ def write(
   if starts.images is not None:
     first_columns.insert(0, starts.images[:, None])
     first_names = ['original', 'decoded']
-  grid = plots.labelled_grid(
+  grid = grids.labelled_grid(
     np.concatenate([*first_columns, cells], axis=1),
     starts.labels,
     first_names + column_names,
     cell_pixels=96,
   )
   path = folder / f'{name}.png'
-  files.write(path, plots.png_bytes(grid))
+  files.write(path, grids.png_bytes(grid))
   files.write_npz(
     folder / f'{name}.npz',
     images=images,

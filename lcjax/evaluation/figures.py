@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from lcjax.evaluation import plots
+from lcjax.evaluation import grids, plots
 
 # Fonts are embedded as TrueType: the text of the PDF stays text.
 _STYLE: Any = plots.STYLE | {'pdf.fonttype': 42}
@@ -135,7 +135,7 @@ def contours(
       )
       axis.set_title(surface.title, loc='left')
       inset = axis.inset_axes((0.02, 0.74, 0.24, 0.24))
-      inset.imshow(plots.as_rgb(surface.image), interpolation='none')
+      inset.imshow(grids.as_rgb(surface.image), interpolation='none')
       inset.set(xticks=[], yticks=[])
       inset.spines[:].set(visible=True, color='white', linewidth=1.0)
     panels[0].set_ylabel(labels[1])
@@ -257,7 +257,7 @@ def _draw_block(
       left = _column_left(block, column, cell_inches)
       cell = block.images[row : row + 1, column : column + 1]
       axes.imshow(
-        plots.as_rgb(plots.tile(cell, scale=scale)),
+        grids.as_rgb(grids.tile(cell, scale=scale)),
         extent=(left, left + cell_inches, top + cell_height, top),
         interpolation='none',
       )

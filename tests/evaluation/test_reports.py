@@ -10,7 +10,7 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lcjax.evaluation import glossary, metrics, plots, reports
+from lcjax.evaluation import glossary, grids, metrics, plots, reports
 
 
 def table(**rows):
@@ -190,7 +190,7 @@ class JsonTest(absltest.TestCase):
 class HtmlTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
-    png = plots.png_bytes(plots.tile(np.zeros((2, 3, 4, 4, 1), np.uint8)))
+    png = grids.png_bytes(grids.tile(np.zeros((2, 3, 4, 4, 1), np.uint8)))
     self.rows = table(
       real={**BASELINE, 'accuracy': 0.999},
       class_mixture=BASELINE,
@@ -255,24 +255,6 @@ class HtmlTest(absltest.TestCase):
 
 
 class PlotsTest(absltest.TestCase):
-  def test_tile_puts_pixels_where_they_belong(self):
-    images = np.arange(2 * 3 * 2 * 2, dtype=np.uint8).reshape(2, 3, 2, 2, 1)
-    grid = plots.tile(images, pad=1, scale=2)
-    self.assertEqual(grid.shape, (9, 14, 1))
-    np.testing.assert_array_equal(
-      grid[5:9:2, 10:14:2, 0], images[1, 2, :, :, 0]
-    )
-    self.assertTrue((grid[4] == 255).all())
-
-  def test_labelled_grid_keeps_the_images(self):
-    images = np.full((2, 3, 8, 8, 3), 7, np.uint8)
-    bare = plots.labelled_grid(images, [], [], cell_pixels=16)
-    self.assertEqual(bare.shape, (34, 52, 3))
-    page = plots.labelled_grid(images, ['a', 'b'], ['x', 'long', 'z'], 16)
-    np.testing.assert_array_equal(page[-34:, -52:], bare)
-    with self.assertRaises(ValueError):
-      plots.labelled_grid(images, ['a'], [])
-
   def test_figures_are_png_files(self):
     path = temporary_folder(self) / 'curves.png'
     records = [{'step': step, 'train/loss': 1.0 / step} for step in (1, 2)]
