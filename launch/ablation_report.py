@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epath
 
-from launch import compare, files, stage, startup, tasks
+from launch import compare_report, files, stage, startup, tasks
 from lcjax.evaluation import ablations, plots
 from lcjax.training import metrics_log
 
@@ -60,7 +60,9 @@ def write(
   first = next(iter(found.values()))
   exclusive, num_seeds = first['exclusive'], first['num_seeds']
   scores = {name: report['rows'] for name, report in found.items()}
-  table = ablations.table(scores, compare.readme_metrics(exclusive), exclusive)
+  table = ablations.table(
+    scores, compare_report.readme_metrics(exclusive), exclusive
+  )
   folder = workdir / 'compare'
   figures = []
   for stage_name, panels in curves(jobs).items():
