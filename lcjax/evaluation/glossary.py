@@ -29,14 +29,14 @@ ROW_DESCRIPTIONS = {
   'each class.',
   'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '
   'fitted to the encodings of each class.',
-  'class_mixture_kept': 'Draws of that mixture, keeping only what the '
-  'attribute critic accepts.',
+  'class_mixture_kept': 'Draws of that mixture, keeping only those '
+  'whose image, encoded again, the attribute critic accepts.',
   'attribute_gaussian': 'Latents drawn around a linear function of the '
   'attributes, fitted to the encodings, with one covariance for all.',
   'attribute_mixture': 'The same with a full-covariance Gaussian mixture '
   'around the linear function.',
-  'attribute_mixture_kept': 'Draws of that mixture, keeping only what the '
-  'attribute critic accepts.',
+  'attribute_mixture_kept': 'Draws of that mixture, keeping only those '
+  'whose image, encoded again, the attribute critic accepts.',
   'actor': 'Prior latents moved once by a trained actor network.',
   'optimizer': 'Prior latents moved by gradient steps on the constraints, each '
   'latent alone.',
@@ -44,7 +44,8 @@ ROW_DESCRIPTIONS = {
   'optimiser.',
   'guided_denoiser': 'The same noise walked to a latent by an unconditional '
   'denoiser of encodings, guided by an attribute critic of noised latents; '
-  'where noise hides most, by the class mixture if the config says so.',
+  'where noise hides most, by the class mixture if the config says so, and '
+  'again where that critic refuses the image, encoded again.',
 }
 # The rows of further actors: this, then the weight of their distance penalty.
 FURTHER_ACTOR = 'actor_lambda_'
