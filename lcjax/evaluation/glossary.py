@@ -45,7 +45,7 @@ ROW_DESCRIPTIONS = {
   'guided_denoiser': 'The same noise walked to a latent by an unconditional '
   'denoiser of encodings, guided by an attribute critic of noised latents; '
   'where noise hides most, by the class mixture if the config says so, and '
-  'again where that critic refuses the image, encoded again.',
+  'again where the attribute critic refuses the image, encoded again.',
 }
 # The rows of further actors: this, then the weight of their distance penalty.
 FURTHER_ACTOR = 'actor_lambda_'
