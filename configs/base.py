@@ -185,7 +185,8 @@ def get_config() -> ml_collections.ConfigDict:
     # From noise: rows whose image, encoded, D_attr refuses walk again from
     # further noise.
     'num_starts': 1,
-    'kept_above': 0.99,  # D_attr's probability that it asks for
+    # The probability that D_attr asks for; of the mixtures' kept rows, too.
+    'kept_above': 0.99,
     'edit_time': 0.5,  # noise time that an encoding starts from; prior: 1
   }
 
@@ -205,7 +206,6 @@ def get_config() -> ml_collections.ConfigDict:
     'split': 'test',  # choose settings on 'validation', report on 'test'
     'num_samples': 2000,  # requested labels: the split's own, over and over
     'num_neighbours': 5,  # k of precision, recall, density and coverage
-    'kept_above': 0.99,  # D_attr's probability that class_mixture_kept asks for
     'curve_steps': (0, 2, 5, 10, 20, 30, 50, 75, 100),  # of optimizer-G
     'grid_rows': 4,  # images of each class in the report
   }

@@ -23,8 +23,9 @@ DESCRIPTION = (
   'pass (actor), gradient steps on the latent itself (optimizer), or a walk '
   'from noise by a denoiser of encodings (guided_denoiser). '
   'Decoded samples are judged by a classifier that was trained on real images '
-  'alone and took part in nothing else. All movers start from the same noise '
-  'and are asked for the same labels; rows of realism alone for none.'
+  'alone and took part in nothing else. All movers start from the same noise, '
+  'those that try a row again from more of it, and are asked for the same '
+  'labels; rows of realism alone for none.'
 )
 
 
@@ -70,10 +71,11 @@ def notes(
   """What a reader has to know of the data behind the table."""
   section, train, test = config.compare, judge.train, judge.test
   number = (
-    f'{section.num_samples} samples per row, requested labels and reference '
-    f'images from the {section.split} split ({len(test)} images); {len(train)} '
-    'training images. Features: last hidden layer of the judge; k = '
-    f'{section.num_neighbours} neighbours.'
+    f'{section.num_samples} samples per row, but {len(test)} real images and '
+    'reconstructions (a Frechet distance of fewer is larger). Requested labels '
+    f'and reference images: the {section.split} split, {len(test)} images; '
+    f'{len(train)} training images. Features: last hidden layer of the judge; '
+    f'k = {section.num_neighbours} neighbours.'
   )
   if test.exclusive:
     return [number]
@@ -169,8 +171,8 @@ def write(
     {
       'title': 'Quality against compute',
       'caption': f'{glossary.METRICS[score].label} and Frechet distance of '
-      'optimizer-G from one start after so many steps at most, first seed; an '
-      'actor takes one pass of its network.',
+      'optimizer-G from one start after so many steps at most, first seed; '
+      'others are means over seeds. An actor takes one pass of its network.',
       'png': quality,
     },
     {

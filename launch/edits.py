@@ -159,9 +159,8 @@ def apply(
     )
     return np.asarray(within)
 
-  return movers.Moved(
-    draw_back.draw_back(holds, start, moved.z, _POINTS_ON_THE_WAY)
-  )
+  z = draw_back.draw_back(holds, start, moved.z, _POINTS_ON_THE_WAY)
+  return movers.Moved(z, start)
 
 
 def measure(

@@ -180,7 +180,7 @@ def write(
     images=images,
     attributes=requested,
     latents=moved.z,
-    starts=z,
+    starts=moved.start,
   )
   return path
 

@@ -232,7 +232,9 @@ def identity_frontier(scene: Scene) -> Drawn:
     'attribute is at MSE '
     f'{known["random_image"]["pixel_mse_original"]:.4f}, the reconstruction at '
     f'{known["unchanged"]["pixel_mse_original"]:.4f}. Least '
-    f'MSE at success ≥ {SUCCESS_GOAL}:\n\n' + '\n'.join(lines) + '\n\n'
+    f'MSE at success ≥ {SUCCESS_GOAL}, chosen on these images:\n\n'
+    + '\n'.join(lines)
+    + '\n\n'
   )
   rows = known | {
     f'{name} {label(p)}': p for name, points in found.items() for p in points

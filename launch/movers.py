@@ -1,21 +1,23 @@
 """The movers: latents of one repetition taken to attributes."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from launch import stage
 from launch.repetition import Constrained, Trained
+from lcjax.latent import encodings, samplers
 from lcjax.latent import optimize as optimize_lib
-from lcjax.latent import samplers
 from lcjax.losses import attributes
 
 # Seeds of the noise that further tries start from: the same for every
 # repetition and call, far from those that repetitions count from.
 _FURTHER_STARTS = 10_000
+_ACCEPTED_ROWS = 4096  # at once
 
 
 def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
@@ -29,12 +31,15 @@ class Moved(NamedTuple):
 
   Attributes:
     z: [B, Z].
+    start: [B, Z] that they came from: what was given, or further noise where a
+      row was tried again.
     steps: [B] updates taken, or None without an optimiser.
     satisfied: [B] whether the constraints hold, or None.
     cost: [B] of the latents, or None.
   """
 
   z: np.ndarray
+  start: np.ndarray
   steps: np.ndarray | None = None
   satisfied: np.ndarray | None = None
   cost: np.ndarray | None = None
@@ -67,19 +72,20 @@ def optimize(
   for number in range(1, num_starts):  # the same ones at every call
     seed = _FURTHER_STARTS + number
     starts.append(samplers.prior(len(y), start.shape[1], seed))
-  found = optimize_lib.keep_best(
+  found, best = optimize_lib.keep_best(
     [
       trained.optimizer(most, z, y, mask, z if anchor is None else anchor)
       for z in starts
     ]
   )
   z, cost, steps, satisfied = (np.asarray(array) for array in found)
-  return Moved(z, steps, satisfied, cost)
+  begun = np.stack(starts)[best, np.arange(len(best))]
+  return Moved(z, begun, steps, satisfied, cost)
 
 
 def _denoise(
   trained: Trained, start: np.ndarray, y: np.ndarray, edit: bool
-) -> np.ndarray:
+) -> Moved:
   """Walks by the guided denoiser; from noise, again where D_attr refuses."""
 
   def walk(start: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -88,19 +94,23 @@ def _denoise(
 
   section = trained.denoise
   if edit or section.num_starts == 1:
-    return walk(start, y)
+    return Moved(walk(start, y), start)
+  size = start.shape[1]
 
-  def draw(y: np.ndarray, seed: int) -> np.ndarray:
-    if seed == _FURTHER_STARTS:  # the first round, of all rows
-      return walk(start, y)
-    return walk(samplers.prior(len(y), start.shape[1], seed), y)
+  def draw(y: np.ndarray, seed: int) -> np.ndarray:  # z, and where it began
+    first = seed == _FURTHER_STARTS  # the round of all rows
+    begun = start if first else samplers.prior(len(y), size, seed)
+    return np.concatenate([walk(begun, y), begun], axis=1)
 
-  accept = accepts(
-    trained.image_attributes, section.kept_above, trained.exclusive
+  accept = accepts(trained)
+  found = samplers.keep_accepted(
+    draw,
+    lambda drawn, y: accept(drawn[:, :size], y),
+    y,
+    _FURTHER_STARTS,
+    section.num_starts,
   )
-  return samplers.keep_accepted(
-    draw, accept, y, _FURTHER_STARTS, section.num_starts
-  )
+  return Moved(found[:, :size], found[:, size:])
 
 
 def move(
@@ -130,35 +140,39 @@ def move(
     The moved latents.
   """
   if mover == 'guided_denoiser':
-    return Moved(_denoise(trained, start, y, edit))
+    return _denoise(trained, start, y, edit)
   if mover in trained.actors:
-    return Moved(trained.actors[mover].move(start, y))
+    return Moved(trained.actors[mover].move(start, y), start)
   z = start
   if mover == 'actor_then_optimizer':
     z = trained.actors['actor'].move(z, y)
   if mover not in ('optimizer', 'actor_then_optimizer'):
-    return Moved(z)
+    return Moved(z, start)
   tries = trained.num_starts if mover == 'optimizer' and not edit else 1
   anchor = start if mover == 'actor_then_optimizer' else None
-  return optimize(trained, z, y, max_steps, mask, anchor, tries)
+  found = optimize(trained, z, y, max_steps, mask, anchor, tries)
+  return found if mover == 'optimizer' else found._replace(start=start)
 
 
 def accepts(
-  critic: Callable[[np.ndarray], Any], above: float, exclusive: bool
+  trained: Trained,
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-  """Builds `(z, y) -> [B]`: whether D_attr gives every attribute > `above`.
+  """Builds `(z [B, Z], y [B, Y]) -> [B]`: whether D_attr finds y in the image.
 
-  Args:
-    critic: z [B, Z] -> logits [B, Y].
-    above: probability that is asked for.
-    exclusive: whether attributes are one-hot.
+  It asks of every attribute a probability above `config.denoise.kept_above`,
+  at the encoding of the image that z decodes to.
   """
 
-  def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    logits, asked = critic(z), jnp.asarray(y)
-    held = attributes.all_within(
-      logits, asked, jnp.ones_like(asked), 1.0 - above, exclusive
+  @jax.jit
+  def hold(logits: jax.Array, y: jax.Array) -> jax.Array:
+    tolerance = 1.0 - trained.denoise.kept_above
+    return attributes.all_within(
+      logits, y, jnp.ones_like(y), tolerance, trained.exclusive
     )
-    return np.asarray(held)
+
+  def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    # Fewer and fewer rows at every call: a handful of shapes is compiled.
+    logits = trained.image_attributes(z)
+    return encodings.in_batches(hold, logits, y, batch_size=_ACCEPTED_ROWS)
 
   return accept

@@ -137,9 +137,10 @@ def holes(scene: Scene) -> Drawn:
   section = job.config.figures
   caption = (
     'Held-out images, reconstructions, prior samples, and the same prior '
-    'samples after optimizer-G with the realism constraint alone. Below: '
-    "Frechet distance to the held-out split in the judge's features, over "
-    f'{section.num_samples} samples. ' + '; '.join(sentences) + '.\n'
+    'samples after optimizer-G, from one start each, with the realism '
+    'constraint alone. Below: Frechet distance to the held-out split in the '
+    f"judge's features, over {section.num_samples} samples, of reconstructions "
+    f'{len(scene.test)}. ' + '; '.join(sentences) + '.\n'
   )
   pictures = figures.image_page([block for block, _ in found.values()])
   numbers = {f'{sigma_x:g}': n for sigma_x, (_, n) in found.items()}
@@ -363,7 +364,8 @@ def optimizer_path(scene: Scene) -> Drawn:
   ]
   caption = (
     'Prior samples on their way to the attributes named before each row, under '
-    'optimizer-G with the settings of config.optimize; a row rests once it is '
+    'optimizer-G with the settings of config.optimize, from one start; a row '
+    'rests once it is '
     'satisfied. Below each image: cost, D_realism, and the least probability '
     f'that D_attr gives a requested attribute. Over {count} samples, by step: '
     + '; '.join(sentences)

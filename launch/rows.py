@@ -168,9 +168,7 @@ def baseline_rows(
   config = job.config
   seed, many = config.seed + repeat, config.mixture.num_components
   z, attributes = trained.train.sample(seed), trained.train.attributes
-  accept = movers.accepts(
-    trained.image_attributes, config.compare.kept_above, trained.exclusive
-  )
+  accept = movers.accepts(trained)
 
   def fit(components: int) -> mixtures.Sampler:
     if exclusive:
@@ -219,7 +217,7 @@ def unlabelled_rows(
   start: np.ndarray,
   seed: int,
 ) -> dict[str, Row]:
-  """Realism alone, without a label anywhere: beside it, one plain mixture."""
+  """Realism alone, asked for no label: beside it, one plain mixture."""
   section = config.denoise.copy_and_resolve_references()
   section.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
   denoiser = repetition.with_denoiser(trained, section)
@@ -258,6 +256,8 @@ def mover_scores(
   """What the mover's own critic says, and how the optimiser fared."""
   if mover == 'guided_denoiser':  # it has no critic
     seconds = trained.seconds['denoiser'] + trained.seconds['class_mixture']
+    if trained.denoise.num_starts > 1:  # D_attr says which walks are kept
+      seconds += trained.seconds['latent_critics']
     return {'training_seconds': seconds}
   real, labels = trained.train.sample(0), trained.train.attributes
   if mover in trained.actors:
@@ -301,7 +301,7 @@ def mover_rows(
     scores = mover_scores(trained, mover, moved, y)
     scores['latents_per_second'] = len(y) / seconds
     scores['z_distance'] = metrics.z_distance(
-      moved.z, start, trained.train.mean_scale
+      moved.z, moved.start, trained.train.mean_scale
     )
     rows[mover] = Row(trained.decode(moved.z), y, moved.z, scores)
   return rows

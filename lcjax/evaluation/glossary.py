@@ -22,24 +22,26 @@ ROW_DESCRIPTIONS = {
   'mixture': 'Latents drawn from a full-covariance Gaussian mixture fitted to '
   'all encodings: no label is used, or asked for.',
   'realism_optimizer': 'Prior latents moved by gradient steps on realism '
-  'alone: no label is asked for.',
+  'alone, of optimize.num_starts starts the best: no label is asked for. (The '
+  'critic has seen, as fakes, latents moved to labels.)',
   'realism_denoiser': 'The same noise walked to a latent by the denoiser of '
   'encodings, without guidance: no label is used, or asked for.',
   'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '
   'each class.',
   'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '
   'fitted to the encodings of each class.',
-  'class_mixture_kept': 'Draws of that mixture, keeping only those '
-  'whose image, encoded again, the attribute critic accepts.',
+  'class_mixture_kept': 'Draws of that mixture, keeping those whose image, '
+  'encoded again, the attribute critic accepts; the last of fifty otherwise.',
   'attribute_gaussian': 'Latents drawn around a linear function of the '
   'attributes, fitted to the encodings, with one covariance for all.',
   'attribute_mixture': 'The same with a full-covariance Gaussian mixture '
   'around the linear function.',
-  'attribute_mixture_kept': 'Draws of that mixture, keeping only those '
-  'whose image, encoded again, the attribute critic accepts.',
+  'attribute_mixture_kept': 'Draws of that mixture, keeping those whose '
+  'image, encoded again, the attribute critic accepts; the last of fifty '
+  'otherwise.',
   'actor': 'Prior latents moved once by a trained actor network.',
   'optimizer': 'Prior latents moved by gradient steps on the constraints, each '
-  'latent alone.',
+  'latent alone; of optimize.num_starts starts of a row, the best.',
   'actor_then_optimizer': "The actor's latents, moved further by the "
   'optimiser.',
   'guided_denoiser': 'The same noise walked to a latent by an unconditional '

@@ -116,22 +116,24 @@ def optimize_latents(
   return Optimized(rows.z, rows.cost, rows.step, rows.satisfied)
 
 
-def keep_best(tries: Sequence[Optimized]) -> Optimized:
+def keep_best(tries: Sequence[Optimized]) -> tuple[Optimized, np.ndarray]:
   """The best of several tries of every row: satisfied first, then the cost.
 
   Args:
     tries: of the same targets, from different starts; arrays of [B, ...].
 
   Returns:
-    A try for each row, with the steps of all its tries together.
+    A try for each row, with the steps of all its tries together, and which of
+    the tries it is, [B].
   """
   cost = np.stack([found.cost for found in tries])
   satisfied = np.stack([found.satisfied for found in tries])
   best = np.lexsort((cost, ~satisfied), axis=0)[0]
   rows = np.arange(len(best))
-  return Optimized(
+  found = Optimized(
     np.stack([found.z for found in tries])[best, rows],
     cost[best, rows],
     jnp.asarray(np.sum([found.steps for found in tries], axis=0)),
     satisfied[best, rows],
   )
+  return found, best

@@ -45,7 +45,9 @@ def test_refused_walks_are_walked_again_and_no_others():
   once = movers.move(trained_with(), 'guided_denoiser', START, Y).z
   np.testing.assert_array_equal(once, START)
   again = trained_with(denoise=section)
-  z = movers.move(again, 'guided_denoiser', START, Y).z
+  found = movers.move(again, 'guided_denoiser', START, Y)
+  z = found.z
+  np.testing.assert_array_equal(found.start, z)  # this denoiser moves nothing
   good = START[:, 0] > 0.01
   np.testing.assert_array_equal(z[good], START[good])
   assert np.all(z[:, 0] > 0)
@@ -67,6 +69,7 @@ def test_optimizer_takes_the_best_of_its_starts():
   kept = four.satisfied & one.satisfied
   assert np.all(four.cost[kept] <= one.cost[kept])
   assert np.any(four.z[kept] != START[kept])
+  np.testing.assert_array_equal(four.start, four.z)
   edited = movers.move(
     trained_with(num_starts=4), 'optimizer', START, Y, edit=True
   )
