@@ -116,12 +116,14 @@ class Ablations(NamedTuple):
 
   Attributes:
     workdir: of the whole.
+    lock: of that.
     jobs: of every ablation, by name.
     changes: of every ablation, by dotted key.
     command: the one that was given.
   """
 
   workdir: epath.Path
+  lock: startup.Lock
   jobs: dict[str, startup.Job]
   changes: dict[str, dict[str, Any]]
   command: str
@@ -130,6 +132,11 @@ class Ablations(NamedTuple):
 def read_flags() -> Ablations:
   """Reads the flags; every mistake is a UserError."""
   whole = startup.job()
+  if '://' in os.fspath(whole.workdir):
+    raise errors.UserError(
+      f'launch.ablate copies folders, which --workdir={whole.workdir} cannot: '
+      'name a folder of this machine, or of a shared disk'
+    )
   if jax.process_count() > 1:
     raise errors.UserError(
       'launch.ablate runs in one process: start one for each host, with some '
@@ -160,7 +167,7 @@ def read_flags() -> Ablations:
     config = module.get_config(name)
     config.update_from_flattened_dict(overrides)
     config.num_seeds = num_seeds
-    config.data.attributes = whole.config.data.attributes
+    startup.split_names(config)
     # Decoded once for all; where it lies is no part of any result.
     config.data.cache_dir = config.data.cache_dir or os.fspath(
       whole.workdir / 'cache'
@@ -173,11 +180,12 @@ def read_flags() -> Ablations:
       workdir,
       whole.overwrite,
       arguments(whole.arguments, name, workdir, num_seeds),
-      whole.lock,
+      startup.locked(workdir),
     )
   command = whole.command('ablate')
   command += f' --ablations={",".join(names)} --num_seeds={num_seeds}'
-  return Ablations(whole.workdir, jobs, changes, command)
+  assert whole.lock is not None
+  return Ablations(whole.workdir, whole.lock, jobs, changes, command)
 
 
 def train(
@@ -231,6 +239,7 @@ def main() -> None:
   """Runs what has not been run."""
   together.use_all_cores()  # before anything starts JAX
   asked = read_flags()
+  startup.claim(asked.workdir, asked.lock)
   train(asked.workdir, asked.jobs, MAX_TOGETHER.value)
   for name, job in asked.jobs.items():
     print(f'ablate: judging {name}')

@@ -49,14 +49,15 @@ def load_data(job: startup.Job, split: str) -> dataset.Dataset:
   """
   section = job.config.data.to_dict()
   section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
-  data = None
-  try:
-    if jax.process_index() == 0:  # decodes for those that share its disk
-      data = dataset.load(split=split, **section)
-  finally:
-    parallel.any_process(False)  # they wait, also if it fails: so do they
-  if data is None:
-    data = dataset.load(split=split, **section)
+  data, problem = None, None
+  for turn in (jax.process_index() == 0, jax.process_index() != 0):
+    try:
+      if turn:  # the first decodes for those that share its disk
+        data = dataset.load(split=split, **section)
+    except errors.UserError as error:
+      problem = error
+    parallel.raise_together(problem)
+  assert data is not None
   above = job.config.denoise.mixture_above
   if above < 1.0 and not data.exclusive:
     raise errors.UserError(

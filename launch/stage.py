@@ -230,24 +230,29 @@ def run(
   folder = folder_of(workdir, stage, repeat)
   current = dependencies(config, stage, repeat)
   title = stage.name + (f' (seed {config.seed + repeat})' if repeat else '')
+  restored, refused = None, None
+  started = time.perf_counter()
   try:
-    found = checkpoints.check_same_config(folder, current)
-  except errors.UserError:
+    restored = checkpoints.restore_newest(
+      folder, jax.eval_shape(make_state), current
+    )
+  except errors.UserError as error:
+    refused = error
+  if parallel.any_process(refused is not None):
     if not job.overwrite:
-      raise
+      parallel.raise_together(refused)
+    restored = None
     # The former training stays until its replacement is finished.
-    former = checkpoints.set_aside(folder)
-    print(f'{title}: the former training is kept as {former} until then')
-    found = None
-  if found is not None and found[0] >= schedule.num_steps:
+    if jax.process_index() == 0:
+      former = checkpoints.set_aside(folder)
+      print(f'{title}: the former training is kept as {former} until then')
+    parallel.any_process(False)  # the others wait for that
+  if restored is not None and restored.step >= schedule.num_steps:
+    _forget_former(folder)  # if this was killed just before
     print(f'{title}: finished before, nothing to do')
     return
   startup.note_config(job)
   folder.mkdir(parents=True, exist_ok=True)
-  started = time.perf_counter()
-  restored = checkpoints.restore_newest(
-    folder, jax.eval_shape(make_state), current
-  )
   if restored is None:
     state, spent = make_state(), 0.0
   else:
@@ -259,7 +264,7 @@ def run(
   )
   with (
     checkpoints.open_manager(
-      folder, schedule.keep, schedule.keep_every
+      folder, schedule.keep, schedule.keep_every, int(state.step)
     ) as manager,
     tqdm.tqdm(
       mininterval=0.1 if sys.stderr.isatty() else 10.0,
@@ -285,7 +290,7 @@ def run(
     last_step = int(state.step)
 
     def save(step: int, state: Any) -> None:
-      log.flush()  # the log is never behind a checkpoint
+      log.sync()  # the log is never behind a checkpoint
       state = parallel.on_all_devices(state)
       checkpoints.check_state_finite(title, step, state)
       seconds = spent + time.perf_counter() - started
@@ -326,9 +331,17 @@ def run(
         raise startup.Interrupted(
           f'{title} is checkpointed at step {int(state.step)}'
         )
+      if parallel.any_process(should_stop()):  # it came with the last steps
+        raise startup.Interrupted(f'{title} is finished')
     finally:
       log.close()
-  checkpoints.delete(checkpoints.aside(folder))
+  _forget_former(folder)
+
+
+def _forget_former(folder: epath.Path) -> None:
+  """Deletes what the training in a folder, now finished, has replaced."""
+  if jax.process_index() == 0:
+    checkpoints.delete(checkpoints.aside(folder))
 
 
 def curves(job: startup.Job) -> dict[str, list[dict[str, Any]]]:

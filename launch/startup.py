@@ -21,6 +21,7 @@ from ml_collections import config_flags
 from configs import base
 from launch import files
 from lcjax import errors
+from lcjax.training import parallel
 
 USER_ERROR = 2
 RESUME_ME = 75  # EX_TEMPFAIL: interrupted, checkpointed; run the command again
@@ -123,18 +124,27 @@ def join_processes(description: str) -> None:
   """
   if not description:
     return
-  if description == 'auto':
-    jax.distributed.initialize()
-  else:
+  place: tuple[Any, ...] = ()
+  if description != 'auto':
     try:
       address, *numbers = description.split(',')
       count, number = map(int, numbers)
+      if not (address.rpartition(':')[2].isdecimal() and 0 <= number < count):
+        raise ValueError(description)
     except ValueError as error:
       raise errors.UserError(
         f"LCJAX_DISTRIBUTED={description!r} is neither 'auto' nor "
-        "'HOST:PORT,COUNT,NUMBER', such as '10.0.0.1:1234,2,0'"
+        "'HOST:PORT,COUNT,NUMBER' with NUMBER from 0 to COUNT - 1, such as "
+        "'10.0.0.1:1234,2,0'"
       ) from error
-    jax.distributed.initialize(address, count, number)
+    place = address, count, number
+  try:
+    jax.distributed.initialize(*place)
+  except (RuntimeError, ValueError) as error:
+    raise errors.UserError(
+      f'LCJAX_DISTRIBUTED={description!r}: JAX cannot join the processes: '
+      f'{str(error).splitlines()[0]}'
+    ) from error
   if jax.process_index() != 0:  # one of them speaks for all
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -286,17 +296,10 @@ def job() -> Job:
       '--workdir is missing: name a folder for the run, as in '
       '--workdir=runs/digits'
     )
-  # As a flag, Smiling,Male arrives as a single string.
-  config.data.attributes = tuple(
-    name.strip()
-    for names in config.data.attributes
-    for name in names.split(',')
-  )
+  split_names(config)
   config.lock()
   workdir = epath.Path(WORKDIR.value)
-  lock = Lock(workdir)
-  if workdir.exists():  # else with the first thing that is written there
-    _try_to_write(workdir, lock.acquire)
+  lock = locked(workdir)
   return Job(
     config,
     workdir,
@@ -306,13 +309,49 @@ def job() -> Job:
   )
 
 
+def split_names(config: ml_collections.ConfigDict) -> None:
+  """Names of attributes one by one: as a flag, Smiling,Male is one string."""
+  config.data.attributes = tuple(
+    name.strip()
+    for names in config.data.attributes
+    for name in names.split(',')
+  )
+
+
+def locked(workdir: epath.Path) -> Lock:
+  """The lock of a workdir; taken, if that exists, else once it is made."""
+  lock = Lock(workdir)
+
+  def acquire() -> None:
+    if workdir.exists():
+      lock.acquire()
+
+  _try_to_write(workdir, acquire)
+  return lock
+
+
+def claim(workdir: epath.Path, lock: Lock) -> None:
+  """Makes a workdir and takes its lock, before anything is written there."""
+
+  def write() -> None:
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock.acquire()
+
+  _try_to_write(workdir, write)
+
+
 def _try_to_write(workdir: epath.Path, write: Callable[[], None]) -> None:
+  """Writes in all processes, or stops all of them with one line."""
+  problem = None
   try:
     write()
+  except errors.UserError as error:
+    problem = error
   except OSError as error:
-    raise errors.UserError(
+    problem = errors.UserError(
       f'--workdir={workdir} cannot be written: {error}'
-    ) from error
+    )
+  parallel.raise_together(problem)
 
 
 def note_config(job: Job) -> None:

@@ -11,6 +11,7 @@ from etils import epath
 
 from configs import base
 from launch import stage, startup, training
+from lcjax import errors
 from lcjax.training import checkpoints
 
 
@@ -64,7 +65,10 @@ def is_finished(task: Task) -> bool:
     UserError: one with another config does, and it may not be replaced.
   """
   if task.job.overwrite:
-    found = checkpoints.latest_meta(task.folder)
+    try:
+      found = checkpoints.latest_meta(task.folder)
+    except errors.UserError:
+      return False  # there is none that could be read
     if found is None or found[1]['config'] != dependencies(task):
       return False
   else:

@@ -16,6 +16,7 @@ import tqdm
 from etils import epath
 
 from launch import startup, tasks, training
+from lcjax import errors
 from lcjax.training import checkpoints, loop, members, metrics_log, steps
 
 # Makes a training's parts, from data and from earlier stages.
@@ -26,10 +27,11 @@ def use_all_cores() -> None:
   """As many virtual CPU devices as cores: members of a group share them.
 
   Before JAX starts. Without effect where there is an accelerator, or where
-  XLA_FLAGS say how many there are.
+  XLA_FLAGS say how many there are, or where LCJAX_DISTRIBUTED has started JAX.
   """
   chosen = '--xla_force_host_platform_device_count'
-  if chosen not in os.environ.get('XLA_FLAGS', ''):
+  started = bool(os.environ.get('LCJAX_DISTRIBUTED'))
+  if not started and chosen not in os.environ.get('XLA_FLAGS', ''):
     jax.config.update('jax_num_cpu_devices', os.cpu_count() or 1)
 
 
@@ -96,8 +98,13 @@ class _Logs:
     for log in self._logs:
       log.flush()
 
+  def sync(self) -> None:
+    self._pass_on()
+    for log in self._logs:
+      log.sync()
+
   def close(self) -> None:
-    self.flush()
+    self._pass_on()
     for log in self._logs:
       log.close()
 
@@ -187,7 +194,7 @@ def train_group(
     ]
 
   with (
-    checkpoints.open_manager(folder, schedule.keep) as manager,
+    checkpoints.open_manager(folder, schedule.keep, step=first) as manager,
     tqdm.tqdm(
       mininterval=0.1 if sys.stderr.isatty() else 10.0,
       total=schedule.num_steps,
@@ -202,7 +209,7 @@ def train_group(
       return spent + time.perf_counter() - started
 
     def save(step: int, state: Any) -> None:
-      log.flush()  # the logs are never behind a checkpoint
+      log.sync()  # the logs are never behind a checkpoint
       for task, own in zip(group, own_states(state), strict=True):
         checkpoints.check_state_finite(task.title, step, own)
       whole = jax.tree.map(jnp.asarray, compiled.unpack(state))
@@ -239,6 +246,8 @@ def train_group(
         raise startup.Interrupted(
           f'{title} is checkpointed at step {int(state.step)}'
         )
+      if should_stop():  # it came with the last steps
+        raise startup.Interrupted(f'{title} is finished')
     finally:
       log.close()
   latest = checkpoints.latest_meta(folder)
@@ -252,11 +261,19 @@ def train_group(
       _hand_out(task, path, own, share)
 
 
-def _begun(root: epath.Path) -> list[tuple[epath.Path, list[str]]]:
+def _begun(
+  root: epath.Path, overwrite: bool
+) -> list[tuple[epath.Path, list[str]]]:
   """Groups in `root` that were interrupted, with their members' identities."""
   found = []
   for folder in sorted(root.iterdir()) if root.exists() else []:
-    latest = checkpoints.latest_meta(folder)
+    try:
+      latest = checkpoints.latest_meta(folder)
+    except errors.UserError:
+      if not overwrite:
+        raise
+      checkpoints.delete(folder)
+      continue
     if latest is not None:
       own = latest[1]['config']['members']
       found.append((folder, [json.dumps(m, sort_keys=True) for m in own]))
@@ -286,7 +303,8 @@ def run(
   # A group that was begun goes on as it is, also if it was killed while its
   # members' folders were written.
   ready = []
-  for folder, keys in _begun(root):
+  overwrite = any(task.job.overwrite for task in wanted)
+  for folder, keys in _begun(root, overwrite):
     if all(key in same for key in keys):
       ready.append((folder, [same[key][0] for key in keys]))
   begun = {tasks.identity(task) for _, group in ready for task in group}

@@ -39,7 +39,7 @@ def load(
     The arrays by name, read-only unless in memory.
 
   Raises:
-    UserError: the folder cannot be written.
+    UserError: the folder cannot be written, or is cloud storage.
   """
   if not folder:
     arrays = {
@@ -47,6 +47,11 @@ def load(
     }
     _fill(name, arrays, fill)
     return arrays
+  if '://' in folder:
+    raise errors.UserError(
+      f'{name} cannot be mapped into memory from {folder}: set '
+      '--config.data.cache_dir to a folder of this machine'
+    )
   root = pathlib.Path(folder).expanduser()
   # As JSON has it: tuples are lists there.
   source = json.loads(json.dumps(source))

@@ -28,7 +28,10 @@ _all_finite = jax.jit(steps.all_finite)
 
 @contextlib.contextmanager
 def open_manager(
-  folder: epath.PathLike, keep: int, keep_every: int = 0
+  folder: epath.PathLike,
+  keep: int,
+  keep_every: int = 0,
+  step: int | None = None,
 ) -> Iterator[ocp.CheckpointManager]:
   """Opens, creating if need be, the checkpoints of one training.
 
@@ -36,6 +39,8 @@ def open_manager(
     folder: of the training.
     keep: how many of the newest checkpoints stay.
     keep_every: those at multiples of so many steps stay as well, if not 0.
+    step: that the training goes on from. Checkpoints above it are deleted:
+      they could not be read, and Orbax would take nothing below them.
   """
   manager = ocp.CheckpointManager(
     epath.Path(folder).resolve() / 'checkpoints',
@@ -45,7 +50,15 @@ def open_manager(
     item_names=('state', 'meta'),
   )
   try:
+    for passed_over in manager.all_steps():
+      if step is not None and passed_over > step:
+        manager.delete(passed_over)
     yield manager
+  except BaseException:  # interrupted, mostly, with a last save under way
+    with contextlib.suppress(errors.UserError):
+      _finish(manager)
+    raise
+  else:
     _finish(manager)
   finally:
     manager.close()
@@ -130,11 +143,9 @@ def save(
   items = ocp.args.Composite(
     state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)
   )
-  if step in manager.all_steps():
-    if _read(epath.Path(manager.directory), step) is not None:
-      return
-    manager.delete(step)  # damaged: this is its replacement
-  # A step that exists is refused without an exception.
+  if step in manager.all_steps():  # the one that the training went on from
+    return
+  # A step below the newest is refused without an exception.
   try:
     saved = manager.save(step, args=items)
   except OSError as error:
@@ -166,7 +177,7 @@ def _checksums(folder: epath.Path) -> dict[str, int]:
     for path in pending.pop().iterdir():
       if path.is_dir():
         pending.append(path)
-      elif path.name != SEAL:
+      elif not path.name.startswith(SEAL):  # nor a seal that is half written
         found[str(path.relative_to(folder))] = zlib.crc32(path.read_bytes())
   return found
 
@@ -357,9 +368,15 @@ def aside(folder: epath.PathLike) -> epath.Path:
 
 
 def set_aside(folder: epath.PathLike) -> epath.Path:
-  """Moves a training's folder out of the way; one moved before is lost."""
-  delete(aside(folder))
-  epath.Path(folder).rename(aside(folder))
+  """Moves a training's folder out of the way.
+
+  Where one has been moved before, the folder holds its unfinished successor,
+  and that is what is lost.
+  """
+  if aside(folder).exists():
+    delete(folder)
+  else:
+    epath.Path(folder).rename(aside(folder))
   return aside(folder)
 
 

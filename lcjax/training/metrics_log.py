@@ -9,20 +9,35 @@ import jax
 import tensorboardX
 from etils import epath
 
+from lcjax import errors
 from lcjax.training import loop, steps
 
 
 def read(folder: epath.PathLike) -> list[dict[str, Any]]:
-  """Records of a training's metrics.jsonl, without an unfinished last line."""
+  """Records of a training's metrics.jsonl, without an unfinished last line.
+
+  Raises:
+    UserError: a line before the last is damaged; names it.
+  """
   path = epath.Path(folder) / 'metrics.jsonl'
   records: list[dict[str, Any]] = []
-  if path.exists():
-    for line in path.read_text().splitlines():
-      try:
-        records.append(json.loads(line))
-      except ValueError:
-        break
+  lines = path.read_bytes().splitlines() if path.exists() else []
+  for number, line in enumerate(lines, start=1):
+    try:
+      record = json.loads(line)
+      record['step'] += 0  # a number
+      records.append(record)
+    except (ValueError, TypeError, KeyError) as error:
+      if number < len(lines):
+        raise errors.UserError(
+          f'line {number} of {path} is damaged: mend or delete it'
+        ) from error
   return records
+
+
+def _appends(path: epath.Path) -> bool:
+  """Whether a file can be appended to; cloud storage replaces it instead."""
+  return '://' not in os.fspath(path)
 
 
 class MetricsLog:
@@ -61,11 +76,11 @@ class MetricsLog:
     self._writes = jax.process_index() == 0
     if not self._writes:
       return
+    self._path = folder / 'metrics.jsonl'
     kept = [r for r in read(folder) if r['step'] <= step]
-    temporary = folder / 'metrics.jsonl.tmp'
-    temporary.write_text(''.join(json.dumps(r) + '\n' for r in kept))
-    temporary.replace(folder / 'metrics.jsonl')
-    self._file = (folder / 'metrics.jsonl').open('a')
+    self._lines = [json.dumps(record) + '\n' for record in kept]
+    self._write_all()
+    self._file = self._path.open('a') if _appends(self._path) else None
     self._events = tensorboardX.SummaryWriter(
       os.fspath(folder), purge_step=step + 1
     )
@@ -95,14 +110,34 @@ class MetricsLog:
     if not self._writes:
       return
     record = {f'{group}/{name}': v for name, v in sorted(values.items())}
-    self._file.write(json.dumps({'step': step} | record) + '\n')
-    self._file.flush()
+    line = json.dumps({'step': step} | record) + '\n'
+    if self._file is None:
+      self._lines.append(line)
+    else:
+      self._file.write(line)
+      self._file.flush()
     for name, value in record.items():
       self._events.add_scalar(name, value, step)
 
+  def sync(self) -> None:
+    """Writes what is noted so that it outlasts this machine."""
+    self.flush()
+    if not self._writes:
+      return
+    if self._file is None:
+      self._write_all()
+    else:
+      os.fsync(self._file.fileno())
+
   def close(self) -> None:
     """Writes what is noted and closes the files."""
-    self.flush()
+    self.sync()
     if self._writes:
-      self._file.close()
+      if self._file is not None:
+        self._file.close()
       self._events.close()
+
+  def _write_all(self) -> None:
+    temporary = self._path.with_name('metrics.jsonl.tmp')
+    temporary.write_text(''.join(self._lines))
+    temporary.replace(self._path)

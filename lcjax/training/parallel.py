@@ -66,6 +66,21 @@ def any_process(flag: bool) -> bool:
   return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
+def raise_together(error: errors.UserError | None) -> None:
+  """Raises in all processes if any of them has an error.
+
+  A process that stopped alone would leave the others waiting for it.
+
+  Args:
+    error: of this process, or None.
+
+  Raises:
+    UserError: this process's own, or that another one has stopped.
+  """
+  if any_process(error is not None):
+    raise error or errors.UserError('another process has stopped: see there')
+
+
 def on_all_devices(tree: Any) -> Any:
   """A tree of arrays, each whole on every device of every process."""
   everywhere = whole_everywhere()

@@ -257,6 +257,15 @@ def test_overwrite_keeps_the_former_training_until_its_successor_is_done(
   assert status == 0, err
   assert (tmp_path / 'vae' / 'checkpoints' / '20').exists()
   assert not (tmp_path / 'vae.former').exists()
+  # Nothing in there can be read: only --overwrite starts from zero.
+  for path in (tmp_path / 'vae').glob('checkpoints/*/meta/metadata'):
+    path.write_text('')
+  status, _, err = launch('train_vae', tmp_path, *TINY, rate)
+  assert status == 2
+  assert 'is readable: restore them from a copy' in err.splitlines()[-1]
+  status, out, err = launch('train_vae', tmp_path, *TINY, rate, '--overwrite')
+  assert status == 0, err
+  assert 'the former training is kept' in out
 
 
 def test_a_result_of_former_trainings_does_not_count(finished):

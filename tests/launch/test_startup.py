@@ -48,6 +48,20 @@ def test_an_empty_name_is_refused(job):
     job('--config.data.attributes=Smiling,')
 
 
+@pytest.mark.parametrize(
+  ('description', 'said'),
+  [
+    ('two', "is neither 'auto' nor"),
+    ('host,2,0', "is neither 'auto' nor"),
+    ('host:1,2,2', 'NUMBER from 0 to COUNT - 1'),
+    ('auto', 'JAX cannot join the processes'),  # no cluster is here
+  ],
+)
+def test_processes_that_cannot_join_are_one_line(description, said):
+  with pytest.raises(errors.UserError, match=said):
+    startup.join_processes(description)
+
+
 def test_a_workdir_is_for_one_process(tmp_path):
   first, second = (startup.Lock(epath.Path(tmp_path)) for _ in range(2))
   first.acquire()

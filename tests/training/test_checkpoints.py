@@ -249,12 +249,62 @@ def test_a_write_that_fails_midway_is_one_line(tmp_path):
   assert checkpoints.latest_meta(tmp_path)[0] == 10
 
 
-def test_a_damaged_checkpoint_is_replaced_when_its_step_comes_again(tmp_path):
+@pytest.mark.parametrize('number', [13, 20, 27])
+def test_a_damaged_checkpoint_stands_in_no_way(tmp_path, number):
   save(tmp_path, 10, 20)
   meta_file(tmp_path, 20).write_text('')
+  first = checkpoints.latest_meta(tmp_path)[0]
+  assert first == 10
+  # A resumed run saves below it, where it is interrupted, or at its step.
+  with checkpoints.open_manager(tmp_path, keep=5, step=first) as manager:
+    checkpoints.save(manager, number, make_state(), CONFIG, 0.0)
+  found = checkpoints.restore_newest(tmp_path, make_state(), CONFIG)
+  assert found.step == number
+
+
+def test_an_unsealed_checkpoint_that_cannot_be_restored_is_not_sealed(tmp_path):
+  save(tmp_path, 10, 20)
+  seals = [
+    tmp_path / 'checkpoints' / n / checkpoints.SEAL for n in ('10', '20')
+  ]
+  for path in seals:  # killed before they were sealed
+    path.unlink()
+  harm(state_file(tmp_path, 20), 'cut')
+  first = checkpoints.restore_newest(tmp_path, make_state(), CONFIG).step
+  with checkpoints.open_manager(tmp_path, keep=5, step=first) as manager:
+    checkpoints.save(manager, 20, make_state(), CONFIG, 0.0)
+  found = checkpoints.restore_newest(tmp_path, make_state(), CONFIG)
+  assert found.step == 20
+  assert all(path.exists() for path in seals)
+
+
+def test_a_checkpoint_is_sealed_where_the_training_is_interrupted(tmp_path):
+  with (
+    pytest.raises(KeyboardInterrupt),
+    checkpoints.open_manager(tmp_path, keep=5) as manager,
+  ):
+    checkpoints.save(manager, 10, make_state(), CONFIG, 0.0)
+    raise KeyboardInterrupt
+  assert (tmp_path / 'checkpoints' / '10' / checkpoints.SEAL).exists()
+
+
+def test_a_seal_half_written_does_no_harm(tmp_path):
+  save(tmp_path, 10)
+  path = tmp_path / 'checkpoints' / '10' / checkpoints.SEAL
+  path.rename(path.with_name(f'{checkpoints.SEAL}.tmp'))
+  save(tmp_path, 20)
+  assert path.exists()
+  harm(meta_file(tmp_path, 20), 'cut')
   assert checkpoints.latest_meta(tmp_path)[0] == 10
-  save(tmp_path, 20)  # a resumed run gets there
-  assert checkpoints.latest_meta(tmp_path)[0] == 20
+
+
+def test_the_former_training_outlives_unfinished_successors(tmp_path):
+  folder = tmp_path / 'vae'
+  for number in (10, 20, 30):  # finished; then two that replace it
+    save(folder, number)
+    checkpoints.set_aside(folder)
+  assert checkpoints.latest_meta(checkpoints.aside(folder))[0] == 10
+  assert not folder.exists()
 
 
 def test_unfinished_saves_do_not_count(tmp_path):

@@ -87,6 +87,36 @@ def test_unfinished_last_line_is_dropped(tmp_path):
   assert [line['step'] for line in lines(tmp_path)] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize('line', [b'{"step"', b'7', b'{}', b'{"a": "\xff"}'])
+def test_a_damaged_line_before_the_last_is_named(tmp_path, line):
+  run(tmp_path, 0, 3)
+  path = tmp_path / 'metrics.jsonl'
+  first, _, last = path.read_bytes().splitlines()
+  path.write_bytes(b'\n'.join([first, line, last, b'']))
+  with pytest.raises(errors.UserError, match=r'line 2 of .*is damaged'):
+    metrics_log.read(tmp_path)
+
+
+def test_a_log_that_cannot_be_appended_to_is_whole_at_every_sync(
+  tmp_path, monkeypatch
+):
+  (tmp_path / 'appended').mkdir()
+  run(tmp_path / 'appended', 0, 6)
+  monkeypatch.setattr(metrics_log, '_appends', lambda path: False)
+  folder = tmp_path / 'replaced'
+  folder.mkdir()
+  run(folder, 0, 3)
+  log = metrics_log.MetricsLog(folder, 'vae', every=1, step=3)
+  log.write(4, {'loss': 1.0}, 'train')
+  assert [line['step'] for line in lines(folder)] == [1, 2, 3]
+  log.sync()
+  assert [line['step'] for line in lines(folder)] == [1, 2, 3, 4]
+  log.close()
+  run(folder, 3, 6)
+  path = tmp_path / 'appended' / 'metrics.jsonl'
+  assert (folder / 'metrics.jsonl').read_bytes() == path.read_bytes()
+
+
 def test_nothing_to_read(tmp_path):
   assert metrics_log.read(tmp_path) == []
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lcjax import errors
 from lcjax.latent import noise
 from lcjax.training import checkpoints, parallel, steps
 from lcjax.training import state as state_lib
@@ -56,7 +57,7 @@ def resume_and_save(folder, mode):
   first = int(state.step)
   step = parallel.compile_step(make_step, mode)
   state, metrics = step(state, batches(first), jax.random.key(KEY_SEED))
-  with checkpoints.open_manager(folder, 5) as manager:
+  with checkpoints.open_manager(folder, 5, step=first) as manager:
     checkpoints.save(
       manager,
       first + STEPS_PER_CALL,
@@ -116,6 +117,13 @@ def main():
   np.testing.assert_array_equal(doubled, 2 * rows)
   assert parallel.any_process(jax.process_index() == 1)
   assert not parallel.any_process(False)
+  parallel.raise_together(None)
+  own = errors.UserError('mine') if jax.process_index() == 1 else None
+  try:
+    parallel.raise_together(own)
+    raise AssertionError('nothing was raised')
+  except errors.UserError as error:
+    assert ('mine' in str(error)) == (own is not None)
 
 
 if __name__ == '__main__':
