@@ -146,3 +146,10 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     ),
   ):
     make(tmp_path, count_up)
+
+
+def test_cloud_storage_is_refused(monkeypatch, tmp_path):
+  monkeypatch.chdir(tmp_path)  # where a folder named gs: would be made
+  with pytest.raises(errors.UserError, match=r'set --config\.data'):
+    make('gs://bucket/run/cache', count_up)
+  assert not list(tmp_path.iterdir())
