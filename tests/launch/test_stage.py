@@ -1,9 +1,12 @@
 """What a training's result follows from, and what it does not."""
 
+import contextlib
+
+import pytest
 from etils import epath
 
-from configs import base
-from launch import results, stage, startup
+from configs import base, digits
+from launch import results, stage, startup, train_vae
 
 
 def config_with(**changes):
@@ -64,3 +67,23 @@ def test_critics_see_one_start_each_however_many_optimizer_g_takes():
   assert stage.dependencies(config, stage.LATENT_CRITICS, 0) == before
   config.optimize.max_steps = 4
   assert stage.dependencies(config, stage.LATENT_CRITICS, 0) != before
+
+
+def test_a_signal_during_the_last_step_stops_the_launcher(
+  tmp_path, monkeypatch, capsys
+):
+  config = digits.get_config()
+  config.vae.hidden_sizes = (4,)
+  config.vae.train.update(num_steps=2, steps_per_call=1, batch_size=8)
+  job = startup.Job(config, epath.Path(tmp_path))
+  asked = []
+
+  @contextlib.contextmanager
+  def stop_after_two_steps():
+    yield lambda: asked.append(None) or len(asked) > 2
+
+  monkeypatch.setattr(startup, 'stop_on_signal', stop_after_two_steps)
+  with pytest.raises(startup.Interrupted, match='vae is finished'):
+    train_vae.train(job, 0)
+  train_vae.train(job, 0)
+  assert 'finished before' in capsys.readouterr().out
