@@ -160,6 +160,10 @@ def read_flags() -> Ablations:
   module, names = _load(path), [name.strip() for name in ABLATIONS.value]
   check_names(names, list(module.ABLATIONS))
   overrides = config_flags.get_override_values(flag)
+  if NUM_SEEDS.value is not None and 'num_seeds' in overrides:
+    raise errors.UserError(
+      f'--num_seeds={num_seeds} and --config.num_seeds say the same: give one'
+    )
   changes = {name: dict(module.ABLATIONS[name]) for name in names}
   check_overrides(overrides, changes)
   jobs = {}

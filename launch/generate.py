@@ -265,6 +265,10 @@ def main() -> None:
   given = flags.FLAGS
   requests = [(given.start, given.mover)]
   name = given.name
+  if os.path.basename(name) != name:
+    raise errors.UserError(
+      f'--name={name} must be the name of a file in WORKDIR/generate, no path'
+    )
   if not name and (given.labels or given.images):
     name = f'{given.start}_{given.mover}_own'  # the defaults' files stay
   run(startup.job(), requests, given.labels, given.images, name)

@@ -177,12 +177,15 @@ def load(
   """Restores a finished training, or raises UserError naming its command."""
   config, workdir = job.config, job.workdir
   folder = folder_of(workdir, stage, repeat)
-  found = checkpoints.restore_newest(
-    folder,
-    jax.eval_shape(make_state),
-    dependencies(config, stage, repeat),
-  )
   command = job.command(stage.launcher)
+  try:
+    found = checkpoints.restore_newest(
+      folder,
+      jax.eval_shape(make_state),
+      dependencies(config, stage, repeat),
+    )
+  except errors.UserError as error:  # it may advise to train anew
+    raise errors.UserError(f'{error} ({command} --overwrite)') from error
   if found is None:
     raise errors.UserError(
       f'{stage.name} has not been trained in {workdir}: run {command}'
@@ -245,7 +248,7 @@ def run(
     # The former training stays until its replacement is finished.
     if jax.process_index() == 0:
       former = checkpoints.set_aside(folder)
-      print(f'{title}: the former training is kept as {former} until then')
+      print(f'{title}: {former} keeps the former training until this is done')
     parallel.any_process(False)  # the others wait for that
   if restored is not None and restored.step >= schedule.num_steps:
     _forget_former(folder)  # if this was killed just before
@@ -254,6 +257,8 @@ def run(
   startup.note_config(job)
   folder.mkdir(parents=True, exist_ok=True)
   if restored is None:
+    if metrics_log.read(folder):
+      print(f'{title}: no checkpoint is there, from step 0 again')
     state, spent = make_state(), 0.0
   else:
     state, spent = restored.state, restored.meta['seconds']

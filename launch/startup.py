@@ -37,8 +37,12 @@ OVERWRITE = flags.DEFINE_bool(
 )
 
 
-class Interrupted(Exception):
-  """Stopped by a signal after a checkpoint."""
+class Interrupted(BaseException):
+  """Stopped by a signal.
+
+  Like KeyboardInterrupt no `Exception`: it may come in the middle of anything,
+  such as the reading of a checkpoint, and is no fault of that.
+  """
 
 
 @contextlib.contextmanager
@@ -141,9 +145,10 @@ def join_processes(description: str) -> None:
   try:
     jax.distributed.initialize(*place)
   except (RuntimeError, ValueError) as error:
+    hint = '' if place else '; without a cluster, give HOST:PORT,COUNT,NUMBER'
     raise errors.UserError(
       f'LCJAX_DISTRIBUTED={description!r}: JAX cannot join the processes: '
-      f'{str(error).splitlines()[0]}'
+      f'{str(error).splitlines()[0]}{hint}'
     ) from error
   if jax.process_index() != 0:  # one of them speaks for all
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -168,7 +173,12 @@ def run(main: Callable[[], None]) -> None:
         'The same command goes on from here.',
         file=sys.stderr,
       )
-      sys.exit(RESUME_ME)
+      if os.environ.get('LCJAX_DISTRIBUTED'):
+        sys.exit(RESUME_ME)  # the processes take leave of each other
+      # XLA may be in the middle of something, which outlives no orderly end.
+      sys.stdout.flush()
+      sys.stderr.flush()
+      os._exit(RESUME_ME)
 
   def parse(argv: list[str]) -> list[str]:
     try:
@@ -176,6 +186,8 @@ def run(main: Callable[[], None]) -> None:
     except errors.UserError as error:
       fail(error)
 
+  for flag in ('config', 'workdir', 'overwrite'):  # of every launcher's --help
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
   app.run(guarded, flags_parser=parse)
 
 
@@ -314,6 +326,7 @@ def split_names(config: ml_collections.ConfigDict) -> None:
   config.data.attributes = tuple(
     name.strip()
     for names in config.data.attributes
+    if names.strip()  # --config.data.attributes= names none
     for name in names.split(',')
   )
 

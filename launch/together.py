@@ -317,7 +317,8 @@ def run(
     ready.append((root / name, group))
   for folder, group in ready:
     names = ', '.join(dict.fromkeys(task.name for task in group))
-    print(f'{group[0].which.section}: {len(group)} trainings of {names}')
+    many = 'training' if len(group) == 1 else 'trainings'
+    print(f'{group[0].which.section}: {len(group)} {many} of {names}')
     train_group(folder, group, describe)
     done |= {tasks.identity(task): task for task in group}
     _copy_shared(same, done)

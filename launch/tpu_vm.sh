@@ -7,7 +7,8 @@
 #
 # Each worker gets a clone of the repository, an environment with jax[tpu], and
 # the same command. The workdir must be one that all workers see: a bucket or a
-# shared disk. Preempted, run it again: the run goes on from its checkpoints.
+# shared disk. Preempted, run it again: the run goes on from its checkpoints. A
+# clone that is there stays as it is: newer code wants another --folder.
 set -euo pipefail
 
 usage() {
@@ -21,7 +22,8 @@ fail() {
 
 dry_run=false
 name='' zone='' project='' folder=lcjax branch=main
-repository=$(git config --get remote.origin.url 2>/dev/null || true)
+here=$(dirname "$0")
+repository=$(git -C "$here" config --get remote.origin.url 2>/dev/null || true)
 while (($#)); do
   case $1 in
     --dry_run) dry_run=true ;;
@@ -39,21 +41,29 @@ while (($#)); do
 done
 [[ $name ]] || fail 'which TPU? name it with --name=TPU'
 [[ $zone ]] || fail 'where is it? name its zone, as in --zone=us-central2-b'
-[[ $repository ]] || fail 'no repository to clone: give --repository=URL'
 (($#)) || fail 'nothing to run: end with -- LAUNCHER --config=... --workdir=...'
 launcher=$1
 shift
-here=$(dirname "$0")
-[[ -f $here/$launcher.py ]] ||
-  fail "launch/$launcher.py does not exist: name a launcher, such as pipeline"
-workdir=''
-for argument in "$@"; do
-  [[ $argument == --workdir=* ]] && workdir=${argument#*=}
-done
-[[ $workdir ]] || fail '--workdir is missing: a folder that every worker sees'
+grep -qs '^  startup.run(' "$here/$launcher.py" ||
+  fail "launch/$launcher.py is no launcher: name one, such as pipeline"
+given() { # whether a flag is among the launcher's
+  local flag=$1 argument
+  shift
+  for argument in "$@"; do
+    [[ $argument == "$flag" || $argument == "$flag"=?* ]] && return
+  done
+  return 1
+}
+given --config "$@" || fail '--config is missing: name configs/FILE.py'
+given --workdir "$@" ||
+  fail '--workdir is missing: a folder that every worker sees'
+[[ $repository ]] || fail 'no repository to clone: give --repository=URL'
 
 quoted=''
 (($#)) && quoted=$(printf ' %q' "$@")
+printf -v folder %q "$folder"
+printf -v repository %q "$repository"
+printf -v branch %q "$branch"
 # What a worker does; the first part does nothing the second time.
 remote=$(
   cat <<END
@@ -71,8 +81,8 @@ command+=(--worker=all "--command=$remote")
 
 if $dry_run; then
   printf '%q ' "${command[@]:0:${#command[@]}-1}"
-  printf '%s\n' '--command=...'
-  echo 'on every worker:'
+  printf '%s\n' '--command=SCRIPT'
+  echo 'where SCRIPT, on every worker, is:'
   echo "$remote"
   exit 0
 fi

@@ -43,6 +43,10 @@ def test_a_flag_may_not_undo_an_ablation():
   [
     (['--ablations=no_distanse'], 'did you mean no_distance?'),
     (['--ablations=default', '--num_seeds=0'], '--num_seeds=0 must be'),
+    (
+      ['--ablations=default', '--num_seeds=2', '--config.num_seeds=3'],
+      'say the same: give one',
+    ),
     (['--config=configs/digits.py:default'], "names the ablation 'default'"),
   ],
 )
@@ -145,6 +149,7 @@ def test_the_whole_command_leaves_ordinary_runs(tmp_path):
   status, out, err = launch('ablate', tmp_path, *arguments)
   assert status == 0, err
   assert 'trainings of' not in out
+  assert 'training of' not in out
   assert 'judging seed' not in out
   assert before == {
     p: p.stat().st_mtime_ns for p in tmp_path.rglob('checkpoints/*')

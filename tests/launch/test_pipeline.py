@@ -231,6 +231,7 @@ def test_another_weight_adds_a_training_and_leaves_the_others(
     ),
     ('train_vae', ['--config=configs/nowhere.py'], 'configs/nowhere.py'),
     ('train_vae', ['--workdir='], '--workdir is missing'),
+    ('generate', ['--name=../x'], '--name=../x must be the name of a file'),
     ('compare', ['--workdir=nowhere'], 'python -m launch.train_classifier'),
   ],
 )
@@ -265,7 +266,7 @@ def test_overwrite_keeps_the_former_training_until_its_successor_is_done(
   assert 'is readable: restore them from a copy' in err.splitlines()[-1]
   status, out, err = launch('train_vae', tmp_path, *TINY, rate, '--overwrite')
   assert status == 0, err
-  assert 'the former training is kept' in out
+  assert 'keeps the former training' in out
 
 
 def test_a_result_of_former_trainings_does_not_count(finished):

@@ -7,6 +7,7 @@ from etils import epath
 
 from configs import base, digits
 from launch import results, stage, startup, train_vae
+from lcjax.training import checkpoints
 
 
 def config_with(**changes):
@@ -69,13 +70,17 @@ def test_critics_see_one_start_each_however_many_optimizer_g_takes():
   assert stage.dependencies(config, stage.LATENT_CRITICS, 0) != before
 
 
-def test_a_signal_during_the_last_step_stops_the_launcher(
-  tmp_path, monkeypatch, capsys
-):
+def two_steps(folder):
   config = digits.get_config()
   config.vae.hidden_sizes = (4,)
   config.vae.train.update(num_steps=2, steps_per_call=1, batch_size=8)
-  job = startup.Job(config, epath.Path(tmp_path))
+  return startup.Job(config, epath.Path(folder))
+
+
+def test_a_signal_during_the_last_step_stops_the_launcher(
+  tmp_path, monkeypatch, capsys
+):
+  job = two_steps(tmp_path)
   asked = []
 
   @contextlib.contextmanager
@@ -87,3 +92,27 @@ def test_a_signal_during_the_last_step_stops_the_launcher(
     train_vae.train(job, 0)
   train_vae.train(job, 0)
   assert 'finished before' in capsys.readouterr().out
+
+
+def test_a_signal_while_a_checkpoint_is_read_is_no_damage(
+  tmp_path, monkeypatch
+):
+  job = two_steps(tmp_path)
+  train_vae.train(job, 0)
+
+  def interrupt(*arguments):
+    raise startup.Interrupted
+
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpoints, 'restore', interrupt)
+    with pytest.raises(startup.Interrupted):
+      train_vae.train(job, 0)
+
+
+def test_lost_checkpoints_are_spoken_of(tmp_path, capsys):
+  job = two_steps(tmp_path)
+  train_vae.train(job, 0)
+  assert 'no checkpoint' not in capsys.readouterr().out
+  checkpoints.delete(tmp_path / 'vae' / 'checkpoints')
+  train_vae.train(job, 0)
+  assert 'no checkpoint is there, from step 0 again' in capsys.readouterr().out

@@ -34,6 +34,8 @@ def test_every_worker_gets_the_same_command():
     '--config=configs/mnist.py:paper --workdir=gs://b/run '
     r'--config.data.dir=a\ b'
   ) in script
+  found = dry_run(*HERE, '--folder=a b', '--', *RUN)
+  assert r'cd a\ b' in found.stdout.splitlines()
   # What it sends is a script that a shell can read.
   subprocess.run(['bash', '-n'], input=script, text=True, check=True)
 
@@ -44,8 +46,10 @@ def test_every_worker_gets_the_same_command():
     (['--zone=z', '--', *RUN], '--name=TPU'),
     (['--name=n', '--', *RUN], '--zone='),
     (HERE, 'nothing to run'),
-    ([*HERE, '--', 'pipelin', *RUN[1:]], 'launch/pipelin.py does not exist'),
+    ([*HERE, '--', 'pipelin', *RUN[1:]], 'launch/pipelin.py is no launcher'),
+    ([*HERE, '--', 'stage', *RUN[1:]], 'launch/stage.py is no launcher'),
     ([*HERE, '--', *RUN[:2]], '--workdir is missing'),
+    ([*HERE, '--', RUN[0], RUN[2]], '--config is missing'),
     ([*HERE, '--zonne=z', '--', *RUN], 'unknown argument --zonne=z'),
   ],
 )
