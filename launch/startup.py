@@ -8,6 +8,7 @@ import shlex
 import signal
 import socket
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple, NoReturn
@@ -24,6 +25,7 @@ from lcjax import errors
 from lcjax.training import parallel
 
 USER_ERROR = 2
+_PATIENCE_SECONDS = 5.0  # of an interrupted launcher with itself
 RESUME_ME = 75  # EX_TEMPFAIL: interrupted, checkpointed; run the command again
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -109,9 +111,29 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 
 def _interrupt(number: int, frame: types.FrameType | None) -> None:
-  """Outside of a training, SIGTERM ends a launcher as Ctrl-C does."""
+  """Outside of a training, SIGTERM and Ctrl-C end a launcher at once."""
   del number, frame
+  # Python drops an exception that meets a destructor, or a foreign callback.
+  anyway = threading.Timer(_PATIENCE_SECONDS, _leave, ('',))
+  anyway.daemon = True
+  anyway.start()
   raise Interrupted
+
+
+def _leave(reason: str) -> NoReturn:
+  """Ends an interrupted process.
+
+  Without Python's own end: XLA may be in the middle of something that does not
+  outlive that in order.
+  """
+  print(
+    f'lcjax: interrupted; {reason or "finished stages stay"}. '
+    'The same command goes on from here.',
+    file=sys.stderr,
+  )
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(RESUME_ME)
 
 
 def join_processes(description: str) -> None:
@@ -160,7 +182,8 @@ def run(main: Callable[[], None]) -> None:
   def guarded(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for one in (signal.SIGTERM, signal.SIGINT):
+      signal.signal(one, _interrupt)
     use_compile_cache()
     try:
       join_processes(os.environ.get('LCJAX_DISTRIBUTED', ''))
@@ -168,17 +191,10 @@ def run(main: Callable[[], None]) -> None:
     except errors.UserError as error:
       fail(error)
     except (Interrupted, KeyboardInterrupt) as error:
-      print(
-        f'lcjax: interrupted; {str(error) or "finished stages stay"}. '
-        'The same command goes on from here.',
-        file=sys.stderr,
-      )
       if os.environ.get('LCJAX_DISTRIBUTED'):
-        sys.exit(RESUME_ME)  # the processes take leave of each other
-      # XLA may be in the middle of something, which outlives no orderly end.
-      sys.stdout.flush()
-      sys.stderr.flush()
-      os._exit(RESUME_ME)
+        with contextlib.suppress(RuntimeError):
+          jax.distributed.shutdown()  # with the other processes
+      _leave(str(error))
 
   def parse(argv: list[str]) -> list[str]:
     try:

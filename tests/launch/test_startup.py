@@ -1,6 +1,7 @@
 """From flags to a job."""
 
 import os
+import subprocess
 import sys
 
 import jax
@@ -113,3 +114,41 @@ def test_every_program_is_cached_unless_the_user_says_otherwise(
     for name, value in kept.items():
       jax.config.update(name, value)
     compilation_cache.reset_cache()
+
+
+_DEAF = """
+import os, signal, time
+from launch import startup
+
+class Deaf:
+  def __del__(self):
+    os.kill(os.getpid(), signal.{signal})
+    time.sleep(0.1)  # Python drops what is raised in here
+
+def main():
+  startup._PATIENCE_SECONDS = 0.5
+  {do}
+  time.sleep(60)
+
+startup.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+  ('number', 'do'),
+  [
+    ('SIGTERM', 'Deaf()'),
+    ('SIGINT', 'Deaf()'),
+    ('SIGTERM', 'os.kill(os.getpid(), signal.SIGTERM)'),
+  ],
+)
+def test_a_signal_ends_a_launcher_wherever_it_comes(number, do):
+  found = subprocess.run(
+    [sys.executable, '-c', _DEAF.format(signal=number, do=do)],
+    capture_output=True,
+    text=True,
+    timeout=50,
+    check=False,
+  )
+  assert found.returncode == startup.RESUME_ME
+  assert 'lcjax: interrupted; finished stages stay.' in found.stderr
