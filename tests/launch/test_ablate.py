@@ -58,6 +58,15 @@ def test_a_mistake_is_one_line(tmp_path, arguments, said):
   assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
 
 
+def test_a_run_in_use_is_left_alone(tmp_path):
+  (tmp_path / 'no_distance').mkdir()
+  lock = startup.Lock(epath.Path(tmp_path / 'no_distance'))
+  lock.acquire()
+  status, _, err = launch('ablate', tmp_path, f'--ablations={",".join(NAMES)}')
+  assert status == 2
+  assert 'no_distance is in use by process' in err
+
+
 def test_the_command_of_one_ablation_alone():
   found = ablate.arguments(
     "--config=configs/a.py --workdir=w '--config.vae.hidden_sizes=(1, 2)' "
