@@ -32,6 +32,7 @@ from launch import (
   together,
 )
 from launch import inputs as inputs_lib
+from launch import lock as lock_lib
 from lcjax import errors
 from lcjax.training import checkpoints
 
@@ -123,7 +124,7 @@ class Ablations(NamedTuple):
   """
 
   workdir: epath.Path
-  lock: startup.Lock
+  lock: lock_lib.Lock
   jobs: dict[str, startup.Job]
   changes: dict[str, dict[str, Any]]
   command: str

@@ -11,7 +11,7 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from launch import startup
+from launch import interrupts, startup
 from lcjax import errors
 from lcjax.evaluation import glossary
 from lcjax.training import (
@@ -279,7 +279,7 @@ def run(
       desc=title,
       unit='step',
     ) as bar,
-    startup.stop_on_signal() as should_stop,
+    interrupts.stop_on_signal() as should_stop,
   ):
 
     def show(step: int, state: Any, metrics: steps.Metrics) -> None:
@@ -333,11 +333,11 @@ def run(
       )
       if int(state.step) < schedule.num_steps:
         save(int(state.step), state)
-        raise startup.Interrupted(
+        raise interrupts.Interrupted(
           f'{title} is checkpointed at step {int(state.step)}'
         )
       if parallel.any_process(should_stop()):  # it came with the last steps
-        raise startup.Interrupted(f'{title} is finished')
+        raise interrupts.Interrupted(f'{title} is finished')
     finally:
       log.close()
   _forget_former(folder)

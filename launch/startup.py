@@ -1,17 +1,13 @@
 """What all mains do first: flags, one-line errors, compile cache, signals."""
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import shlex
 import signal
-import socket
 import sys
-import threading
-import types
-from collections.abc import Callable, Iterator
-from typing import IO, Any, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import ml_collections
@@ -20,13 +16,12 @@ from etils import epath
 from ml_collections import config_flags
 
 from configs import base
-from launch import files
+from launch import files, interrupts
+from launch import lock as lock_lib
 from lcjax import errors
 from lcjax.training import parallel
 
 USER_ERROR = 2
-_PATIENCE_SECONDS = 5.0  # of an interrupted launcher with itself
-RESUME_ME = 75  # EX_TEMPFAIL: interrupted, checkpointed; run the command again
 
 CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'Experiment, as configs/FILE.py or configs/FILE.py:ABLATION.'
@@ -37,39 +32,6 @@ WORKDIR = flags.DEFINE_string(
 OVERWRITE = flags.DEFINE_bool(
   'overwrite', False, 'Redo a stage whose config differs from the stored one.'
 )
-
-
-class Interrupted(BaseException):
-  """Stopped by a signal.
-
-  Like KeyboardInterrupt no `Exception`: it may come in the middle of anything,
-  such as the reading of a checkpoint, and is no fault of that.
-  """
-
-
-@contextlib.contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-  """Turns the first SIGINT or SIGTERM into a request; a second one acts.
-
-  Yields:
-    A function that tells whether to stop at the next chance.
-  """
-  received: list[int] = []
-  previous: dict[signal.Signals, Any] = {}
-
-  def handle(number: int, frame: types.FrameType | None) -> None:
-    del frame
-    received.append(number)
-    for one in previous:
-      signal.signal(one, previous[one])
-
-  for one in (signal.SIGINT, signal.SIGTERM):
-    previous[one] = signal.signal(one, handle)
-  try:
-    yield lambda: bool(received)
-  finally:
-    for one, handler in previous.items():
-      signal.signal(one, handler)
 
 
 def _explain(error: Exception, argv: list[str]) -> str:
@@ -108,32 +70,6 @@ def _parse_flags(argv: list[str]) -> list[str]:
   if len(rest) > 1:
     raise errors.UserError(f'unexpected argument {rest[1]!r}: flags need --')
   return rest
-
-
-def _interrupt(number: int, frame: types.FrameType | None) -> None:
-  """Outside of a training, SIGTERM and Ctrl-C end a launcher at once."""
-  del number, frame
-  # Python drops an exception that meets a destructor, or a foreign callback.
-  anyway = threading.Timer(_PATIENCE_SECONDS, _leave, ('',))
-  anyway.daemon = True
-  anyway.start()
-  raise Interrupted
-
-
-def _leave(reason: str) -> NoReturn:
-  """Ends an interrupted process.
-
-  Without Python's own end: XLA may be in the middle of something that does not
-  outlive that in order.
-  """
-  print(
-    f'lcjax: interrupted; {reason or "finished stages stay"}. '
-    'The same command goes on from here.',
-    file=sys.stderr,
-  )
-  sys.stdout.flush()
-  sys.stderr.flush()
-  os._exit(RESUME_ME)
 
 
 def join_processes(description: str) -> None:
@@ -183,18 +119,18 @@ def run(main: Callable[[], None]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
     for one in (signal.SIGTERM, signal.SIGINT):
-      signal.signal(one, _interrupt)
+      signal.signal(one, interrupts.interrupt)
     use_compile_cache()
     try:
       join_processes(os.environ.get('LCJAX_DISTRIBUTED', ''))
       main()
     except errors.UserError as error:
       fail(error)
-    except (Interrupted, KeyboardInterrupt) as error:
+    except (interrupts.Interrupted, KeyboardInterrupt) as error:
       if os.environ.get('LCJAX_DISTRIBUTED'):
         with contextlib.suppress(RuntimeError):
           jax.distributed.shutdown()  # with the other processes
-      _leave(str(error))
+      interrupts.leave(str(error))
 
   def parse(argv: list[str]) -> list[str]:
     try:
@@ -230,45 +166,6 @@ def use_compile_cache() -> None:
       jax.config.update(name, value)
 
 
-class Lock:
-  """Keeps a second process out of a workdir, until this one ends.
-
-  The system drops it with the process, however that ends. It keeps others on
-  the same machine, or the same file system, out; not on cloud storage.
-  """
-
-  def __init__(self, workdir: epath.Path):
-    self._workdir = workdir
-    self._file: IO[str] | None = None
-
-  def acquire(self) -> None:
-    """Takes the lock, once; the workdir must exist.
-
-    Raises:
-      UserError: another process has it.
-    """
-    # Of several processes of one job, the first stands for all.
-    taken = self._file is not None or jax.process_index() != 0
-    if taken or '://' in str(self._workdir):
-      return
-    path = pathlib.Path(self._workdir / '.lock')
-    file = path.open('a+', encoding='utf-8')
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      file.seek(0)
-      holder = file.read().strip()
-      file.close()
-      raise errors.UserError(
-        f'--workdir={self._workdir} is in use by {holder or "another process"}:'
-        ' wait for it to end, stop it, or take another --workdir'
-      ) from error
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}')
-    file.flush()
-    self._file = file
-
-
 class Job(NamedTuple):
   """What the flags ask for.
 
@@ -284,7 +181,7 @@ class Job(NamedTuple):
   workdir: epath.Path
   overwrite: bool = False
   arguments: str = ''
-  lock: Lock | None = None
+  lock: lock_lib.Lock | None = None
 
   def command(self, launcher: str) -> str:
     """The command that goes on with this run."""
@@ -347,9 +244,9 @@ def split_names(config: ml_collections.ConfigDict) -> None:
   )
 
 
-def locked(workdir: epath.Path) -> Lock:
+def locked(workdir: epath.Path) -> lock_lib.Lock:
   """The lock of a workdir; taken, if that exists, else once it is made."""
-  lock = Lock(workdir)
+  lock = lock_lib.Lock(workdir)
 
   def acquire() -> None:
     if workdir.exists():
@@ -359,12 +256,13 @@ def locked(workdir: epath.Path) -> Lock:
   return lock
 
 
-def claim(workdir: epath.Path, lock: Lock) -> None:
+def claim(workdir: epath.Path, lock: lock_lib.Lock | None) -> None:
   """Makes a workdir and takes its lock, before anything is written there."""
 
   def write() -> None:
     workdir.mkdir(parents=True, exist_ok=True)
-    lock.acquire()
+    if lock is not None:
+      lock.acquire()
 
   _try_to_write(workdir, write)
 
@@ -389,12 +287,8 @@ def note_config(job: Job) -> None:
   Called once a stage has found that the workdir is its own. Whether a stage
   fits the config is decided by what its checkpoint holds.
   """
-
-  def write() -> None:
-    folder = job.workdir
-    folder.mkdir(parents=True, exist_ok=True)
-    if job.lock is not None:
-      job.lock.acquire()
-    files.write_json(folder / 'config.json', job.config.to_dict())
-
-  _try_to_write(job.workdir, write)
+  claim(job.workdir, job.lock)
+  path = job.workdir / 'config.json'
+  _try_to_write(
+    job.workdir, lambda: files.write_json(path, job.config.to_dict())
+  )

@@ -15,7 +15,7 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from launch import startup, tasks, training
+from launch import interrupts, startup, tasks, training
 from lcjax import errors
 from lcjax.training import checkpoints, loop, members, metrics_log, steps
 
@@ -202,7 +202,7 @@ def train_group(
       desc=title,
       unit='step',
     ) as bar,
-    startup.stop_on_signal() as should_stop,
+    interrupts.stop_on_signal() as should_stop,
   ):
 
     def seconds() -> float:
@@ -243,11 +243,11 @@ def train_group(
       )
       if int(state.step) < schedule.num_steps:
         save(int(state.step), state)
-        raise startup.Interrupted(
+        raise interrupts.Interrupted(
           f'{title} is checkpointed at step {int(state.step)}'
         )
       if should_stop():  # it came with the last steps
-        raise startup.Interrupted(f'{title} is finished')
+        raise interrupts.Interrupted(f'{title} is finished')
     finally:
       log.close()
   latest = checkpoints.latest_meta(folder)

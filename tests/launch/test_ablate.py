@@ -7,7 +7,7 @@ import pytest
 from etils import epath
 
 from configs import digits
-from launch import ablate, ablation_report, startup
+from launch import ablate, ablation_report, lock, startup
 from lcjax import errors
 from lcjax.evaluation import ablations
 from tests.launch.test_pipeline import TINY, launch
@@ -60,8 +60,8 @@ def test_a_mistake_is_one_line(tmp_path, arguments, said):
 
 def test_a_run_in_use_is_left_alone(tmp_path):
   (tmp_path / 'no_distance').mkdir()
-  lock = startup.Lock(epath.Path(tmp_path / 'no_distance'))
-  lock.acquire()
+  held = lock.Lock(epath.Path(tmp_path / 'no_distance'))
+  held.acquire()
   status, _, err = launch('ablate', tmp_path, f'--ablations={",".join(NAMES)}')
   assert status == 2
   assert 'no_distance is in use by process' in err

@@ -6,7 +6,7 @@ import pytest
 from etils import epath
 
 from configs import base, digits
-from launch import results, stage, startup, train_vae
+from launch import interrupts, results, stage, startup, train_vae
 from lcjax.training import checkpoints
 
 
@@ -87,8 +87,8 @@ def test_a_signal_during_the_last_step_stops_the_launcher(
   def stop_after_two_steps():
     yield lambda: asked.append(None) or len(asked) > 2
 
-  monkeypatch.setattr(startup, 'stop_on_signal', stop_after_two_steps)
-  with pytest.raises(startup.Interrupted, match='vae is finished'):
+  monkeypatch.setattr(interrupts, 'stop_on_signal', stop_after_two_steps)
+  with pytest.raises(interrupts.Interrupted, match='vae is finished'):
     train_vae.train(job, 0)
   train_vae.train(job, 0)
   assert 'finished before' in capsys.readouterr().out
@@ -101,11 +101,11 @@ def test_a_signal_while_a_checkpoint_is_read_is_no_damage(
   train_vae.train(job, 0)
 
   def interrupt(*arguments):
-    raise startup.Interrupted
+    raise interrupts.Interrupted
 
   with monkeypatch.context() as patch:
     patch.setattr(checkpoints, 'restore', interrupt)
-    with pytest.raises(startup.Interrupted):
+    with pytest.raises(interrupts.Interrupted):
       train_vae.train(job, 0)
 
 

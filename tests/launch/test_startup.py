@@ -12,7 +12,7 @@ from etils import epath
 from jax.experimental.compilation_cache import compilation_cache
 
 from configs import base
-from launch import startup
+from launch import interrupts, lock, startup
 from lcjax import errors
 
 
@@ -64,7 +64,7 @@ def test_processes_that_cannot_join_are_one_line(description, said):
 
 
 def test_a_workdir_is_for_one_process(tmp_path):
-  first, second = (startup.Lock(epath.Path(tmp_path)) for _ in range(2))
+  first, second = (lock.Lock(epath.Path(tmp_path)) for _ in range(2))
   first.acquire()
   first.acquire()  # has it already
   for _ in range(2):
@@ -75,10 +75,10 @@ def test_a_workdir_is_for_one_process(tmp_path):
 
 
 def test_a_second_launcher_refuses_a_workdir_in_use(tmp_path):
-  lock = startup.Lock(epath.Path(tmp_path))
-  lock.acquire()
+  own = lock.Lock(epath.Path(tmp_path))
+  own.acquire()
   job = startup.Job(base.get_config(), epath.Path(tmp_path))
-  again = job._replace(lock=startup.Lock(job.workdir))
+  again = job._replace(lock=lock.Lock(job.workdir))
   with pytest.raises(errors.UserError, match='is in use by process'):
     startup.note_config(again)
   assert not (tmp_path / 'config.json').exists()
@@ -118,7 +118,7 @@ def test_every_program_is_cached_unless_the_user_says_otherwise(
 
 _DEAF = """
 import os, signal, time
-from launch import startup
+from launch import interrupts, startup
 
 class Deaf:
   def __del__(self):
@@ -126,7 +126,7 @@ class Deaf:
     time.sleep(0.1)  # Python drops what is raised in here
 
 def main():
-  startup._PATIENCE_SECONDS = 0.5
+  interrupts._PATIENCE_SECONDS = 0.5
   {do}
   time.sleep(60)
 
@@ -150,5 +150,5 @@ def test_a_signal_ends_a_launcher_wherever_it_comes(number, do):
     timeout=50,
     check=False,
   )
-  assert found.returncode == startup.RESUME_ME
+  assert found.returncode == interrupts.RESUME_ME
   assert 'lcjax: interrupted; finished stages stay.' in found.stderr

@@ -6,7 +6,7 @@ import pytest
 from etils import epath
 
 from configs import base, digits
-from launch import inputs, stage, startup, tasks, together
+from launch import inputs, interrupts, stage, startup, tasks, together
 from launch.benchmarks import seeds_together
 from lcjax.training import members, metrics_log, steps
 
@@ -230,7 +230,7 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
 
   with monkeypatch.context() as patch:
     patch.setattr(together.loop, 'train', stopped)
-    with pytest.raises(startup.Interrupted, match='at step 2'):
+    with pytest.raises(interrupts.Interrupted, match='at step 2'):
       together.run(groups, again, describe, 64)
   assert not again[0].folder.exists()
 
