@@ -1,8 +1,10 @@
 """metrics.jsonl and TensorBoard events of one training, exact under resume."""
 
+import contextlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -111,11 +113,12 @@ class MetricsLog:
       return
     record = {f'{group}/{name}': v for name, v in sorted(values.items())}
     line = json.dumps({'step': step} | record) + '\n'
-    if self._file is None:
-      self._lines.append(line)
-    else:
-      self._file.write(line)
-      self._file.flush()
+    with self._one_line():
+      if self._file is None:
+        self._lines.append(line)
+      else:
+        self._file.write(line)
+        self._file.flush()
     for name, value in record.items():
       self._events.add_scalar(name, value, step)
 
@@ -124,10 +127,11 @@ class MetricsLog:
     self.flush()
     if not self._writes:
       return
-    if self._file is None:
-      self._write_all()
-    else:
-      os.fsync(self._file.fileno())
+    with self._one_line():
+      if self._file is None:
+        self._write_all()
+      else:
+        os.fsync(self._file.fileno())
 
   def close(self) -> None:
     """Writes what is noted and closes the files."""
@@ -136,6 +140,17 @@ class MetricsLog:
       if self._file is not None:
         self._file.close()
       self._events.close()
+
+  @contextlib.contextmanager
+  def _one_line(self) -> Iterator[None]:
+    """Turns what a full disk says into a UserError."""
+    try:
+      yield
+    except OSError as error:
+      raise errors.UserError(
+        f'{self._path} cannot be written: {error}; training stops, earlier '
+        'checkpoints stay. Once that is mended, the same command goes on'
+      ) from error
 
   def _write_all(self) -> None:
     temporary = self._path.with_name('metrics.jsonl.tmp')

@@ -1,6 +1,8 @@
 """metrics.jsonl: one call late, exact under resume, NaN refused."""
 
+import errno
 import json
+import os
 
 import jax.numpy as jnp
 import pytest
@@ -115,6 +117,20 @@ def test_a_log_that_cannot_be_appended_to_is_whole_at_every_sync(
   run(folder, 3, 6)
   path = tmp_path / 'appended' / 'metrics.jsonl'
   assert (folder / 'metrics.jsonl').read_bytes() == path.read_bytes()
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+  log = metrics_log.MetricsLog(tmp_path, 'vae', every=1, step=0)
+  log.write(1, {'loss': 1.0}, 'train')
+
+  def full(number):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, 'fsync', full)
+    with pytest.raises(errors.UserError, match=r'metrics\.jsonl cannot be'):
+      log.sync()
+  log.close()
 
 
 def test_nothing_to_read(tmp_path):
