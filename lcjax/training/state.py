@@ -15,7 +15,7 @@ class TrainState:
   """One network in training.
 
   Attributes:
-    step: int32 scalar array; updates taken.
+    step: int32 scalar array; steps so far, skipped ones too.
     params: the network's parameters.
     opt_state: of the optax transformation.
     average: exponential moving sum of the parameters from zero on, or None;
@@ -94,18 +94,20 @@ def create(
 def averaged(state: TrainState, decay: float) -> Params:
   """The debiased moving average, or the parameters where none is kept.
 
-  Started from zero and divided by 1 - decay^step (as Adam debiases its
-  moments), the average never holds a trace of the random start.
+  Started from zero and divided by 1 - decay^updates (as Adam debiases its
+  moments), the average never holds a trace of the random start. A step that
+  was skipped for its gradients has added nothing to the average.
 
   Args:
-    state: before its first step, its parameters are their own average.
+    state: before its first update, its parameters are their own average.
     decay: that the average was made with.
   """
   if state.average is None:
     return state.params
-  correction = 1.0 - jnp.float32(decay) ** jnp.maximum(state.step, 1)
+  updates = state.step - state.nonfinite
+  correction = 1.0 - jnp.float32(decay) ** jnp.maximum(updates, 1)
   return jax.tree.map(
-    lambda a, p: jnp.where(state.step > 0, a / correction, p),
+    lambda a, p: jnp.where(updates > 0, a / correction, p),
     state.average,
     state.params,
   )

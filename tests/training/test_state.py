@@ -52,3 +52,24 @@ class StateTest(parameterized.TestCase):
       np.testing.assert_allclose(found, sums / weight, rtol=3e-5)
       if number == 0:
         np.testing.assert_allclose(found, now, rtol=3e-5)
+
+  @parameterized.parameters((0,), (3, 4), tuple(range(0, 1000, 2)))
+  def test_skipped_steps_leave_no_trace_in_the_average(self, *skipped):
+    """Parameters that never change are their own average."""
+    tx, decay = optax.sgd(0.0), 0.998
+    step = steps.make_train_step(drift, tx, decay, skip_nonfinite=True)
+    gradients = np.ones((1000, 1, 2), np.float32)
+    gradients[list(skipped)] = np.nan
+
+    @jax.jit
+    def run(state):
+      def body(state, x):
+        return step(state, {'x': x}, jax.random.key(0))[0], None
+
+      return jax.lax.scan(body, state, gradients)[0]
+
+    state = state_lib.create(PARAMS, tx, average=True)
+    after_one, _ = step(state, {'x': gradients[0]}, jax.random.key(0))
+    for one in (after_one, run(state)):
+      found = state_lib.averaged(one, decay)
+      chex.assert_trees_all_close(found, PARAMS, rtol=1e-4)
