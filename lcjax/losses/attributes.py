@@ -25,7 +25,7 @@ def cross_entropy(
 
   Args:
     logits: [..., Y].
-    y: [..., Y] zeros and ones.
+    y: [..., Y] zeros and ones; one-hot if exclusive.
     mask: [..., Y] or [Y]; attributes at 0 are left out.
     exclusive: one softmax over Y, summed; else a sigmoid each, averaged over
       the attributes left in, so that a weight does not depend on their number.
@@ -35,9 +35,14 @@ def cross_entropy(
   """
   chex.assert_equal_shape([logits, y])
   mask = jnp.broadcast_to(mask, y.shape)
+  # Both forms keep a small loss: softplus(v) - y v, or log_softmax, would be
+  # the difference of two large numbers, 0 from v = 17 on in float32.
   if exclusive:
-    return -jnp.sum(mask * y * jax.nn.log_softmax(logits), axis=-1)
-  losses = jax.nn.softplus(logits) - y * logits
+    own = jnp.sum(y * logits, axis=-1)
+    least = jnp.finfo(logits.dtype).min / 2  # -inf would have no gradient
+    others = jax.nn.logsumexp(jnp.where(y > 0.5, least, logits), axis=-1)
+    return jnp.sum(mask * y, axis=-1) * jax.nn.softplus(others - own)
+  losses = y * jax.nn.softplus(-logits) + (1.0 - y) * jax.nn.softplus(logits)
   kept = jnp.maximum(jnp.sum(mask, axis=-1), 1.0)
   return jnp.sum(mask * losses, axis=-1) / kept
 

@@ -60,6 +60,45 @@ class CrossEntropyTest(chex.TestCase):
       loss = attributes.cross_entropy(logits, right, ones, exclusive)
       np.testing.assert_allclose(loss, [0.0], atol=1e-6)
 
+  @parameterized.product(exclusive=(True, False), right=(True, False))
+  def test_a_small_loss_is_not_rounded_to_zero(self, exclusive, right):
+    """Against float64, where the plain form does not cancel yet."""
+    sizes = np.array([5.0, 12.0, 17.0, 30.0])
+    y = np.array([1.0, 0.0])
+    signs = np.array([1.0, -1.0]) * (1.0 if right else -1.0) / (1 + exclusive)
+    logits = sizes[:, None] * signs
+    expected = np.logaddexp(0.0, -sizes if right else sizes)
+    np.testing.assert_allclose(
+      attributes.cross_entropy(
+        jnp.asarray(logits, jnp.float32),
+        jnp.tile(jnp.asarray(y, jnp.float32), (4, 1)),
+        jnp.ones((4, 2)),
+        exclusive,
+      ),
+      expected,
+      rtol=1e-5,
+    )
+
+  def test_gradients_are_the_textbooks(self):
+    for exclusive, y in ((True, CLASSES), (False, BITS)):
+      found = jax.grad(
+        lambda v, y=y, one=exclusive: attributes.cross_entropy(
+          v, y, jnp.ones(3), one
+        ).sum()
+      )(jnp.asarray(LOGITS))
+      expected = attributes.probabilities(LOGITS, exclusive) - y
+      expected /= 1 if exclusive else 3
+      np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+  def test_a_single_class_costs_nothing(self):
+    loss, grad = jax.value_and_grad(
+      lambda v: attributes.cross_entropy(
+        v, jnp.ones((1, 1)), jnp.ones((1, 1)), True
+      ).sum()
+    )(jnp.array([[3.0]]))
+    np.testing.assert_array_equal(loss, 0.0)
+    np.testing.assert_array_equal(grad, [[0.0]])
+
   def test_masked_bits_have_no_gradient(self):
     mask = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], np.float32)
     grad = jax.grad(
