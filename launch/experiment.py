@@ -130,27 +130,36 @@ def stage_key(seed: int, stage: str) -> jax.Array:
 
 
 def make_schedule(
-  section: ml_collections.ConfigDict, num_steps: int
+  section: ml_collections.ConfigDict, num_updates: int | jax.Array
 ) -> optax.ScalarOrSchedule:
-  """The learning rate over `num_steps`, as the section names it."""
+  """The learning rate by the number of updates before.
+
+  It reaches `final_learning_rate` at the last of `num_updates`, and stays
+  there. All of it may be tracers, which optax's own schedules do not take.
+  """
   first, last = section.learning_rate, section.final_learning_rate
   if section.schedule == 'constant':
     return first
-  if section.schedule == 'cosine':
-    return optax.cosine_decay_schedule(first, num_steps, alpha=last / first)
-  # Log-spaced decay, as in the authors' code: a straight line in log rate.
-  # Optax's own asks its arguments in Python, where they may be tracers here.
-  return lambda count: first * jnp.power(last / first, count / num_steps)
+
+  def schedule(count: jax.Array) -> jax.Array:
+    done = jnp.minimum(count / jnp.maximum(num_updates - 1, 1), 1.0)
+    if section.schedule == 'cosine':  # Loshchilov & Hutter, arXiv:1608.03983
+      return last + (first - last) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+    # Log-spaced decay, as in the authors' code: a straight line in log rate.
+    return first * jnp.power(last / first, done)
+
+  return schedule
 
 
 def make_optimizer(
-  section: ml_collections.ConfigDict, num_steps: int, key: str
+  section: ml_collections.ConfigDict, num_updates: int | jax.Array, key: str
 ) -> optax.GradientTransformation:
   """Any optax transformation by its name.
 
   Args:
     section: an optimizer section of the config.
-    num_steps: over which the learning rate decays.
+    num_updates: over which the learning rate decays: the transformation's own,
+      which need not be as many as the steps of the training.
     key: dotted name of the section, for errors.
   """
   make = getattr(optax, section.name, None)
@@ -163,7 +172,7 @@ def make_optimizer(
   moments = {m: section[m] for m in ('b1', 'b2') if m in accepted}
   arguments = moments | section.arguments.to_dict()
   try:
-    return make(make_schedule(section, num_steps), **arguments)
+    return make(make_schedule(section, num_updates), **arguments)
   except TypeError as error:
     raise errors.UserError(
       f'config.{key}.arguments={arguments} do not fit optax.{section.name}: '
@@ -174,7 +183,7 @@ def make_optimizer(
 def make_optimizers(
   config: ml_collections.ConfigDict, stage: str, names: Sequence[str]
 ) -> tuple[optax.GradientTransformation, ...]:
-  """The optimisers of a training of several networks, by their keys."""
+  """The optimisers of networks that are all updated at every step, by key."""
   section = config[stage]
   return tuple(
     make_optimizer(section[name], section.train.num_steps, f'{stage}.{name}')

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import optax
 
 from launch import experiment, stage, startup, train_vae, training
 from lcjax.data import batches, dataset
@@ -22,7 +23,6 @@ from lcjax.losses import adversarial, attributes
 from lcjax.training import latent_steps, parallel, state, steps
 
 CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
-ACTOR_OPTIMIZERS = ('actor_optimizer', 'critic_optimizer')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,6 +209,32 @@ def train_critics(job: startup.Job, repeat: int, setting: Setting) -> None:
   training.run_alone(job, stage.LATENT_CRITICS, repeat, described)
 
 
+def make_actor_optimizers(
+  config: ml_collections.ConfigDict,
+) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+  """The optimisers of actor and critic, each with its own number of updates.
+
+  The critic takes one update a step. The actor takes one in
+  `critic_steps_per_actor_step`, and with a distance penalty a second one from
+  encodings.
+  """
+  section = config.actor_critic
+  num_steps = section.train.num_steps
+  turns = num_steps // section.critic_steps_per_actor_step
+  # The weight may be a tracer: members of an ensemble may differ in it.
+  on_encodings = (section.distance_weight > 0) & section.actor_on_encodings
+  return (
+    experiment.make_optimizer(
+      section.actor_optimizer,
+      turns * (1 + on_encodings),
+      'actor_critic.actor_optimizer',
+    ),
+    experiment.make_optimizer(
+      section.critic_optimizer, num_steps, 'actor_critic.critic_optimizer'
+    ),
+  )
+
+
 def make_actor_state(
   config: ml_collections.ConfigDict,
   networks: experiment.Networks,
@@ -220,9 +246,7 @@ def make_actor_state(
   actor_key, critic_key = jax.random.split(key)
   z = jnp.zeros((1, config.vae.latent_size))
   y = jnp.zeros((1, num_attributes))
-  actor_tx, critic_tx = experiment.make_optimizers(
-    config, 'actor_critic', ACTOR_OPTIMIZERS
-  )
+  actor_tx, critic_tx = make_actor_optimizers(config)
   average = config.actor_critic.average_decay > 0
 
   def make() -> state.ActorCriticState:
@@ -266,9 +290,7 @@ def describe_actor(
     axis_name: str | None,
   ) -> steps.Step:
     section = config.actor_critic
-    actor_tx, critic_tx = experiment.make_optimizers(
-      config, 'actor_critic', ACTOR_OPTIMIZERS
-    )
+    actor_tx, critic_tx = make_actor_optimizers(config)
     return latent_steps.make_actor_critic_step(
       actor_fn,
       critic_fn,

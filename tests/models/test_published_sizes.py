@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import celeba, mnist
-from launch import experiment
+from launch import experiment, train_actor_critic
 from lcjax.data import dataset
 from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
@@ -101,9 +101,7 @@ def test_vae_trains(name):
 def test_actor_and_critic_train(name):
   config, networks, _ = build(name)
   section = config.actor_critic
-  actor_tx, critic_tx = experiment.make_optimizers(
-    config, 'actor_critic', ('actor_optimizer', 'critic_optimizer')
-  )
+  actor_tx, critic_tx = train_actor_critic.make_actor_optimizers(config)
   z, y = jnp.zeros((1, config.vae.latent_size)), jnp.zeros((1, 10))
   actor, critic = networks.actor, networks.critic
   state = state_lib.ActorCriticState(
