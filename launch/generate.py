@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import ml_collections
 import numpy as np
 from absl import flags
@@ -125,7 +126,8 @@ def make_starts(
     model = mixtures.fit(
       trained.train.sample(seed), section.mixture_components, seed
     )
-    z = mixtures.sample(model, section.num_rows, seed)
+    rows = np.arange(section.num_rows)
+    z = mixtures.sample(model, rows, jax.random.key(seed))
     return Starts(z, None, numbers, is_noise=False)
   size = trained.train.mean.shape[1]
   z = samplers.prior(section.num_rows, size, seed)

@@ -85,9 +85,10 @@ def make_denoiser(
       `section.mixture_above` of 1.
 
   Returns:
-    `(velocity params, attribute params, edit, start, y, mask, anchor, rows)`
-    to moved latents. `edit` says that `start` holds encodings, which are partly
-    noised first; otherwise it is the noise itself.
+    `(velocity params, attribute params, edit, key, start, y, mask, anchor,
+    rows)` to moved latents. `edit` says that `start` holds encodings, which are
+    partly noised first; otherwise it is the noise itself. `key` is the data of
+    a random key, as an array of the host, which no device holds.
   """
   velocity_fn = experiment.apply_fn(networks.denoiser)
   attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
@@ -102,6 +103,7 @@ def make_denoiser(
     velocity_params: Any,
     attribute_params: Any,
     edit: bool,
+    key: jax.Array,
     start: jax.Array,
     y: jax.Array,
     mask: jax.Array,
@@ -132,7 +134,8 @@ def make_denoiser(
       loss = -mixtures.class_log_probabilities(mixture, z, t, y)
       return section.mixture_attribute_weight * loss + distance(z, anchor)
 
-    start_key, high_key, walk_key = jax.random.split(jax.random.key(0), 3)
+    keys = jax.random.split(jax.random.wrap_key_data(key), 3)
+    start_key, high_key, walk_key = keys
     time = section.edit_time if edit else 1.0
     if edit:
       eps = noise.normal(start_key, rows, start.shape[1])

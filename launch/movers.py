@@ -10,11 +10,11 @@ import numpy as np
 
 from launch import stage
 from launch.repetition import Constrained, Trained
-from lcjax.latent import encodings, samplers
+from lcjax.latent import encodings, noise, samplers
 from lcjax.latent import optimize as optimize_lib
 from lcjax.losses import attributes
 
-# Seeds of the noise that further tries start from: the same for every
+# Seed of the noise that further tries start from: the same for every
 # repetition and call, far from those that repetitions count from.
 _FURTHER_STARTS = 10_000
 _ACCEPTED_ROWS = 4096  # at once
@@ -87,27 +87,33 @@ def _denoise(
   trained: Trained, start: np.ndarray, y: np.ndarray, edit: bool
 ) -> Moved:
   """Walks by the guided denoiser; from noise, again where D_attr refuses."""
+  start_key, walk_key = jax.random.split(jax.random.key(_FURTHER_STARTS))
 
-  def walk(start: np.ndarray, y: np.ndarray) -> np.ndarray:
-    rows, every = np.arange(len(y)), np.ones_like(y)
-    return np.asarray(trained.denoiser(edit, start, y, every, start, rows))
+  def walk(
+    start: np.ndarray, y: np.ndarray, rows: np.ndarray, number: int
+  ) -> np.ndarray:
+    key, every = jax.random.fold_in(walk_key, number), np.ones_like(y)
+    found = trained.denoiser(edit, key, start, y, every, start, rows)
+    return np.asarray(found)
 
   section = trained.denoise
   if edit or section.num_starts == 1:
-    return Moved(walk(start, y), start)
+    return Moved(walk(start, y, np.arange(len(y)), 0), start)
   size = start.shape[1]
 
-  def draw(y: np.ndarray, seed: int) -> np.ndarray:  # z, and where it began
-    first = seed == _FURTHER_STARTS  # the round of all rows
-    begun = start if first else samplers.prior(len(y), size, seed)
-    return np.concatenate([walk(begun, y), begun], axis=1)
+  def draw(y: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
+    """Latents, and beside them where they began."""
+    begun = start  # of all rows, in the first round
+    if number:
+      key = jax.random.fold_in(start_key, number)
+      begun = noise.draw(key, rows, size)
+    return np.concatenate([walk(begun, y, rows, number), begun], axis=1)
 
   accept = accepts(trained)
   found = samplers.keep_accepted(
     draw,
     lambda drawn, y: accept(drawn[:, :size], y),
     y,
-    _FURTHER_STARTS,
     section.num_starts,
   )
   return Moved(found[:, :size], found[:, size:])

@@ -79,7 +79,7 @@ class Trained(Constrained):
 
   Attributes:
     actors: every actor by its mover's name, 'actor' the main one.
-    denoiser: (edit, start, y, mask, anchor, rows) -> z.
+    denoiser: (edit, key, start, y, mask, anchor, rows) -> z.
     make_denoiser: section like `config.denoise` -> `denoiser` set by it.
     denoise: the section that `denoiser` was made with.
   """
@@ -223,8 +223,9 @@ def load(
       section, networks, base.train, data.exclusive, noised_mixture
     )
 
-    def walk(edit: bool, *arrays: np.ndarray) -> Any:
-      return bind(fn, velocity, noised, edit, one_shape=True)(*arrays)
+    def walk(edit: bool, key: jax.Array, *arrays: np.ndarray) -> Any:
+      data = np.asarray(jax.random.key_data(key))
+      return bind(fn, velocity, noised, edit, data, one_shape=True)(*arrays)
 
     return walk
 

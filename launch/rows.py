@@ -190,10 +190,13 @@ def baseline_rows(
   def make(fitted: tuple[mixtures.Sampler, float], keep: bool) -> Row:
     sample, fit_seconds = fitted
 
+    def draw_round(y: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
+      return sample(y, rows, jax.random.fold_in(jax.random.key(seed), number))
+
     def draw(y: np.ndarray) -> np.ndarray:
       if keep:
-        return samplers.keep_accepted(sample, accept, y, seed)
-      return sample(y, seed)
+        return samplers.keep_accepted(draw_round, accept, y)
+      return draw_round(y, np.arange(len(y)), 0)
 
     latents, seconds = timed(draw, config.generate.batch_size, y)
     critics = trained.seconds['latent_critics'] if keep else 0.0
@@ -228,8 +231,12 @@ def unlabelled_rows(
     trained.train.sample(seed), config.mixture.num_components, seed
   )
   fitted = time.perf_counter() - started
+  key = jax.random.key(seed)
   ways: dict[str, tuple[float, Callable[..., np.ndarray]]] = {
-    'mixture': (fitted, lambda z, _: mixtures.sample(model, len(z), seed)),
+    'mixture': (
+      fitted,
+      lambda z, _: mixtures.sample(model, np.arange(len(z)), key),
+    ),
     'realism_optimizer': (
       trained.seconds['latent_critics'],
       lambda z, y: movers.move(trained, 'optimizer', z, y, mask=y).z,

@@ -13,9 +13,11 @@ import numpy as np
 import threadpoolctl
 from sklearn import linear_model, mixture
 
-from lcjax.latent import denoise
+from lcjax.latent import denoise, noise
 
-Sampler = Callable[[np.ndarray, int], np.ndarray]
+# (y [B, Y], global row numbers [B], key) -> z [B, Z]; row i of the result
+# follows from row i of y, its number and the key alone.
+Sampler = Callable[[np.ndarray, np.ndarray, jax.Array], np.ndarray]
 
 
 class Mixture(NamedTuple):
@@ -55,20 +57,27 @@ def fit(z: np.ndarray, num_components: int, seed: int) -> Mixture:
   return Mixture(model.weights_, model.means_, model.covariances_, none)
 
 
-def sample(model: Mixture, num_rows: int, seed: int) -> np.ndarray:
-  """Draws [num_rows, Z] float32, in random order."""
-  rng = np.random.default_rng(seed)
-  parts = rng.choice(len(model.weights), num_rows, p=model.weights)
-  z = np.empty((num_rows, model.means.shape[1]))
+def sample(model: Mixture, rows: np.ndarray, key: jax.Array) -> np.ndarray:
+  """Draws [B, Z] float32, in random order of components.
+
+  Args:
+    model: to draw from.
+    rows: [B] global row numbers: a row's draw depends on its number and the
+      key, not on which other rows there are.
+    key: of the draw.
+  """
+  part_key, eps_key = jax.random.split(key)
+  shares = np.cumsum(model.weights) / np.sum(model.weights)
+  chosen = noise.draw(part_key, rows)
+  parts = np.searchsorted(shares[:-1], chosen, side='right')
+  eps = noise.draw(eps_key, rows, model.means.shape[1])
+  z = np.empty_like(eps)
   for part in np.unique(parts):
-    rows = parts == part
-    z[rows] = rng.multivariate_normal(
-      model.means[part],
-      model.covariances[part],
-      rows.sum(),
-      method='cholesky',
-    )
-  return z.astype(np.float32)
+    own = parts == part
+    root = np.linalg.cholesky(model.covariances[part])
+    # einsum, not a product by BLAS, which rounds a row by who is beside it.
+    z[own] = model.means[part] + np.einsum('ij,bj->bi', root, eps[own])
+  return z
 
 
 def fit_classes(
@@ -95,17 +104,15 @@ def fit_classes(
 
 
 def class_sampler(model: Mixture) -> Sampler:
-  """Builds `(y [B, Y], seed) -> z [B, Z]` of a mixture of classes."""
+  """Builds the sampler of a mixture of classes."""
 
-  def draw(y: np.ndarray, seed: int) -> np.ndarray:
+  def draw(y: np.ndarray, rows: np.ndarray, key: jax.Array) -> np.ndarray:
     out = np.empty((len(y), model.means.shape[1]), np.float32)
-    vectors, groups = np.unique(y, axis=0, return_inverse=True)
-    for i, vector in enumerate(vectors):
-      rows = groups == i
+    for vector in np.unique(y, axis=0):
+      asked = np.all(y == vector, axis=1)
       own = np.all(model.attributes == vector, axis=1)
       part = Mixture(*(array[own] for array in model))
-      part = part._replace(weights=part.weights / part.weights.sum())
-      out[rows] = sample(part, rows.sum(), seed + i)
+      out[asked] = sample(part, rows[asked], key)
     return out
 
   return draw
@@ -127,14 +134,14 @@ def fit_attributes(
     seed: of the fit.
 
   Returns:
-    `draw(y [B, Y], seed) -> z [B, Z]`.
+    The sampler.
   """
   line = linear_model.LinearRegression().fit(y, z)
   model = fit(z - line.predict(y), num_components, seed)
 
-  def draw(y: np.ndarray, seed: int) -> np.ndarray:
-    around = sample(model, len(y), seed)
-    return (line.predict(y) + around).astype(np.float32)
+  def draw(y: np.ndarray, rows: np.ndarray, key: jax.Array) -> np.ndarray:
+    mean = np.einsum('zy,by->bz', line.coef_, y) + line.intercept_
+    return (mean + sample(model, rows, key)).astype(np.float32)
 
   return draw
 
@@ -230,5 +237,11 @@ def class_log_probabilities(
   """
   joint = _log_components(model, *_deviations(model, z, t))
   own = jnp.all(y[:, None, :] == model.attributes[None], axis=-1)
-  of_class = jnp.where(own, joint, -jnp.inf)
-  return jax.nn.logsumexp(of_class, axis=-1) - jax.nn.logsumexp(joint, axis=-1)
+  # The odds against y; a difference of sums over all components would round
+  # a near certainty to 0.
+  least = jnp.finfo(joint.dtype).min / 2  # -inf would have no gradient
+  of_class, others = (
+    jax.nn.logsumexp(jnp.where(mine, joint, least), axis=-1)
+    for mine in (own, ~own)
+  )
+  return -jax.nn.softplus(others - of_class)

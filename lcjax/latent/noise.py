@@ -1,9 +1,17 @@
 """Noise per example: it depends on (key, row), not on who computes the row.
 
-So a step has the same result on one device and on eight.
+So a step has the same result on one device and on eight, and a row that is
+drawn again the same noise whichever rows are drawn with it.
 """
 
+import functools
+
 import jax
+import numpy as np
+
+from lcjax.latent import encodings
+
+_ROWS_AT_ONCE = 4096
 
 
 def normal(key: jax.Array, rows: jax.Array, size: int) -> jax.Array:
@@ -16,3 +24,29 @@ def uniform(key: jax.Array, rows: jax.Array) -> jax.Array:
   """Uniform noise [B] in [0, 1) for global row numbers [B]."""
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
   return jax.vmap(jax.random.uniform)(keys)
+
+
+_normal = jax.jit(normal, static_argnums=2)
+_uniform = jax.jit(uniform)
+
+
+def draw(
+  key: jax.Array, rows: np.ndarray, size: int | None = None
+) -> np.ndarray:
+  """`normal`, or `uniform` where no size is given, of any number of rows.
+
+  Compiled for a handful of shapes, since rejection asks for ever fewer rows.
+
+  Args:
+    key: of the noise.
+    rows: [B] global row numbers.
+    size: of a row.
+
+  Returns:
+    [B, size], or [B], float32 on the host.
+  """
+  fn = functools.partial(_uniform, key)
+  if size is not None:
+    fn = functools.partial(lambda rows: _normal(key, rows, size))
+  found = encodings.in_batches(fn, rows, batch_size=_ROWS_AT_ONCE)
+  return np.asarray(found, np.float32)

@@ -33,7 +33,8 @@ class MixtureTest(parameterized.TestCase):
   def test_samples_have_the_moments_of_the_latents(self):
     z, _, _ = three_classes()
     model = mixtures.fit(z, 3, seed=0)
-    found = mixtures.sample(model, 6000, seed=1)
+    rows = np.arange(6000)
+    found = mixtures.sample(model, rows, jax.random.key(1))
     self.assertEqual(found.dtype, np.float32)
     np.testing.assert_allclose(found.mean(axis=0), z.mean(axis=0), atol=0.3)
     np.testing.assert_allclose(
@@ -45,8 +46,10 @@ class MixtureTest(parameterized.TestCase):
     )
     # In random order: neighbouring rows are of different parts.
     self.assertGreater(np.mean(nearest[1:] != nearest[:-1]), 0.5)
-    np.testing.assert_array_equal(found, mixtures.sample(model, 6000, seed=1))
-    self.assertTrue(np.any(found != mixtures.sample(model, 6000, seed=2)))
+    again = mixtures.sample(model, rows, jax.random.key(1))
+    np.testing.assert_array_equal(found, again)
+    other = mixtures.sample(model, rows, jax.random.key(2))
+    self.assertTrue(np.any(found != other))
 
 
 class ClassMixturesTest(parameterized.TestCase):
@@ -57,13 +60,16 @@ class ClassMixturesTest(parameterized.TestCase):
     self.assertAlmostEqual(model.weights.sum(), 1.0, places=6)
     sample = mixtures.class_sampler(model)
     asked = np.random.default_rng(1).integers(0, 3, 600)
-    found = sample(CLASSES[asked], 5)
+    rows = np.arange(600)
+    found = sample(CLASSES[asked], rows, jax.random.key(5))
     self.assertEqual((found.shape, found.dtype), ((600, 2), np.float32))
     deviations = (found - CENTRES[asked]) / [1.0, 0.2]
     np.testing.assert_allclose(deviations.mean(axis=0), [0, 0], atol=0.2)
     np.testing.assert_allclose(deviations.std(axis=0), [1, 1], atol=0.2)
-    np.testing.assert_array_equal(found, sample(CLASSES[asked], 5))
-    self.assertTrue(np.all(found != sample(CLASSES[asked], 6)))
+    again = sample(CLASSES[asked], rows, jax.random.key(5))
+    np.testing.assert_array_equal(found, again)
+    other = sample(CLASSES[asked], rows, jax.random.key(6))
+    self.assertTrue(np.all(found != other))
 
 
 class AttributeMixtureTest(parameterized.TestCase):
@@ -78,15 +84,38 @@ class AttributeMixtureTest(parameterized.TestCase):
     z = (y @ effects + rest + [7.0, 0.0]).astype(np.float32)
     sample = mixtures.fit_attributes(z, y, num_components, seed=0)
     asked = np.ones((3000, 3), np.float32)
-    found = sample(asked, 1)
+    rows = np.arange(3000)
+    found = sample(asked, rows, jax.random.key(1))
     self.assertEqual((found.shape, found.dtype), ((3000, 2), np.float32))
     np.testing.assert_allclose(found.mean(axis=0), [11.0, -4.0], atol=0.2)
     np.testing.assert_allclose(np.cov(found.T), np.cov(rest.T), atol=0.2)
     # Two components find the two lumps, between which one puts its mean.
     between = np.mean(np.abs(found[:, 1] + 4.0) < 1.0)
     self.assertEqual(between > 0.2, num_components == 1)
-    np.testing.assert_array_equal(found, sample(asked, 1))
-    self.assertTrue(np.all(found != sample(asked, 2)))
+    again = sample(asked, rows, jax.random.key(1))
+    np.testing.assert_array_equal(found, again)
+    other = sample(asked, rows, jax.random.key(2))
+    self.assertTrue(np.all(found != other))
+
+
+class RowsTest(parameterized.TestCase):
+  """A row's draw follows from its number, whichever rows are beside it."""
+
+  def samplers(self):
+    z, y, _ = three_classes()
+    model = mixtures.fit(z, 3, seed=0)
+    yield lambda y, rows, key: mixtures.sample(model, rows, key)
+    yield mixtures.class_sampler(mixtures.fit_classes(z, y, 2, seed=0))
+    yield mixtures.fit_attributes(z, y, 2, seed=0)
+
+  def test_rows_are_independent(self):
+    rng = np.random.default_rng(3)
+    y, order = CLASSES[rng.integers(0, 3, 300)], rng.permutation(300)
+    key = jax.random.key(4)
+    for sample in self.samplers():
+      whole = sample(y, np.arange(300), key)
+      for some in (order, order[:17]):
+        np.testing.assert_array_equal(sample(y[some], some, key), whole[some])
 
 
 class NoisedTest(parameterized.TestCase):
@@ -144,6 +173,20 @@ class NoisedTest(parameterized.TestCase):
     expected = jnp.where(y[:, 0] > 0, first, second) - whole
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
+  def test_a_near_certainty_is_not_rounded_to_zero(self):
+    """Far from all other classes: their odds in float64."""
+    far = self.model._replace(
+      means=np.array([[0.0, 0.0], [6.0, 0.0], [6.0, 0.0]]),
+      covariances=np.tile(np.eye(2), (3, 1, 1)),
+    )
+    noised = mixtures.prepare(far, np.zeros(2), np.ones(2))
+    y, t = jnp.array([[1.0, 0.0]]), jnp.zeros(1)
+    found, grad = jax.value_and_grad(
+      lambda z: mixtures.class_log_probabilities(noised, z, t, y).sum()
+    )(jnp.zeros((1, 2)))
+    np.testing.assert_allclose(found, -np.exp(-18.0), rtol=1e-4)
+    np.testing.assert_allclose(grad[0, 0], -6.0 * np.exp(-18.0), rtol=1e-4)
+
   def test_the_guided_walk_draws_from_the_class(self):
     """Velocity and guidance together: the class's own mixture comes out."""
     rows = jnp.arange(4000)
@@ -163,6 +206,7 @@ class NoisedTest(parameterized.TestCase):
 
     z = walk(jax.random.normal(jax.random.key(3), (4000, 2)))
     z = np.asarray(z) * self.spread + self.center
-    drawn = mixtures.class_sampler(self.model)(np.asarray(y), 0)
+    sample = mixtures.class_sampler(self.model)
+    drawn = sample(np.asarray(y), np.asarray(rows), jax.random.key(0))
     np.testing.assert_allclose(z.mean(0), drawn.mean(0), atol=0.25)
     np.testing.assert_allclose(np.cov(z.T), np.cov(drawn.T), rtol=0.1, atol=0.2)

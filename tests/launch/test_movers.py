@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import ml_collections
 import numpy as np
 
@@ -23,7 +24,7 @@ def trained_with(**changes):
     met = start[:, 0] > 0
     return optimize.Optimized(start, np.abs(start[:, 0]), steps, met)
 
-  def denoiser(edit, start, y, mask, anchor, rows):
+  def denoiser(edit, key, start, y, mask, anchor, rows):
     return start
 
   unused = dict.fromkeys(f.name for f in dataclasses.fields(repetition.Trained))
@@ -58,6 +59,27 @@ def test_refused_walks_are_walked_again_and_no_others():
   # An encoding is not thrown away for noise.
   edited = movers.move(again, 'guided_denoiser', START, Y, edit=True).z
   np.testing.assert_array_equal(edited, START)
+
+
+def test_walks_of_another_round_have_other_noise_and_rows_keep_theirs():
+  seen = []
+
+  def denoiser(edit, key, start, y, mask, anchor, rows):
+    seen.append((tuple(jax.random.key_data(key).tolist()), rows))
+    return start
+
+  section = ml_collections.ConfigDict({'num_starts': 4, 'kept_above': 0.9})
+  movers.move(
+    trained_with(denoise=section, denoiser=denoiser),
+    'guided_denoiser',
+    START,
+    Y,
+  )
+  keys, rows = zip(*seen, strict=True)
+  assert len(set(keys)) == len(keys) > 1
+  np.testing.assert_array_equal(rows[0], np.arange(40))
+  # The first column of the starts says which rows are refused.
+  np.testing.assert_array_equal(rows[1], np.flatnonzero(START[:, 0] < 0.0012))
 
 
 def test_optimizer_takes_the_best_of_its_starts():
