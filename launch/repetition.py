@@ -129,10 +129,10 @@ def load_constrained(
       config, networks, config.seed + repeat
     ),
   )
-  params = vae.state.params
+  params = vae.state['vae'].params
   decay = config.latent_critics.average_decay
-  attribute = state.averaged(critics.state.attribute, decay)
-  realism = state.averaged(critics.state.realism, decay)
+  attribute = state.averaged(critics.state['attribute'], decay)
+  realism = state.averaged(critics.state['realism'], decay)
   train = train_actor_critic.encode(config, networks, params, data)
 
   bind = functools.partial(_in_batches, config)
@@ -206,8 +206,8 @@ def load(
     train_denoiser.make_state(config, networks, seed),
   )
   decay = config.denoiser.average_decay
-  velocity = state.averaged(denoiser.state.velocity, decay)
-  noised = state.averaged(denoiser.state.attribute, decay)
+  velocity = state.averaged(denoiser.state['velocity'], decay)
+  noised = state.averaged(denoiser.state['attribute'], decay)
 
   bind = functools.partial(_in_batches, config)
 
@@ -234,8 +234,8 @@ def load(
   decay = config.actor_critic.average_decay
   actors = {
     name: Actor(
-      bind(actor_fn, state.averaged(pair.state.actor, decay)),
-      bind(critic_fn, pair.state.critic.params),
+      bind(actor_fn, state.averaged(pair.state['actor'], decay)),
+      bind(critic_fn, pair.state['critic'].params),
       pair.seconds,
     )
     for name, pair in pairs.items()

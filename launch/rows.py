@@ -72,10 +72,11 @@ def load_look(job: startup.Job, train: dataset.Dataset) -> tuple[Look, float]:
   networks = experiment.build_networks(config, train)
   found = train_classifier.load(job, networks, train)
   fn = experiment.make_judge(networks)
+  params = found.state['classifier'].params
 
   def look(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     logits, features = encodings.in_batches(
-      parallel.over_devices(lambda part: fn(found.state.params, part)),
+      parallel.over_devices(lambda part: fn(params, part)),
       images,
       batch_size=config.generate.batch_size,
     )

@@ -74,7 +74,8 @@ def prepare_with(
   """Loads the trained VAE and encodes the two splits with it."""
   config = job.config
   networks = experiment.build_networks(config, data)
-  params = train_vae.load(job, networks, data, repeat).state.params
+  vae = train_vae.load(job, networks, data, repeat)
+  params = vae.state['vae'].params
   return Setting(
     networks,
     encode(config, networks, params, data),
@@ -112,7 +113,7 @@ def make_batches(
 
 def make_critics_state(
   config: ml_collections.ConfigDict, networks: experiment.Networks, seed: int
-) -> Callable[[], state.LatentCriticsState]:
+) -> Callable[[], state.TrainState]:
   """Builds the function that makes D_attr's and D_realism's first state."""
   section = config.latent_critics
   key = experiment.stage_key(seed, 'latent_critics/init')
@@ -122,16 +123,15 @@ def make_critics_state(
     config, 'latent_critics', CRITICS_OPTIMIZERS
   )
 
-  def make() -> state.LatentCriticsState:
+  def make() -> state.TrainState:
     average = section.average_decay > 0
-    return state.LatentCriticsState(
-      jnp.int32(0),
-      state.create(
-        networks.attribute_critic.init(attribute_key, z), attribute_tx, average
-      ),
-      state.create(
-        networks.realism_critic.init(realism_key, z), realism_tx, average
-      ),
+    attribute = networks.attribute_critic.init(attribute_key, z)
+    realism = networks.realism_critic.init(realism_key, z)
+    return state.create(
+      {
+        'attribute': state.create_network(attribute, attribute_tx, average),
+        'realism': state.create_network(realism, realism_tx, average),
+      }
     )
 
   return make
@@ -182,9 +182,9 @@ def describe_critics(
   y = jnp.asarray(setting.validation.attributes)
   decay = config.latent_critics.average_decay
 
-  def evaluate(current: state.LatentCriticsState) -> dict[str, float]:
-    attribute_params = state.averaged(current.attribute, decay)
-    realism_params = state.averaged(current.realism, decay)
+  def evaluate(current: state.TrainState) -> dict[str, float]:
+    attribute_params = state.averaged(current['attribute'], decay)
+    realism_params = state.averaged(current['realism'], decay)
     logits = attribute_fn(attribute_params, z)
     realism = realism_fn(realism_params, z)
     accuracy = attributes.accuracy(logits, y, exclusive)
@@ -240,7 +240,7 @@ def make_actor_state(
   networks: experiment.Networks,
   num_attributes: int,
   seed: int,
-) -> Callable[[], state.ActorCriticState]:
+) -> Callable[[], state.TrainState]:
   """Builds the function that makes actor's and critic's first state."""
   key = experiment.stage_key(seed, 'actor_critic/init')
   actor_key, critic_key = jax.random.split(key)
@@ -249,11 +249,14 @@ def make_actor_state(
   actor_tx, critic_tx = make_actor_optimizers(config)
   average = config.actor_critic.average_decay > 0
 
-  def make() -> state.ActorCriticState:
-    return state.ActorCriticState(
-      jnp.int32(0),
-      state.create(networks.actor.init(actor_key, z, y), actor_tx, average),
-      state.create(networks.critic.init(critic_key, z, y), critic_tx, False),
+  def make() -> state.TrainState:
+    actor = networks.actor.init(actor_key, z, y)
+    critic = networks.critic.init(critic_key, z, y)
+    return state.create(
+      {
+        'actor': state.create_network(actor, actor_tx, average),
+        'critic': state.create_network(critic, critic_tx, False),
+      }
     )
 
   return make
@@ -310,11 +313,13 @@ def describe_actor(
   real = setting.validation.sample(0)
   prior = np.random.default_rng(0).standard_normal(real.shape, np.float32)
 
-  def evaluate(current: state.ActorCriticState) -> dict[str, float]:
-    params = state.averaged(current.actor, config.actor_critic.average_decay)
+  def evaluate(current: state.TrainState) -> dict[str, float]:
+    decay = config.actor_critic.average_decay
+    params = state.averaged(current['actor'], decay)
+    critic_params = current['critic'].params
     moved = actor_fn(params, prior, y)
-    fake_logits = critic_fn(current.critic.params, moved, y)
-    real_logits = critic_fn(current.critic.params, real, y)
+    fake_logits = critic_fn(critic_params, moved, y)
+    real_logits = critic_fn(critic_params, real, y)
     fake, true = jax.nn.sigmoid(fake_logits), jax.nn.sigmoid(real_logits)
     return {
       'critic_loss': float(

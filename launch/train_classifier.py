@@ -29,9 +29,12 @@ def make_state(
     config.classifier.train.num_steps,
     'classifier.optimizer',
   )
-  return lambda: state.create(
-    networks.classifier.init(key, image), tx, average=False
-  )
+
+  def make() -> state.TrainState:
+    params = networks.classifier.init(key, image)
+    return state.create({'classifier': state.create_network(params, tx, False)})
+
+  return make
 
 
 def load(
@@ -77,7 +80,7 @@ def describe(
   ) -> steps.Step:
     del constants
     section = config.classifier
-    return steps.make_train_step(
+    update = steps.make_update(
       make_loss(networks, data.exclusive, section.pixel_noise, section.flip),
       experiment.make_optimizer(
         section.optimizer, section.train.num_steps, 'classifier.optimizer'
@@ -85,6 +88,7 @@ def describe(
       axis_name=axis_name,
       skip_nonfinite=section.train.nonfinite == 'skip',
     )
+    return steps.make_train_step({'classifier': update})
 
   def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
     rows, numbers = parallel.local_rows(
@@ -109,7 +113,7 @@ def describe(
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
     arrays = {'image': held_out.images, 'attributes': held_out.attributes}
-    return validate(current.params, arrays)
+    return validate(current['classifier'].params, arrays)
 
   return training.Training(
     make_state(config, networks, data),

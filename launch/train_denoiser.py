@@ -31,16 +31,16 @@ OPTIMIZERS = ('velocity_optimizer', 'attribute_optimizer')
 
 def make_state(
   config: ml_collections.ConfigDict, networks: experiment.Networks, seed: int
-) -> Callable[[], state.DenoiserState]:
+) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
   first, second = jax.random.split(experiment.stage_key(seed, 'denoiser/init'))
   z, t = jnp.zeros((1, config.vae.latent_size)), jnp.zeros(1)
   average = config.denoiser.average_decay > 0
 
-  def make() -> state.DenoiserState:
+  def make() -> state.TrainState:
     modules = networks.denoiser, networks.noised_attribute_critic
     velocity, attribute = (
-      state.create(module.init(key, z, t), tx, average)
+      state.create_network(module.init(key, z, t), tx, average)
       for module, key, tx in zip(
         modules,
         (first, second),
@@ -48,7 +48,7 @@ def make_state(
         strict=True,
       )
     )
-    return state.DenoiserState(jnp.int32(0), velocity, attribute)
+    return state.create({'velocity': velocity, 'attribute': attribute})
 
   return make
 
@@ -72,19 +72,19 @@ class _HeldOut(NamedTuple):
 @functools.lru_cache(maxsize=16)  # repetitions share one program
 def _make_validate(
   networks: experiment.Networks, exclusive: bool, decay: float
-) -> Callable[[state.DenoiserState, _HeldOut], dict[str, jax.Array]]:
+) -> Callable[[state.TrainState, _HeldOut], dict[str, jax.Array]]:
   """Builds jitted `(state, held-out rows) -> validation values`."""
   velocity_fn = experiment.apply_fn(networks.denoiser)
   attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
 
   @jax.jit
   def validate(
-    current: state.DenoiserState, rows: _HeldOut
+    current: state.TrainState, rows: _HeldOut
   ) -> dict[str, jax.Array]:
     noised = denoise.add_noise(rows.z, rows.time, rows.eps)
-    velocity_params = state.averaged(current.velocity, decay)
+    velocity_params = state.averaged(current['velocity'], decay)
     predicted = velocity_fn(velocity_params, noised, rows.time)
-    attribute_params = state.averaged(current.attribute, decay)
+    attribute_params = state.averaged(current['attribute'], decay)
     logits = attribute_fn(attribute_params, noised, rows.time)
     target = denoise.velocity(rows.z, rows.time, rows.eps)
     accuracy = attributes.accuracy(logits, rows.attributes, exclusive)
@@ -138,7 +138,7 @@ def describe(
   )
   validate = _make_validate(networks, exclusive, config.denoiser.average_decay)
 
-  def evaluate(current: state.DenoiserState) -> dict[str, float]:
+  def evaluate(current: state.TrainState) -> dict[str, float]:
     return {name: float(v) for name, v in validate(current, held_out).items()}
 
   return training.Training(

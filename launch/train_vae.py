@@ -30,7 +30,12 @@ def make_state(
   tx = experiment.make_optimizer(
     config.vae.optimizer, config.vae.train.num_steps, 'vae.optimizer'
   )
-  return lambda: state.create(networks.vae.init(key, image), tx, average=False)
+
+  def make() -> state.TrainState:
+    params = networks.vae.init(key, image)
+    return state.create({'vae': state.create_network(params, tx, False)})
+
+  return make
 
 
 def load(
@@ -78,7 +83,7 @@ def describe(
   ) -> steps.Step:
     del constants
     section = config.vae
-    return steps.make_train_step(
+    update = steps.make_update(
       make_loss(networks, section.sigma_x, section.beta),
       experiment.make_optimizer(
         section.optimizer, section.train.num_steps, 'vae.optimizer'
@@ -86,6 +91,7 @@ def describe(
       axis_name=axis_name,
       skip_nonfinite=section.train.nonfinite == 'skip',
     )
+    return steps.make_train_step({'vae': update})
 
   def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
     rows, numbers = parallel.local_rows(
@@ -102,9 +108,10 @@ def describe(
   )
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
-    values = validate(current.params, {'image': held_out.images})
+    params = current['vae'].params
+    values = validate(params, {'image': held_out.images})
     mean, _ = encodings.in_batches(
-      parallel.over_devices(lambda images: encode(current.params, images)),
+      parallel.over_devices(lambda images: encode(params, images)),
       held_out.images,
       batch_size=config.generate.batch_size,
     )

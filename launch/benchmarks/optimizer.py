@@ -38,7 +38,7 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
   decay = config.latent_critics.average_decay
   attribute, realism = (
     jax.device_get(state.averaged(one, decay))
-    for one in (critics.attribute, critics.realism)
+    for one in (critics['attribute'], critics['realism'])
   )
   early = config.optimize.copy_and_resolve_references()
   early.update(realism_threshold=0.5, attribute_tolerance=0.1)

@@ -52,7 +52,7 @@ def _vae_contenders(
   torch_peer.torch_module(ours.num_threads())
   data = ours.noise_images(image_shape)
   training = ours.vae_training(config, data)
-  params = jax.device_get(training.make_state().params)
+  params = jax.device_get(training.make_state()['vae'].params)
   found = {'ours': ours.contender(training)}
   conv = config.vae.architecture == 'conv'
   for name, arguments in torch_peer.settings(conv).items():
@@ -136,7 +136,8 @@ def vae_matmul_share(setting: ours.Setting) -> list[rounds.Measurement]:
     config = _paper_mlp(batch_size)
     data = ours.noise_images((28, 28, 1))
     training = ours.vae_training(config, data)
-    flops = matmul_flops(jax.eval_shape(training.make_state).params, batch_size)
+    state = jax.eval_shape(training.make_state)
+    flops = matmul_flops(state['vae'].params, batch_size)
     taken = rounds.interleave(
       {'ours': ours.contender(training), 'matmul': _matmul()},
       setting.num_rounds,

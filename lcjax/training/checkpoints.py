@@ -8,6 +8,7 @@ silence, and says of a cut file what fills a screen.
 
 import contextlib
 import json
+import re
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from etils import epath
 
 from lcjax import errors
 from lcjax.training import parallel, steps
+from lcjax.training import state as state_lib
 
 MISSING = '(absent)'
 SEAL = 'seal.json'
@@ -286,6 +288,45 @@ def check_same_config(
   return found
 
 
+def _key(path: str) -> str:
+  """The path of a leaf with `.name` for `['name']`, as Orbax stores either."""
+  return re.sub(r"\['(\w+)'\]", r'.\1', path)
+
+
+def _former_layout(template: Any, stored: Mapping[str, Any]) -> Any | None:
+  """A template of how states were laid out up to version 0.1.
+
+  A single network was the whole state; several lay beside the step.
+
+  Args:
+    template: a state as it is now.
+    stored: shapes of a checkpoint.
+
+  Returns:
+    The template, or None unless the checkpoint has that layout.
+  """
+  if not isinstance(template, state_lib.TrainState):
+    return None
+  if any(key.startswith('.networks') for key in stored):
+    return None
+  if '.params' in {key.partition('[')[0] for key in stored}:
+    return next(iter(template.networks.values()))
+  return {'step': template.step, **template.networks}
+
+
+def _from_former_layout(
+  template: state_lib.TrainState, state: Any
+) -> state_lib.TrainState:
+  """The state that was restored with `_former_layout`, as it is now."""
+  if isinstance(state, dict):
+    return state_lib.TrainState(
+      state['step'], {name: state[name] for name in template.networks}
+    )
+  return state_lib.TrainState(
+    state.step, dict.fromkeys(template.networks, state)
+  )
+
+
 def restore(
   folder: epath.PathLike, template: Any, step: int, meta: dict
 ) -> Any:
@@ -303,7 +344,14 @@ def restore(
   Raises:
     UserError: the checkpoint's arrays have other shapes; names the first.
   """
-  difference = first_difference(meta['shapes'], shapes(template))
+  former = _former_layout(template, meta['shapes'])
+  if former is not None:
+    found = restore(folder, former, step, meta)
+    return _from_former_layout(template, found)
+  # Members of the former layout were attributes, now they are keys.
+  stored = {_key(name): shape for name, shape in meta['shapes'].items()}
+  built = {_key(name): shape for name, shape in shapes(template).items()}
+  difference = first_difference(stored, built)
   if difference is not None:
     key, old, new = difference
     raise errors.UserError(

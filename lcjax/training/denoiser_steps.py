@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lcjax.latent import denoise, noise
-from lcjax.losses import attributes
-from lcjax.training import latent_steps, steps
+from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
 
 
@@ -37,10 +36,10 @@ def make_denoiser_step(
     exclusive: one softmax over attributes, or a sigmoid each.
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
-    skip_nonfinite: as in `steps.make_train_step`, for each network.
+    skip_nonfinite: as in `steps.make_update`, for each network.
 
   Returns:
-    The step over `DenoiserState`.
+    The step of a state with the networks 'velocity' and 'attribute'.
   """
 
   def velocity_objective(
@@ -56,23 +55,27 @@ def make_denoiser_step(
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
     logits = attribute_fn(params, rows['noised'], rows['time'])
-    y = rows['attributes']
-    loss = jnp.mean(
-      attributes.cross_entropy(logits, y, jnp.ones_like(y), exclusive)
+    loss, accuracy = objectives.classification(
+      logits, rows['attributes'], exclusive
     )
-    accuracy = jnp.mean(attributes.accuracy(logits, y, exclusive))
     return loss, {'attribute_loss': loss, 'attribute_accuracy': accuracy}
 
-  velocity_step = steps.make_train_step(
-    velocity_objective, velocity_tx, average_decay, axis_name, skip_nonfinite
-  )
-  attribute_step = steps.make_train_step(
-    attribute_objective, attribute_tx, average_decay, axis_name, skip_nonfinite
-  )
+  updates = {
+    'velocity': steps.make_update(
+      velocity_objective, velocity_tx, average_decay, axis_name, skip_nonfinite
+    ),
+    'attribute': steps.make_update(
+      attribute_objective,
+      attribute_tx,
+      average_decay,
+      axis_name,
+      skip_nonfinite,
+    ),
+  }
 
   def step(
-    state: state_lib.DenoiserState, batch: steps.Batch, key: jax.Array
-  ) -> tuple[state_lib.DenoiserState, steps.Metrics]:
+    state: state_lib.TrainState, batch: steps.Batch, key: jax.Array
+  ) -> tuple[state_lib.TrainState, steps.Metrics]:
     key = jax.random.fold_in(key, state.step)
     latent_key, time_key = jax.random.split(key)
     real, eps = latent_steps.draw_latents(batch, latent_key)
@@ -84,9 +87,6 @@ def make_denoiser_step(
       'velocity': denoise.velocity(unit, time, eps),
       'attributes': batch['attributes'],
     }
-    new_velocity, metrics = velocity_step(state.velocity, rows, key)
-    new_attribute, found = attribute_step(state.attribute, rows, key)
-    new = state_lib.DenoiserState(state.step + 1, new_velocity, new_attribute)
-    return new, metrics | found
+    return steps.take_step(updates, state, rows, key)
 
   return step

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import optax
 
 from lcjax.latent import noise, optimize
-from lcjax.losses import adversarial, attributes, constraint
+from lcjax.losses import adversarial, constraint
+from lcjax.training import objectives, steps
 from lcjax.training import state as state_lib
-from lcjax.training import steps
 
 
 class CriticWeights(NamedTuple):
@@ -129,10 +129,10 @@ def make_actor_critic_step(
     critic_steps_per_actor_step: the update ratio.
     average_decay: of the actor's averaged parameters.
     axis_name: axis to average over, if any.
-    skip_nonfinite: as in `steps.make_train_step`, for each network.
+    skip_nonfinite: as in `steps.make_update`, for each network.
 
   Returns:
-    The step over `ActorCriticState`.
+    The step of a state with the networks 'actor' and 'critic'.
   """
   weights = constraint.Weights(1.0, 0.0, distance_weight)
 
@@ -145,8 +145,8 @@ def make_actor_critic_step(
     )
 
   def step(
-    state: state_lib.ActorCriticState, batch: steps.Batch, key: jax.Array
-  ) -> tuple[state_lib.ActorCriticState, steps.Metrics]:
+    state: state_lib.TrainState, batch: steps.Batch, key: jax.Array
+  ) -> tuple[state_lib.TrainState, steps.Metrics]:
     key = jax.random.fold_in(key, state.step)
     latent_key, mix_key = jax.random.split(key)
     real, prior = draw_latents(batch, latent_key)
@@ -155,15 +155,15 @@ def make_actor_critic_step(
     rows = {
       'real': real,
       'prior': prior,
-      'moved': actor_fn(state.actor.params, prior, y),
+      'moved': actor_fn(state['actor'].params, prior, y),
       'mix': noise.uniform(mix_key, batch['row']),
       'attributes': y,
       'other_attributes': batch['other_attributes'],
     }
-    critic_step = steps.make_train_step(
+    update_critic = steps.make_update(
       critic_objective, critic_tx, average_decay, axis_name, skip_nonfinite
     )
-    critic, metrics = critic_step(state.critic, rows, key)
+    critic, metrics = update_critic(state['critic'], rows, key)
 
     def actor_objective(
       params: Any, rows: steps.Batch, key: jax.Array
@@ -175,24 +175,24 @@ def make_actor_critic_step(
       loss = jnp.mean(constraint.cost(logits, 0.0, distance, weights))
       return loss, {'actor_loss': loss, 'distance': jnp.mean(distance)}
 
-    actor_step = steps.make_train_step(
+    move_actor = steps.make_update(
       actor_objective, actor_tx, average_decay, axis_name, skip_nonfinite
     )
 
     moves = {'start': prior, 'attributes': y}
 
-    def keep_actor(actor: state_lib.TrainState) -> tuple:
+    def keep_actor(actor: state_lib.NetworkState) -> tuple:
       # Measured all the same: a log has steps between the actor's.
       found = actor_objective(actor.params, moves, key)[1]
       if axis_name is not None:
         found = jax.lax.pmean(found, axis_name)
       return actor, found
 
-    def update_actor(actor: state_lib.TrainState) -> tuple:
-      actor, found = actor_step(actor, moves, key)
+    def update_actor(actor: state_lib.NetworkState) -> tuple:
+      actor, found = move_actor(actor, moves, key)
       if steps.counts(distance_weight) and actor_on_encodings:
         own = {'start': real, 'attributes': y}
-        stayed, _ = actor_step(actor, own, key)
+        stayed, _ = move_actor(actor, own, key)
         # Only a traced weight can be 0 here.
         actor = jax.tree.map(
           lambda new, old: jnp.where(distance_weight > 0, new, old),
@@ -203,13 +203,16 @@ def make_actor_critic_step(
 
     ratio = critic_steps_per_actor_step
     if ratio == 1:
-      actor, found = update_actor(state.actor)
+      actor, found = update_actor(state['actor'])
     else:
       actor, found = jax.lax.cond(
-        state.step % ratio == ratio - 1, update_actor, keep_actor, state.actor
+        state.step % ratio == ratio - 1,
+        update_actor,
+        keep_actor,
+        state['actor'],
       )
-    new = state_lib.ActorCriticState(state.step + 1, actor, critic)
-    return new, metrics | found
+    networks = {'actor': actor, 'critic': critic}
+    return state_lib.TrainState(state.step + 1, networks), metrics | found
 
   return step
 
@@ -247,21 +250,19 @@ def make_latent_critics_step(
     inner_steps: of optimizer-G; with 0 the moved rows are raw prior rows.
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
-    skip_nonfinite: as in `steps.make_train_step`, for each network.
+    skip_nonfinite: as in `steps.make_update`, for each network.
 
   Returns:
-    The step over `LatentCriticsState`.
+    The step of a state with the networks 'attribute' and 'realism'.
   """
 
   def attribute_objective(
     params: Any, rows: steps.Batch, key: jax.Array
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
-    logits, y = attribute_fn(params, rows['real']), rows['attributes']
-    loss = jnp.mean(
-      attributes.cross_entropy(logits, y, jnp.ones_like(y), exclusive)
+    loss, accuracy = objectives.classification(
+      attribute_fn(params, rows['real']), rows['attributes'], exclusive
     )
-    accuracy = jnp.mean(attributes.accuracy(logits, y, exclusive))
     return loss, {'attribute_loss': loss, 'attribute_accuracy': accuracy}
 
   def realism_objective(
@@ -272,21 +273,27 @@ def make_latent_critics_step(
       lambda z, _: realism_fn(params, z), rows, realism_weights
     )
 
-  attribute_step = steps.make_train_step(
-    attribute_objective, attribute_tx, average_decay, axis_name, skip_nonfinite
-  )
-  realism_step = steps.make_train_step(
-    realism_objective, realism_tx, average_decay, axis_name, skip_nonfinite
-  )
+  updates = {
+    'attribute': steps.make_update(
+      attribute_objective,
+      attribute_tx,
+      average_decay,
+      axis_name,
+      skip_nonfinite,
+    ),
+    'realism': steps.make_update(
+      realism_objective, realism_tx, average_decay, axis_name, skip_nonfinite
+    ),
+  }
 
   def step(
-    state: state_lib.LatentCriticsState, batch: steps.Batch, key: jax.Array
-  ) -> tuple[state_lib.LatentCriticsState, steps.Metrics]:
+    state: state_lib.TrainState, batch: steps.Batch, key: jax.Array
+  ) -> tuple[state_lib.TrainState, steps.Metrics]:
     key = jax.random.fold_in(key, state.step)
     latent_key, mix_key = jax.random.split(key)
     real, prior = draw_latents(batch, latent_key)
     y = batch['attributes']
-    cost_fn = make_cost(state.attribute.params, state.realism.params)
+    cost_fn = make_cost(state['attribute'].params, state['realism'].params)
     moved = optimize.optimize_latents(
       cost_fn, prior, (y, jnp.ones_like(y), prior), move_tx, inner_steps
     ).z
@@ -298,9 +305,6 @@ def make_latent_critics_step(
       'attributes': y,
       'other_attributes': batch['other_attributes'],
     }
-    attribute, found = attribute_step(state.attribute, rows, key)
-    realism, metrics = realism_step(state.realism, rows, key)
-    new = state_lib.LatentCriticsState(state.step + 1, attribute, realism)
-    return new, metrics | found
+    return steps.take_step(updates, state, rows, key)
 
   return step

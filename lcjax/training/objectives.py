@@ -60,6 +60,24 @@ def make_vae_loss(
   return loss_fn
 
 
+def classification(
+  logits: jax.Array, y: jax.Array, exclusive: bool
+) -> tuple[jax.Array, jax.Array]:
+  """Loss and accuracy of any classifier: of pixels, of z, of noised z.
+
+  Args:
+    logits: [B, Y].
+    y: [B, Y] zeros and ones.
+    exclusive: one softmax, or a sigmoid for each attribute.
+
+  Returns:
+    Cross-entropy in nats and share of right answers, means over the batch.
+  """
+  losses = attributes.cross_entropy(logits, y, jnp.ones_like(y), exclusive)
+  right = attributes.accuracy(logits, y, exclusive)
+  return jnp.mean(losses), jnp.mean(right)
+
+
 def make_classifier_loss(
   logits_fn: Callable[[Any, jax.Array], jax.Array],
   exclusive: bool,
@@ -91,12 +109,9 @@ def make_classifier_loss(
       draw = noise.uniform(jax.random.fold_in(key, 1), batch['row'])
       mirrored = (draw < 0.5)[:, None, None, None]
       images = jnp.where(mirrored, images[:, :, ::-1], images)
-    logits = logits_fn(params, images)
-    y = batch['attributes']
-    loss = jnp.mean(
-      attributes.cross_entropy(logits, y, jnp.ones_like(y), exclusive)
+    loss, accuracy = classification(
+      logits_fn(params, images), batch['attributes'], exclusive
     )
-    accuracy = jnp.mean(attributes.accuracy(logits, y, exclusive))
     return loss, {'loss': loss, 'accuracy': accuracy}
 
   return loss_fn

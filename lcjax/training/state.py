@@ -1,5 +1,6 @@
-"""What a training carries from step to step."""
+"""What a training carries from step to step, for any set of networks."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -11,16 +12,17 @@ Params = Any
 
 
 @flax.struct.dataclass
-class TrainState:
+class NetworkState:
   """One network in training.
 
   Attributes:
-    step: int32 scalar array; steps so far, skipped ones too.
+    step: int32 scalar array; updates asked for, skipped ones too. Not the
+      steps of the training: a network may take none, or two, in one of those.
     params: the network's parameters.
     opt_state: of the optax transformation.
     average: exponential moving sum of the parameters from zero on, or None;
       read it through `averaged`.
-    nonfinite: int32 scalar array; steps whose gradients held a NaN or inf.
+    nonfinite: int32 scalar array; updates whose gradients held a NaN or inf.
   """
 
   step: jax.Array
@@ -31,54 +33,31 @@ class TrainState:
 
 
 @flax.struct.dataclass
-class ActorCriticState:
-  """The actor G(z, y) and its critic D(z, y).
+class TrainState:
+  """A training: its networks by name.
 
   Attributes:
-    step: int32 scalar array; critic updates taken.
-    actor: of G.
-    critic: of D.
+    step: int32 scalar array; steps taken.
+    networks: every network of the training.
   """
 
   step: jax.Array
-  actor: TrainState
-  critic: TrainState
+  networks: dict[str, NetworkState]
+
+  def __getitem__(self, name: str) -> NetworkState:
+    """One network by its name."""
+    return self.networks[name]
 
 
-@flax.struct.dataclass
-class LatentCriticsState:
-  """The critics whose sum optimizer-G descends.
-
-  Attributes:
-    step: int32 scalar array; updates taken.
-    attribute: of D_attr(z).
-    realism: of D_realism(z).
-  """
-
-  step: jax.Array
-  attribute: TrainState
-  realism: TrainState
+def create(networks: Mapping[str, NetworkState]) -> TrainState:
+  """A training before its first step."""
+  return TrainState(jnp.int32(0), dict(networks))
 
 
-@flax.struct.dataclass
-class DenoiserState:
-  """The guided denoiser's two networks of noised latents.
-
-  Attributes:
-    step: int32 scalar array; updates taken.
-    velocity: of the denoiser, which predicts the velocity of z_t.
-    attribute: of D_attr(z_t, t).
-  """
-
-  step: jax.Array
-  velocity: TrainState
-  attribute: TrainState
-
-
-def create(
+def create_network(
   params: Params, tx: optax.GradientTransformation, average: bool
-) -> TrainState:
-  """A state before its first step.
+) -> NetworkState:
+  """A network before its first update.
 
   Args:
     params: initial parameters.
@@ -86,28 +65,28 @@ def create(
     average: whether to keep a moving average of the parameters.
   """
   zeros = jax.tree.map(jnp.zeros_like, params) if average else None
-  return TrainState(
+  return NetworkState(
     jnp.int32(0), params, tx.init(params), zeros, nonfinite=jnp.int32(0)
   )
 
 
-def averaged(state: TrainState, decay: float) -> Params:
+def averaged(network: NetworkState, decay: float) -> Params:
   """The debiased moving average, or the parameters where none is kept.
 
   Started from zero and divided by 1 - decay^updates (as Adam debiases its
-  moments), the average never holds a trace of the random start. A step that
+  moments), the average never holds a trace of the random start. An update that
   was skipped for its gradients has added nothing to the average.
 
   Args:
-    state: before its first update, its parameters are their own average.
+    network: before its first update, its parameters are their own average.
     decay: that the average was made with.
   """
-  if state.average is None:
-    return state.params
-  updates = state.step - state.nonfinite
+  if network.average is None:
+    return network.params
+  updates = network.step - network.nonfinite
   correction = 1.0 - jnp.float32(decay) ** jnp.maximum(updates, 1)
   return jax.tree.map(
     lambda a, p: jnp.where(updates > 0, a / correction, p),
-    state.average,
-    state.params,
+    network.average,
+    network.params,
   )

@@ -6,7 +6,7 @@ serves a whole run: every step folds its own number into it.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -19,6 +19,10 @@ Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 # loss_fn(params, batch, key) -> (scalar mean over the batch, metrics)
 LossFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
+Update = Callable[
+  [state_lib.NetworkState, Any, jax.Array],
+  tuple[state_lib.NetworkState, Metrics],
+]
 Step = Callable[[Any, Any, jax.Array], tuple[Any, Metrics]]
 
 
@@ -42,68 +46,106 @@ def all_finite(tree: Any) -> jax.Array:
 
 
 def count_nonfinite(state: Any) -> jax.Array:
-  """Steps so far whose gradients were not finite, over all networks.
+  """Updates so far whose gradients were not finite, over all networks.
 
   Args:
-    state: any tree with `TrainState`s in it.
+    state: any tree with `NetworkState`s in it.
   """
 
   def is_network(node: Any) -> bool:
-    return isinstance(node, state_lib.TrainState)
+    return isinstance(node, state_lib.NetworkState)
 
   nodes = jax.tree.leaves(state, is_leaf=is_network)
   counts = [node.nonfinite for node in nodes if is_network(node)]
   return jnp.sum(jnp.stack(counts)) if counts else jnp.int32(0)
 
 
-def make_train_step(
+def make_update(
   loss_fn: LossFn,
   tx: optax.GradientTransformation,
   average_decay: float = 0.0,
   axis_name: str | None = None,
   skip_nonfinite: bool = False,
-) -> Step:
-  """Builds `step(state, batch, key) -> (state, metrics)` of one network.
+) -> Update:
+  """Builds `update(network, batch, key) -> (network, metrics)`.
 
-  The state counts the steps whose gradients are not finite.
+  The network's state counts the updates whose gradients are not finite.
 
   Args:
     loss_fn: scalar mean over the batch, and metrics.
     tx: the optimiser.
     average_decay: of the moving average, where the state keeps one.
     axis_name: gradients and metrics are averaged over it, if given.
-    skip_nonfinite: whether such a step changes nothing but the counts;
-      otherwise it is taken, and the state is lost.
+    skip_nonfinite: whether such an update changes nothing but the counts;
+      otherwise it is taken, and the network is lost.
 
   Returns:
-    The step, not compiled.
+    The update, not compiled.
   """
+
+  def update(
+    network: state_lib.NetworkState, batch: Batch, key: jax.Array
+  ) -> tuple[state_lib.NetworkState, Metrics]:
+    key = jax.random.fold_in(key, network.step)
+    grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+    (_, metrics), grads = grad_fn(network.params, batch, key)
+    if axis_name is not None:
+      grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+    updates, opt_state = tx.update(grads, network.opt_state, network.params)
+    params = optax.apply_updates(network.params, updates)
+    average = network.average
+    if average is not None:
+      average = optax.incremental_update(params, average, 1.0 - average_decay)
+    finite = all_finite(grads)
+    new = state_lib.NetworkState(
+      network.step + 1,
+      params,
+      opt_state,
+      average,
+      network.nonfinite + ~finite,
+    )
+    if skip_nonfinite:
+      kept = dataclasses.replace(
+        network, step=new.step, nonfinite=new.nonfinite
+      )
+      new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, kept)
+    return new, metrics
+
+  return update
+
+
+def take_step(
+  updates: Mapping[str, Update],
+  state: state_lib.TrainState,
+  batch: Batch,
+  key: jax.Array,
+) -> tuple[state_lib.TrainState, Metrics]:
+  """One step of a training whose networks do not see each other's updates.
+
+  Args:
+    updates: of every network, by name.
+    state: of these networks.
+    batch: given to every update.
+    key: of the updates.
+
+  Returns:
+    The state a step later, and the metrics of all updates.
+  """
+  networks: dict[str, state_lib.NetworkState] = {}
+  metrics: Metrics = {}
+  for name, update in updates.items():
+    networks[name], found = update(state[name], batch, key)
+    metrics |= found
+  return state_lib.TrainState(state.step + 1, networks), metrics
+
+
+def make_train_step(updates: Mapping[str, Update]) -> Step:
+  """Builds `take_step` of some updates."""
 
   def step(
     state: state_lib.TrainState, batch: Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, Metrics]:
-    key = jax.random.fold_in(key, state.step)
-    grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
-    (_, metrics), grads = grad_fn(state.params, batch, key)
-    if axis_name is not None:
-      grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    average = state.average
-    if average is not None:
-      average = optax.incremental_update(params, average, 1.0 - average_decay)
-    finite = all_finite(grads)
-    new = state_lib.TrainState(
-      state.step + 1,
-      params,
-      opt_state,
-      average,
-      state.nonfinite + ~finite,
-    )
-    if skip_nonfinite:
-      kept = dataclasses.replace(state, step=new.step, nonfinite=new.nonfinite)
-      new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, kept)
-    return new, metrics
+    return take_step(updates, state, batch, key)
 
   return step
 

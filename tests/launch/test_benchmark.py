@@ -304,8 +304,8 @@ def test_the_peers_critic_learns():
   training = ours.actor_critic_training(config, networks, train)
   start, section = training.make_state(), config.actor_critic
   step = torch_latents.actor_critic_step(
-    start.actor.params,
-    start.critic.params,
+    start['actor'].params,
+    start['critic'].params,
     section,
     train.mean_scale,
     train_actor_critic.critic_weights(section),

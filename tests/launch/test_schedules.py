@@ -44,10 +44,11 @@ def count_updates(config, actor_tx, critic_tx):
     section.critic_steps_per_actor_step,
     section.average_decay,
   )
-  state = state_lib.ActorCriticState(
-    jnp.int32(0),
-    state_lib.create(params, actor_tx, True),
-    state_lib.create(params, critic_tx, False),
+  state = state_lib.create(
+    {
+      'actor': state_lib.create_network(params, actor_tx, True),
+      'critic': state_lib.create_network(params, critic_tx, False),
+    }
   )
   y = jnp.eye(2)
   batch = {
@@ -61,7 +62,7 @@ def count_updates(config, actor_tx, critic_tx):
     state, _ = jax.jit(step)(state, batch, jax.random.key(0))
   return (
     int(optax.tree_utils.tree_get(one.opt_state, 'count'))
-    for one in (state.actor, state.critic)
+    for one in (state['actor'], state['critic'])
   )
 
 

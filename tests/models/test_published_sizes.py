@@ -10,6 +10,7 @@ from launch import experiment, train_actor_critic
 from lcjax.data import dataset
 from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
+from tests.training import one_network
 
 EXPERIMENTS = {
   'celeba': (celeba, (64, 64, 3), 10),
@@ -89,8 +90,8 @@ def test_vae_trains(name):
     'row': np.arange(2)[None],
   }
   first, second = take_two_steps(
-    steps.make_train_step(loss_fn, tx),
-    state_lib.create(params, tx, average=False),
+    one_network.make_step(loss_fn, tx),
+    one_network.create(params, tx, average=False),
     batch,
   )
   assert second['loss'] < first['loss']
@@ -104,10 +105,13 @@ def test_actor_and_critic_train(name):
   actor_tx, critic_tx = train_actor_critic.make_actor_optimizers(config)
   z, y = jnp.zeros((1, config.vae.latent_size)), jnp.zeros((1, 10))
   actor, critic = networks.actor, networks.critic
-  state = state_lib.ActorCriticState(
-    jnp.int32(0),
-    state_lib.create(actor.init(jax.random.key(0), z, y), actor_tx, False),
-    state_lib.create(critic.init(jax.random.key(1), z, y), critic_tx, False),
+  actor_params = actor.init(jax.random.key(0), z, y)
+  critic_params = critic.init(jax.random.key(1), z, y)
+  state = state_lib.create(
+    {
+      'actor': state_lib.create_network(actor_params, actor_tx, False),
+      'critic': state_lib.create_network(critic_params, critic_tx, False),
+    }
   )
   step = latent_steps.make_actor_critic_step(
     experiment.apply_fn(actor),

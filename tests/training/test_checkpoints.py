@@ -6,6 +6,7 @@ import shutil
 import signal
 
 import chex
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +14,9 @@ import optax
 import pytest
 
 from lcjax import errors
-from lcjax.training import checkpoints, parallel, steps
+from lcjax.training import checkpoints, parallel
 from lcjax.training import state as state_lib
+from tests.training import one_network
 
 TX = optax.adam(0.1)
 CONFIG = {'vae': {'sizes': (4, 4), 'beta': 1.0}, 'seed': 0}
@@ -23,7 +25,7 @@ CONFIG = {'vae': {'sizes': (4, 4), 'beta': 1.0}, 'seed': 0}
 def make_state(size=3):
   w = np.random.default_rng(0).normal(size=(size, 2))
   params = {'w': jnp.array(w, jnp.float32), 'b': jnp.zeros(2)}
-  return state_lib.create(params, TX, average=True)
+  return one_network.create(params, TX, average=True)
 
 
 def loss(params, batch, key):
@@ -33,7 +35,7 @@ def loss(params, batch, key):
   ), {}
 
 
-make_step = functools.partial(steps.make_train_step, loss, TX, 0.9)
+make_step = functools.partial(one_network.make_step, loss, TX, 0.9)
 BATCHES = {'x': np.random.default_rng(1).normal(size=(2, 8, 3))}
 
 
@@ -60,8 +62,8 @@ def test_round_trip_is_exact(tmp_path, mode):
   chex.assert_trees_all_equal(restored, state)
   chex.assert_trees_all_equal_shapes_and_dtypes(restored, state)
   assert restored.step == 2
-  assert np.any(restored.opt_state[0].nu['w'] != 0)
-  assert np.any(restored.average['b'] != 0)
+  assert np.any(one_network.network(restored).opt_state[0].nu['w'] != 0)
+  assert np.any(one_network.network(restored).average['b'] != 0)
   # Ready for the next step, which treats it as it does the one that was saved.
   both = [step(s, BATCHES, jax.random.key(0))[0] for s in (restored, state)]
   chex.assert_trees_all_equal(*both)
@@ -150,13 +152,14 @@ def test_other_shapes(tmp_path):
   with pytest.raises(errors.UserError) as raised:
     checkpoints.restore(tmp_path, template, number, meta)
   message = str(raised.value)
-  assert "['w']" in message and '[3, 2]' in message and '[7, 2]' in message
+  assert '.average.w' in message and '[3, 2]' in message and '[7, 2]' in message
 
 
 def test_missing_leaves_are_neither_skipped_nor_invented(tmp_path):
   save(tmp_path, 10)
   number, meta = checkpoints.latest_meta(tmp_path)
-  without = make_state().replace(average=None)
+  network = one_network.network(make_state()).replace(average=None)
+  without = state_lib.create({one_network.NAME: network})
   with pytest.raises(errors.UserError, match=r'average.*\(absent\)'):
     checkpoints.restore(tmp_path, without, number, meta)
   save(tmp_path, 20, state=without)
@@ -318,12 +321,49 @@ def test_a_state_that_is_not_finite_is_refused():
   state = make_state()
   checkpoints.check_state_finite('vae', 7, state)
   for value in (np.nan, np.inf, -np.inf):
-    params = state.params | {'w': state.params['w'].at[1, 0].set(value)}
+    network = one_network.network(state)
+    w = network.params['w'].at[1, 0].set(value)
+    network = network.replace(params=network.params | {'w': w})
+    broken = state.replace(networks={one_network.NAME: network})
     with pytest.raises(errors.UserError, match=r'vae: .*not finite at step 7'):
-      checkpoints.check_state_finite('vae', 7, state.replace(params=params))
-  moments = state.opt_state[0]._replace(nu={'w': jnp.array([np.nan])})
+      checkpoints.check_state_finite('vae', 7, broken)
+  network = one_network.network(state)
+  moments = network.opt_state[0]._replace(nu={'w': jnp.array([np.nan])})
+  network = network.replace(opt_state=moments)
+  broken = state.replace(networks={one_network.NAME: network})
   with pytest.raises(errors.UserError):
-    checkpoints.check_state_finite('vae', 7, state.replace(opt_state=moments))
+    checkpoints.check_state_finite('vae', 7, broken)
+
+
+@flax.struct.dataclass
+class _Pair:
+  """The state of two networks as it was up to version 0.1."""
+
+  step: jax.Array
+  actor: state_lib.NetworkState
+  critic: state_lib.NetworkState
+
+
+@pytest.mark.parametrize('num_networks', [1, 2])
+def test_checkpoints_of_the_former_layout_are_read(tmp_path, num_networks):
+  network = one_network.network(make_state())
+  network = network.replace(step=jnp.int32(10))
+  other = jax.tree.map(lambda leaf: leaf + 1, network)
+  if num_networks == 1:
+    former, networks = network, {one_network.NAME: network}
+  else:
+    former = _Pair(jnp.int32(10), network, other)
+    networks = {'actor': network, 'critic': other}
+  with checkpoints.open_manager(tmp_path, keep=2) as manager:
+    checkpoints.save(manager, 10, former, CONFIG, 3.0)
+  now = state_lib.TrainState(jnp.int32(10), networks)
+  found = checkpoints.restore_newest(
+    tmp_path, jax.eval_shape(lambda: now), CONFIG
+  )
+  chex.assert_trees_all_equal(found.state, now)
+  wider = jax.tree.map(lambda leaf: jnp.zeros((*leaf.shape, 2)), now)
+  with pytest.raises(errors.UserError, match='of shape'):
+    checkpoints.restore_newest(tmp_path, wider, CONFIG)
 
 
 def test_delete(tmp_path):

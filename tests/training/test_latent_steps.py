@@ -169,12 +169,17 @@ class ActorCriticStepTest(parameterized.TestCase):
     } | arguments
     step = latent_steps.make_actor_critic_step(actor_fn, critic_fn, **arguments)
     actor_tx, critic_tx = arguments['actor_tx'], arguments['critic_tx']
-    state = state_lib.ActorCriticState(
-      jnp.int32(0),
-      state_lib.create({'w': jnp.float32(0.3)}, actor_tx, True),
-      state_lib.create(
-        {'v': jnp.float32(0.7), 'u': jnp.float32(-0.2)}, critic_tx, False
-      ),
+    actor, critic = {'w': 0.3}, {'v': 0.7, 'u': -0.2}
+    state = state_lib.create(
+      {
+        name: state_lib.create_network(
+          jax.tree.map(jnp.float32, params), tx, average
+        )
+        for name, params, tx, average in (
+          ('actor', actor, actor_tx, True),
+          ('critic', critic, critic_tx, False),
+        )
+      }
     )
     return jax.jit(step), state
 
@@ -190,13 +195,13 @@ class ActorCriticStepTest(parameterized.TestCase):
     loss = softplus(-v * r) + 2 * softplus(v * w)
     np.testing.assert_allclose(metrics['critic_loss'], loss, rtol=1e-5)
     v -= 0.1 * (-sigmoid(-v * r) * r + 2 * sigmoid(v * w) * w)
-    np.testing.assert_allclose(new.critic.params['v'], v, rtol=1e-5)
+    np.testing.assert_allclose(new['critic'].params['v'], v, rtol=1e-5)
     # The actor is judged by the critic that has just been updated.
     np.testing.assert_allclose(
       metrics['actor_loss'], softplus(-v * w), rtol=1e-5
     )
     w += 0.1 * sigmoid(-v * w) * v
-    np.testing.assert_allclose(new.actor.params['w'], w, rtol=1e-5)
+    np.testing.assert_allclose(new['actor'].params['w'], w, rtol=1e-5)
 
   def test_every_kind_of_row_has_its_latents_and_attributes(self):
     # Real latents, and no others, are beyond 50; rows are of the first class,
@@ -229,7 +234,7 @@ class ActorCriticStepTest(parameterized.TestCase):
     )
     slopes = 2 * moves / (1 + moves**2) / 0.25 * np.array([1, 2, 1, 2])
     w = 0.3 - 0.1 * 0.4 * slopes.mean()
-    np.testing.assert_allclose(new.actor.params['w'], w, rtol=1e-4)
+    np.testing.assert_allclose(new['actor'].params['w'], w, rtol=1e-4)
 
   @parameterized.parameters(1, 3)
   def test_critic_every_step_actor_one_in_n(self, ratio):
@@ -238,13 +243,19 @@ class ActorCriticStepTest(parameterized.TestCase):
       before = state
       state, metrics = step(state, make_batch(), KEY)
       self.assertEqual(state.step, number)
-      self.assertEqual(state.critic.step, number)
-      self.assertNotEqual(state.critic.params['v'], before.critic.params['v'])
-      self.assertEqual(state.actor.step, number // ratio)
+      self.assertEqual(state['critic'].step, number)
+      self.assertNotEqual(
+        state['critic'].params['v'],
+        before['critic'].params['v'],
+      )
+      self.assertEqual(state['actor'].step, number // ratio)
       if number % ratio:
-        chex.assert_trees_all_equal(state.actor, before.actor)
+        chex.assert_trees_all_equal(state['actor'], before['actor'])
       else:
-        self.assertNotEqual(state.actor.params['w'], before.actor.params['w'])
+        self.assertNotEqual(
+          state['actor'].params['w'],
+          before['actor'].params['w'],
+        )
       # Before an update, with the critic after its own, on every step alike.
       _, one = self.make(critic_steps_per_actor_step=1)[0](
         before, make_batch(), KEY
@@ -264,8 +275,8 @@ class ActorCriticStepTest(parameterized.TestCase):
     )
     for _ in range(2):
       state, _ = step(state, make_batch(), KEY)
-    self.assertEqual(state.actor.step, updates)
-    self.assertEqual(state.critic.step, 2)
+    self.assertEqual(state['actor'].step, updates)
+    self.assertEqual(state['critic'].step, 2)
 
   @parameterized.parameters(True, False)
   def test_second_update_starts_from_encodings_with_their_own_labels(
@@ -284,7 +295,7 @@ class ActorCriticStepTest(parameterized.TestCase):
     moves = 0.3 * np.array([1, 3, 1, 3])
     slopes = 2 * moves / (1 + moves**2) / 0.25 * np.array([1, 3, 1, 3])
     w = 0.3 - 0.1 * 0.4 * slopes.mean() * on_encodings
-    np.testing.assert_allclose(new.actor.params['w'], w, rtol=1e-4)
+    np.testing.assert_allclose(new['actor'].params['w'], w, rtol=1e-4)
     self.assertEqual(metrics['distance'], 0.0)  # of the first update
 
   def test_each_loss_reaches_its_own_network_only(self):
@@ -293,8 +304,8 @@ class ActorCriticStepTest(parameterized.TestCase):
     reference, _ = base(state, batch, KEY)
     resting, state = self.make(distance_weight=5.0, actor_tx=optax.sgd(0.0))
     new, _ = resting(state, batch, KEY)
-    chex.assert_trees_all_equal(new.critic, reference.critic)
-    chex.assert_trees_all_equal(new.actor.params, state.actor.params)
+    chex.assert_trees_all_equal(new['critic'], reference['critic'])
+    chex.assert_trees_all_equal(new['actor'].params, state['actor'].params)
 
     results = []
     for weights in ((1.0, 0.1, 1.0, 0.0), (9.0, 3.0, 0.0, 0.0)):
@@ -304,8 +315,8 @@ class ActorCriticStepTest(parameterized.TestCase):
         critic_weights=latent_steps.CriticWeights(*weights),
       )
       new, _ = resting(state, batch, KEY)
-      chex.assert_trees_all_equal(new.critic.params, state.critic.params)
-      results.append(new.actor)
+      chex.assert_trees_all_equal(new['critic'].params, state['critic'].params)
+      results.append(new['actor'])
     chex.assert_trees_all_close(*results, rtol=1e-6)
 
   def test_noise_follows_from_key_and_step(self):
@@ -347,10 +358,12 @@ class LatentCriticsStepTest(parameterized.TestCase):
       average_decay=0.9,
     )
     tx = optax.sgd(0.1)
-    state = state_lib.LatentCriticsState(
-      jnp.int32(0),
-      state_lib.create({'a': jnp.array([0.4, -0.6])}, tx, True),
-      state_lib.create({'v': jnp.float32(0.05)}, tx, True),
+    attribute, realism = {'a': jnp.array([0.4, -0.6])}, {'v': jnp.float32(0.05)}
+    state = state_lib.create(
+      {
+        'attribute': state_lib.create_network(attribute, tx, True),
+        'realism': state_lib.create_network(realism, tx, True),
+      }
     )
     return jax.jit(step), state
 
@@ -363,9 +376,9 @@ class LatentCriticsStepTest(parameterized.TestCase):
     np.testing.assert_allclose(metrics['critic_loss'], loss, rtol=1e-5)
     slope = -sigmoid(-v * r) * r + 2 * np.mean(sigmoid(v * moved) * moved)
     np.testing.assert_allclose(
-      new.realism.params['v'], v - 0.1 * slope, rtol=1e-4
+      new['realism'].params['v'], v - 0.1 * slope, rtol=1e-4
     )
-    self.assertEqual((new.step, new.realism.step), (1, 1))
+    self.assertEqual((new.step, new['realism'].step), (1, 1))
 
   def test_without_inner_steps_the_fakes_are_the_prior(self):
     step, state = self.make(inner_steps=0, weights=(1.0, 0.0, 0.0, 0.0))
@@ -375,7 +388,10 @@ class LatentCriticsStepTest(parameterized.TestCase):
     chex.assert_trees_all_close(moved, prior, rtol=1e-6)
     step, _ = self.make(inner_steps=1, weights=(1.0, 0.0, 0.0, 0.0))
     inner, _ = step(state, make_batch(), KEY)
-    self.assertNotEqual(inner.realism.params['v'], moved.realism.params['v'])
+    self.assertNotEqual(
+      inner['realism'].params['v'],
+      moved['realism'].params['v'],
+    )
 
   @parameterized.parameters(True, False)
   def test_attributes_are_learnt_on_encodings(self, exclusive):
@@ -392,11 +408,11 @@ class LatentCriticsStepTest(parameterized.TestCase):
       )
       return jnp.mean(loss_fn(logits, batch['attributes']))
 
-    a = state.attribute.params['a']
+    a = state['attribute'].params['a']
     loss, grad = jax.value_and_grad(expected_loss)(a)
     np.testing.assert_allclose(metrics['attribute_loss'], loss, rtol=1e-5)
     np.testing.assert_allclose(
-      new.attribute.params['a'], a - 0.1 * grad, rtol=1e-5
+      new['attribute'].params['a'], a - 0.1 * grad, rtol=1e-5
     )
     self.assertEqual(metrics['attribute_accuracy'], 0.5)
-    self.assertEqual(new.attribute.step, 1)
+    self.assertEqual(new['attribute'].step, 1)

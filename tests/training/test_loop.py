@@ -13,8 +13,9 @@ from absl.testing import parameterized
 from lcjax import errors
 from lcjax.data import batches
 from lcjax.latent import noise
-from lcjax.training import checkpoints, loop, parallel, steps
+from lcjax.training import checkpoints, loop, parallel
 from lcjax.training import state as state_lib
+from tests.training import one_network
 
 
 class RhythmTest(parameterized.TestCase):
@@ -34,7 +35,7 @@ class RhythmTest(parameterized.TestCase):
         (name, step, state.step, metrics['loss'])
       )
 
-    state = state_lib.TrainState(np.int32(first), None, None, None, np.int32(0))
+    state = state_lib.TrainState(np.int32(first), {})
     stop = {} if should_stop is None else {'should_stop': should_stop}
     return loop.train(
       step_fn,
@@ -111,7 +112,7 @@ X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 
 def make_state():
   params = {'w': jnp.ones((3, 2)), 'b': jnp.zeros((1, 2))}
-  return state_lib.create(params, TX, average=True)
+  return one_network.create(params, TX, average=True)
 
 
 def loss_fn(params, batch, key):
@@ -144,7 +145,7 @@ def train(folder, mode, num_calls=None):
       saved.append(step)
       losses.append(metrics['loss'].item())
 
-    make_step = functools.partial(steps.make_train_step, loss_fn, TX, 0.9)
+    make_step = functools.partial(one_network.make_step, loss_fn, TX, 0.9)
     state = loop.train(
       parallel.compile_step(lambda axis: make_step(axis_name=axis), mode),
       state,

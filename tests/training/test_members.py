@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from lcjax.training import members, state, steps
+from lcjax.training import members, steps
+from tests.training import one_network
 
 RATES = np.asarray([0.1, 0.2, 0.3], np.float32)
 
@@ -18,12 +19,12 @@ def make_step(rate):
     loss = jnp.mean(error**2)
     return loss, {'loss': loss}
 
-  return steps.make_train_step(loss_fn, optax.sgd(rate), average_decay=0.9)
+  return one_network.make_step(loss_fn, optax.sgd(rate), average_decay=0.9)
 
 
 def make_state(start):
   params = {'w': jnp.asarray([start, -1.0])}
-  return state.create(params, optax.sgd(0.1), average=True)
+  return one_network.create(params, optax.sgd(0.1), average=True)
 
 
 def make_batches(index, count):

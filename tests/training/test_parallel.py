@@ -16,6 +16,7 @@ from lcjax.losses import attributes
 from lcjax.models import actor, critic, networks, vae
 from lcjax.training import latent_steps, objectives, parallel, steps
 from lcjax.training import state as state_lib
+from tests.training import one_network
 
 KEY = jax.random.key(0)
 NUM_CALLS, STEPS_PER_CALL, BATCH_SIZE = 2, 2, 16
@@ -40,13 +41,13 @@ ATTRIBUTE_CRITIC = critic.AttributeCritic(
 
 
 def create(seed, module, *inputs):
-  """A state with random parameters."""
+  """A network with random parameters."""
   rng = np.random.default_rng(seed)
   params = jax.tree.map(
     lambda leaf: jnp.array(rng.normal(size=leaf.shape), leaf.dtype),
     jax.eval_shape(module.init, KEY, *inputs),
   )
-  return state_lib.create(params, TX, average=True)
+  return state_lib.create_network(params, TX, average=True)
 
 
 def make_batches(num_batches):
@@ -73,8 +74,8 @@ def regression_case():
     return jnp.mean(error**2), {}
 
   return (
-    lambda: state_lib.create({'w': jnp.ones(3)}, TX, average=True),
-    lambda axis_name: steps.make_train_step(loss_fn, TX, 0.9, axis_name),
+    lambda: one_network.create({'w': jnp.ones(3)}, TX, average=True),
+    lambda axis_name: one_network.make_step(loss_fn, TX, 0.9, axis_name),
   )
 
 
@@ -86,16 +87,18 @@ def vae_case():
     beta=1.0,
   )
   return (
-    lambda: create(0, VAE, jnp.zeros((1, 2, 2, 1))),
-    lambda axis_name: steps.make_train_step(loss_fn, TX, 0.9, axis_name),
+    lambda: state_lib.create(
+      {one_network.NAME: create(0, VAE, jnp.zeros((1, 2, 2, 1)))}
+    ),
+    lambda axis_name: one_network.make_step(loss_fn, TX, 0.9, axis_name),
   )
 
 
 def actor_critic_case(ratio, weights):
   z, y = jnp.zeros((1, 3)), jnp.zeros((1, 2))
   return (
-    lambda: state_lib.ActorCriticState(
-      jnp.int32(0), create(1, ACTOR, z, y), create(2, CRITIC, z, y)
+    lambda: state_lib.create(
+      {'actor': create(1, ACTOR, z, y), 'critic': create(2, CRITIC, z, y)}
     ),
     lambda axis_name: latent_steps.make_actor_critic_step(
       ACTOR.apply,
@@ -128,8 +131,11 @@ def latent_critics_case():
     return cost_fn
 
   return (
-    lambda: state_lib.LatentCriticsState(
-      jnp.int32(0), create(1, ATTRIBUTE_CRITIC, z), create(2, CRITIC, z)
+    lambda: state_lib.create(
+      {
+        'attribute': create(1, ATTRIBUTE_CRITIC, z),
+        'realism': create(2, CRITIC, z),
+      }
     ),
     lambda axis_name: latent_steps.make_latent_critics_step(
       ATTRIBUTE_CRITIC.apply,

@@ -22,23 +22,25 @@ def drift(params, batch, key):
 class StateTest(parameterized.TestCase):
   def test_before_the_first_step(self):
     tx = optax.adam(0.1)
-    state = state_lib.create(PARAMS, tx, average=True)
+    state = state_lib.create_network(PARAMS, tx, average=True)
     self.assertEqual((state.step.dtype, state.step), (jnp.int32, 0))
     chex.assert_trees_all_equal(state.params, PARAMS)
     chex.assert_trees_all_equal(state.opt_state, tx.init(PARAMS))
     zeros = jax.tree.map(np.zeros_like, PARAMS)
     chex.assert_trees_all_equal(state.average, zeros)
-    self.assertIsNone(state_lib.create(PARAMS, tx, average=False).average)
+    self.assertIsNone(
+      state_lib.create_network(PARAMS, tx, average=False).average
+    )
 
   def test_without_an_average_the_parameters_serve(self):
-    state = state_lib.create(PARAMS, optax.sgd(0.1), average=False)
+    state = state_lib.create_network(PARAMS, optax.sgd(0.1), average=False)
     chex.assert_trees_all_equal(state_lib.averaged(state, 0.9), PARAMS)
 
   @parameterized.parameters(0.0, 0.9, 0.998)
   def test_average_is_the_debiased_moving_average(self, decay):
     tx = optax.sgd(0.5)
-    step = jax.jit(steps.make_train_step(drift, tx, decay))
-    state = state_lib.create(PARAMS, tx, average=True)
+    step = jax.jit(steps.make_update(drift, tx, decay))
+    state = state_lib.create_network(PARAMS, tx, average=True)
     rng = np.random.default_rng(0)
     sums, weight = np.zeros(3), 0.0
     for number in range(6):
@@ -57,7 +59,7 @@ class StateTest(parameterized.TestCase):
   def test_skipped_steps_leave_no_trace_in_the_average(self, *skipped):
     """Parameters that never change are their own average."""
     tx, decay = optax.sgd(0.0), 0.998
-    step = steps.make_train_step(drift, tx, decay, skip_nonfinite=True)
+    step = steps.make_update(drift, tx, decay, skip_nonfinite=True)
     gradients = np.ones((1000, 1, 2), np.float32)
     gradients[list(skipped)] = np.nan
 
@@ -68,7 +70,7 @@ class StateTest(parameterized.TestCase):
 
       return jax.lax.scan(body, state, gradients)[0]
 
-    state = state_lib.create(PARAMS, tx, average=True)
+    state = state_lib.create_network(PARAMS, tx, average=True)
     after_one, _ = step(state, {'x': gradients[0]}, jax.random.key(0))
     for one in (after_one, run(state)):
       found = state_lib.averaged(one, decay)

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 
 from lcjax.training import state as state_lib
 from lcjax.training import steps
+from tests.training import one_network
 
 KEY = jax.random.key(3)
 TX = optax.sgd(0.1)
@@ -28,8 +29,12 @@ def noisy(params, batch, key):
   return jnp.sum(params['w'] * noise), {'noise': noise[0]}
 
 
+def make_network(average=False):
+  return state_lib.create_network({'w': jnp.array([1.0, -1.0])}, TX, average)
+
+
 def make_state(average=False):
-  return state_lib.create({'w': jnp.array([1.0, -1.0])}, TX, average)
+  return state_lib.create({one_network.NAME: make_network(average)})
 
 
 def make_batches(num_batches):
@@ -40,12 +45,12 @@ def make_batches(num_batches):
   }
 
 
-class TrainStepTest(chex.TestCase):
+class UpdateTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
   def test_is_gradient_descent(self):
-    step = self.variant(steps.make_train_step(least_squares, TX))
+    step = self.variant(steps.make_update(least_squares, TX))
     batch = jax.tree.map(lambda leaf: leaf[0], make_batches(1))
-    state = make_state()
+    state = make_network()
     new, metrics = step(state, batch, KEY)
     w = np.array(state.params['w'])
     error = batch['x'] @ w - batch['y']
@@ -58,10 +63,10 @@ class TrainStepTest(chex.TestCase):
 
   def test_optimiser_carries_its_state_and_sees_the_parameters(self):
     tx = optax.adamw(0.1, weight_decay=0.5)
-    step = jax.jit(steps.make_train_step(least_squares, tx))
+    step = jax.jit(steps.make_update(least_squares, tx))
     batches = make_batches(3)
     params = {'w': jnp.array([1.0, -1.0])}
-    state = state_lib.create(params, tx, average=False)
+    state = state_lib.create_network(params, tx, average=False)
     opt_state = tx.init(params)
     for number in range(3):
       batch = jax.tree.map(lambda leaf, n=number: leaf[n], batches)
@@ -74,8 +79,8 @@ class TrainStepTest(chex.TestCase):
     self.assertEqual(state.step, 3)
 
   def test_noise_follows_from_key_and_step(self):
-    step = jax.jit(steps.make_train_step(noisy, TX))
-    first, second = make_state(), make_state().replace(step=jnp.int32(1))
+    step = jax.jit(steps.make_update(noisy, TX))
+    first, second = make_network(), make_network().replace(step=jnp.int32(1))
     found = {
       (seed, int(state.step)): step(state, {}, jax.random.key(seed))[1]['noise']
       for seed in (0, 1)
@@ -92,13 +97,15 @@ class NonFiniteTest(parameterized.TestCase):
   def test_a_skipped_step_changes_nothing_but_the_counts(self, value):
     tx = optax.adam(0.1)
     step = jax.jit(
-      steps.make_train_step(least_squares, tx, 0.9, skip_nonfinite=True)
+      steps.make_update(least_squares, tx, 0.9, skip_nonfinite=True)
     )
     good = jax.tree.map(lambda leaf: leaf[0], make_batches(1))
     bad = good | {'x': good['x'].copy()}
     bad['x'][1, 0] = value
     params = {'w': jnp.array([1.0, -1.0])}
-    first, _ = step(state_lib.create(params, tx, average=True), good, KEY)
+    first, _ = step(
+      state_lib.create_network(params, tx, average=True), good, KEY
+    )
     second, _ = step(first, bad, KEY)
     self.assertEqual((second.step, second.nonfinite), (2, 1))
     chex.assert_trees_all_equal(
@@ -109,30 +116,27 @@ class NonFiniteTest(parameterized.TestCase):
     self.assertTrue(np.any(third.params['w'] != first.params['w']))
 
   def test_without_skipping_it_is_counted_and_taken(self):
-    step = jax.jit(steps.make_train_step(least_squares, TX))
+    step = jax.jit(steps.make_update(least_squares, TX))
     bad = jax.tree.map(lambda leaf: leaf[0] * np.nan, make_batches(1))
-    state, _ = step(make_state(), bad, KEY)
+    state, _ = step(make_network(), bad, KEY)
     self.assertEqual(state.nonfinite, 1)
     self.assertTrue(np.all(np.isnan(state.params['w'])))
 
   def test_the_count_of_all_networks_is_a_metric(self):
     batches = make_batches(3)
     batches['y'][1, 2] = np.nan
-    one = steps.make_train_step(least_squares, TX, skip_nonfinite=True)
-
-    def both(state, batch, key):
-      first, metrics = one(state['first'], batch, key)
-      return {'first': first, 'second': one(state['second'], batch, key)[0]}, (
-        metrics
-      )
-
-    state = {'first': make_state(), 'second': make_state()}
-    state, metrics = jax.jit(steps.scan_steps(both, skip_nonfinite=True))(
+    update = steps.make_update(least_squares, TX, skip_nonfinite=True)
+    both = steps.make_train_step({'first': update, 'second': update})
+    state = state_lib.create(
+      {'first': make_network(), 'second': make_network()}
+    )
+    _, metrics = jax.jit(steps.scan_steps(both, skip_nonfinite=True))(
       state, batches, KEY
     )
     self.assertEqual(metrics['nonfinite_gradients'], 2)
     # The loss is a mean over the other two steps.
     kept = jax.tree.map(lambda leaf: leaf[np.array([0, 2])], batches)
+    one = one_network.make_step(least_squares, TX, skip_nonfinite=True)
     _, expected = jax.jit(steps.scan_steps(one))(make_state(), kept, KEY)
     np.testing.assert_allclose(metrics['loss'], expected['loss'], rtol=1e-5)
 
@@ -140,7 +144,7 @@ class NonFiniteTest(parameterized.TestCase):
 class ScanStepsTest(parameterized.TestCase):
   @parameterized.parameters(1, 3)
   def test_equals_single_steps_and_averages_their_metrics(self, count):
-    step = steps.make_train_step(least_squares, TX, 0.9)
+    step = one_network.make_step(least_squares, TX, 0.9)
     batches = make_batches(count)
     state, losses = make_state(average=True), []
     for number in range(count):
@@ -154,7 +158,7 @@ class ScanStepsTest(parameterized.TestCase):
     np.testing.assert_allclose(metrics['loss'], np.mean(losses), rtol=1e-5)
 
   def test_one_step_is_no_loop(self):
-    many = steps.scan_steps(steps.make_train_step(least_squares, TX))
+    many = steps.scan_steps(one_network.make_step(least_squares, TX))
     for count, loops in ((1, 0), (2, 1)):
       program = jax.make_jaxpr(many)(make_state(), make_batches(count), KEY)
       self.assertEqual(str(program).count('scan['), loops)
@@ -162,6 +166,6 @@ class ScanStepsTest(parameterized.TestCase):
   def test_a_nan_is_not_lost(self):
     batches = make_batches(3)
     batches['y'][0, 2] = np.nan
-    step = steps.make_train_step(least_squares, optax.sgd(0.0))
+    step = one_network.make_step(least_squares, optax.sgd(0.0))
     _, metrics = jax.jit(steps.scan_steps(step))(make_state(), batches, KEY)
     self.assertTrue(np.isnan(metrics['loss']))

@@ -14,8 +14,8 @@ import optax
 
 from lcjax import errors
 from lcjax.latent import noise
-from lcjax.training import checkpoints, parallel, steps
-from lcjax.training import state as state_lib
+from lcjax.training import checkpoints, parallel
+from tests.training import one_network
 
 NUM_PROCESSES = 2
 KEY_SEED, BATCH_SIZE, STEPS_PER_CALL = 0, 16, 2
@@ -26,7 +26,7 @@ TX = optax.sgd(0.02, momentum=0.9)
 
 
 def make_state():
-  return state_lib.create({'w': jnp.ones(3)}, TX, average=True)
+  return one_network.create({'w': jnp.ones(3)}, TX, average=True)
 
 
 def loss(params, batch, key):
@@ -36,7 +36,7 @@ def loss(params, batch, key):
 
 
 def make_step(axis_name):
-  return steps.make_train_step(loss, TX, 0.9, axis_name)
+  return one_network.make_step(loss, TX, 0.9, axis_name)
 
 
 def batches(step):
