@@ -33,6 +33,7 @@ def load(
   crop_size: int,
   attributes: tuple[str, ...],
   cache_dir: str,
+  background: str,
 ) -> tables.Parts:
   """Loads one split of the official partition, of the images that are there.
 
@@ -45,6 +46,7 @@ def load(
     crop_size: pixels a side of what is cut from the middle before.
     attributes: their names; empty for `DEFAULT_ATTRIBUTES`.
     cache_dir: of the decoded images; empty: decoded into memory.
+    background: 'black' or 'white', seen where an image is transparent.
 
   Returns:
     images [N, image_size, image_size, 3] uint8, a slice of the mapped cache;
@@ -80,6 +82,7 @@ def load(
     crop_size,
     cache_dir,
     f'celeba_{image_size}_of_{crop_size}',
+    background,
   )
   return images[rows], bits, chosen, False
 

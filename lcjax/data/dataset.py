@@ -61,6 +61,7 @@ class Options(NamedTuple):
   crop_size: int
   attributes: tuple[str, ...]
   cache_dir: str
+  background: str
 
 
 SOURCES: dict[str, Callable[[str, Options], tables.Parts]] = {
@@ -89,6 +90,7 @@ def load(
   crop_size: int = 128,
   attributes: tuple[str, ...] = (),
   cache_dir: str = '',
+  background: str = 'black',
 ) -> Dataset:
   """Loads one split of a data set.
 
@@ -103,6 +105,8 @@ def load(
     attributes: names, of celeba and folder; empty: ten of celeba, all of a
       folder. The others have classes.
     cache_dir: where decoded pixels stay for the next time; empty: nowhere.
+    background: 'black' or 'white', seen where images of celeba and folder are
+      transparent.
 
   Returns:
     The split.
@@ -119,5 +123,7 @@ def load(
     raise errors.UserError(
       f'{split!r} is not a split: choose one of {", ".join(SPLITS)}'
     )
-  options = Options(dir, image_size, crop_size, tuple(attributes), cache_dir)
+  options = Options(
+    dir, image_size, crop_size, tuple(attributes), cache_dir, background
+  )
   return Dataset(*SOURCES[name](split, options))

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lcjax import errors
-from lcjax.data import archives, pictures, tables
+from lcjax.data import archives, pictures, pixels, tables
 
 TABLE = 'attributes.csv'
 _VALUES = {'1': 1.0, '0': 0.0, '-1': 0.0}
@@ -22,6 +22,7 @@ def load(
   crop_size: int,
   attributes: tuple[str, ...],
   cache_dir: str,
+  background: str,
 ) -> tables.Parts:
   """Loads one split of a folder of images.
 
@@ -37,6 +38,7 @@ def load(
       largest square.
     attributes: their names; empty for all columns.
     cache_dir: of the decoded images; empty: decoded into memory.
+    background: 'black' or 'white', seen where an image is transparent.
 
   Returns:
     images [N, image_size, image_size, C] uint8, grey if all files are;
@@ -81,6 +83,7 @@ def load(
     crop_size,
     cache_dir,
     f'folder_{image_size}_of_{crop_size}',
+    background,
   )
   exclusive = len(chosen) > 1 and bool((bits.sum(axis=1) == 1).all())
   return images[part], bits[part], chosen, exclusive
@@ -127,8 +130,5 @@ def _split_by_name(name: str) -> str:
 
 
 def _is_grey(path: pathlib.Path) -> bool:
-  try:
-    with Image.open(path) as opened:
-      return opened.mode == 'L'
-  except pictures.UNREADABLE as error:
-    raise errors.UserError(f'{path} cannot be read: {error}') from error
+  with pictures.reading(path), Image.open(path) as opened:
+    return pixels.is_grey(opened)

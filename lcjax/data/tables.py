@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from lcjax import errors
+from lcjax.data import paths
 
 # The four fields of a Dataset.
 Parts = tuple[np.ndarray, np.ndarray, tuple[str, ...], bool]
@@ -34,6 +35,23 @@ def iterate_lines(path: pathlib.Path) -> Iterator[str]:
 def read_lines(path: pathlib.Path) -> list[str]:
   """All of `iterate_lines`, of a small file."""
   return list(iterate_lines(path))
+
+
+def root(folder: str, holds: str) -> pathlib.Path:
+  """The folder of `config.data.dir`.
+
+  Args:
+    folder: its value.
+    holds: what is expected there, for errors.
+
+  Raises:
+    UserError: it is empty, a file, or no path at all.
+  """
+  if not folder:
+    raise errors.UserError(
+      f'config.data.dir is empty: name the folder that holds {holds}'
+    )
+  return paths.folder('config.data.dir', folder)
 
 
 def choose(
