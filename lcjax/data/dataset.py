@@ -78,7 +78,7 @@ SOURCES: dict[str, Callable[[str, Options], tables.Parts]] = {
   ),
   'tfds:celeb_a': lambda split, o: tfds.load_celeba(split, **o._asdict()),
 }
-# Those that cut their images to `crop_size`.
+# Those that cut their images to `crop_size`, and may hold transparent ones.
 CROPPED = ('celeba', 'folder', 'tfds:celeb_a')
 
 
@@ -126,4 +126,6 @@ def load(
   options = Options(
     dir, image_size, crop_size, tuple(attributes), cache_dir, background
   )
-  return Dataset(*SOURCES[name](split, options))
+  images, bits, names, exclusive = SOURCES[name](split, options)
+  tables.check_names(names, f'config.data.name={name!r}')
+  return Dataset(images, bits, names, exclusive)

@@ -54,6 +54,36 @@ def root(folder: str, holds: str) -> pathlib.Path:
   return paths.folder('config.data.dir', folder)
 
 
+def check_names(names: Sequence[str], table: object) -> None:
+  """Refuses names of attributes that nobody could ask for.
+
+  A request joins names by +, a list of requests or of names joins them by
+  commas, `none` requests no attribute, and spaces around a name are dropped.
+
+  Args:
+    names: of all columns, attributes and others, in their order.
+    table: where they come from, for errors.
+
+  Raises:
+    UserError: a name cannot be requested, or stands for two columns.
+  """
+  for number, name in enumerate(names, 1):
+    first = names.index(name) + 1
+    wrong = (
+      (not name.strip() and 'is empty')
+      or (name == 'none' and 'asks for no attribute at all')
+      or (name != name.strip() and 'has spaces around it')
+      or (set(name) & set('+,="') and 'holds one of + , = "')
+      or (not name.isprintable() and 'holds a control character')
+      or (first < number and f'is the name of column {first}, too')
+    )
+    if wrong:
+      raise errors.UserError(
+        f'{table}: column {number} is named {name[:80]!r}, which {wrong}: '
+        'rename it'
+      )
+
+
 def choose(
   available: Sequence[str], wanted: Sequence[str], path: pathlib.Path
 ) -> list[int]:

@@ -86,6 +86,7 @@ def load_celeba(
   num_rows = _count_rows(builder)
   available = sorted(builder.info.features['attributes'])
   chosen = attributes or celeba.DEFAULT_ATTRIBUTES
+  tables.check_names(available, builder.data_path)
   columns = tables.choose(available, chosen, builder.data_path)
 
   def make_shapes() -> dict[str, tuple[int, ...]]:
