@@ -60,6 +60,8 @@ def get_config() -> ml_collections.ConfigDict:
     # Names, also joined by commas; empty: celeba's usual ten, all of a folder.
     'attributes': (),
     'cache_dir': '',  # of decoded pixels; empty: WORKDIR/cache
+    # black | white: behind transparent images, also the own ones of `generate`.
+    'background': 'black',
   }
 
   config.vae = {
@@ -232,6 +234,7 @@ RANGES = {
   'parallel': (lambda v: v in ('jit', 'pmap'), "'jit' or 'pmap'"),
   'image_size': (lambda v: v >= 1, 'at least 1'),
   'crop_size': (lambda v: v >= 0, 'at least 0'),
+  'background': (lambda v: v in ('black', 'white'), "'black' or 'white'"),
   'attributes': (
     lambda v: all(all(names.split(',')) for names in v),
     'a tuple of names',

@@ -109,7 +109,10 @@ def make_starts(
     if images:
       cropped = config.data.name in dataset.CROPPED
       pixels = pictures.read(
-        images, held_out.image_shape, config.data.crop_size if cropped else 0
+        images,
+        held_out.image_shape,
+        config.data.crop_size if cropped else 0,
+        config.data.background,
       )
       names = [os.path.basename(p) for p in images]
       if len(names) != len(pixels):

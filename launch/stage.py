@@ -13,6 +13,7 @@ from etils import epath
 
 from launch import interrupts, startup
 from lcjax import errors
+from lcjax.data import dataset
 from lcjax.evaluation import glossary
 from lcjax.training import (
   checkpoints,
@@ -142,6 +143,8 @@ def results_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
   found = config.to_dict()
   for place in ('dir', 'cache_dir'):
     del found['data'][place]
+  if found['data']['name'] not in dataset.CROPPED:
+    del found['data']['background']  # there it is of own images alone
   del found['actor_critic']['more_distance_weights']
   for stage in trainings(config):
     for name in HOUSEKEEPING:

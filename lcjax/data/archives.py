@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import posixpath
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from lcjax import errors
-from lcjax.data import cache, pictures
+from lcjax.data import cache, paths, pictures, pixels
 
 
 class Folder:
@@ -25,7 +26,9 @@ class Folder:
 
   def present(self, names: Iterable[str]) -> set[str]:
     """Those of the names that are there."""
-    return {name for name in names if os.path.isfile(self.path / name)}
+    return {
+      name for name in names if paths.exists(self.path / name, is_file=True)
+    }
 
   def open(self, name: str) -> BinaryIO:
     """Opens one file; any thread may."""
@@ -47,23 +50,42 @@ class Zip:
   def __init__(self, path: pathlib.Path) -> None:
     """Reads the table of contents."""
     self.path = path
-    try:
+    with pictures.reading(path):
       self._zip = zipfile.ZipFile(path)
-    except pictures.UNREADABLE as error:
-      raise errors.UserError(f'{path} cannot be read: {error}') from error
-    self._members = {
-      pathlib.PurePosixPath(info.filename).name: info
-      for info in self._zip.infolist()
-      if not info.is_dir()
-    }
+    self._members: dict[str, zipfile.ZipInfo] = {}
+    self._again: dict[str, zipfile.ZipInfo] = {}
+    for info in self._zip.infolist():
+      name = posixpath.basename(paths.normal(info.filename))
+      if not info.is_dir():
+        (self._again if name in self._members else self._members)[name] = info
 
   def present(self, names: Iterable[str]) -> set[str]:
-    """Those of the names that are there."""
-    return self._members.keys() & set(names)
+    """Those of the names that are there.
+
+    Raises:
+      UserError: one of them is there twice.
+    """
+    found = self._members.keys() & set(names)
+    for name in sorted(found & self._again.keys()):
+      members = self._members[name].filename, self._again[name].filename
+      raise errors.UserError(
+        f'{self.path} holds {members[0]} and {members[1]}, both of which could '
+        f'be the image {name}: take one of them out of the archive'
+      )
+    return found
 
   def open(self, name: str) -> BinaryIO:
-    """Reads one member; any thread may."""
-    return io.BytesIO(self._zip.read(self._members[name]))
+    """Reads one member; any thread may.
+
+    Raises:
+      UserError: the archive is encrypted, or compressed in an unusual way.
+    """
+    try:
+      return io.BytesIO(self._zip.read(self._members[name]))
+    except RuntimeError as error:  # and NotImplementedError, which is one
+      raise errors.UserError(
+        f'{error}; unpack the archive and put the folder in its place'
+      ) from error
 
   def describe(self, names: Sequence[str]) -> dict[str, Any]:
     """JSON that changes when the file, or the order of members, does."""
@@ -85,6 +107,7 @@ def decode(
   crop_size: int,
   cache_dir: str,
   cache_name: str,
+  background: str,
 ) -> np.ndarray:
   """Decodes pictures once; later calls map the cached file.
 
@@ -97,6 +120,7 @@ def decode(
       largest square.
     cache_dir: folder of the cache; empty: none, the images are in memory.
     cache_name: of its files.
+    background: 'black' or 'white', seen where a picture is transparent.
 
   Returns:
     [len(names), image_size, image_size, C] uint8.
@@ -110,22 +134,19 @@ def decode(
 
   def fill(rows: range, out: cache.Arrays) -> None:
     for image, row in zip(out['images'], rows, strict=True):
-      try:
-        with (
-          archive.open(names[row]) as opened,
-          Image.open(opened) as picture,
-        ):
-          height, width, channels = image.shape
-          image[:] = pictures.fit(picture, (height, width, channels), crop_size)
-      except pictures.UNREADABLE as error:
-        raise errors.UserError(
-          f'{archive.path / names[row]} cannot be read: {error}'
-        ) from error
+      with (
+        pictures.reading(archive.path / names[row]),
+        archive.open(names[row]) as opened,
+        Image.open(opened) as picture,
+      ):
+        image[:] = pictures.fit(picture, image.shape, crop_size, background)
 
   source = {
     **archive.describe(names),
     'image_size': image_size,
     'crop_size': crop_size,
+    'decoding': pixels.DECODING,
+    'background': background,
   }
   return cache.load(cache_dir, cache_name, source, make_shapes, fill)['images']
 

@@ -12,6 +12,7 @@ import numpy as np
 import tqdm
 
 from lcjax import errors
+from lcjax.data import paths
 
 Arrays = dict[str, np.ndarray]
 _ROWS_AT_ONCE = 64
@@ -39,7 +40,7 @@ def load(
     The arrays by name, read-only unless in memory.
 
   Raises:
-    UserError: the folder cannot be written, or is cloud storage.
+    UserError: the folder cannot be written, is a file, or cloud storage.
   """
   if not folder:
     arrays = {
@@ -52,7 +53,7 @@ def load(
       f'{name} cannot be mapped into memory from {folder}: set '
       '--config.data.cache_dir to a folder of this machine'
     )
-  root = pathlib.Path(folder).expanduser()
+  root = paths.folder('config.data.cache_dir', folder)
   # As JSON has it: tuples are lists there.
   source = json.loads(json.dumps(source))
   found = _read(root, name, source)
@@ -92,7 +93,7 @@ def _read(root: pathlib.Path, name: str, source: Any) -> Arrays | None:
       key: np.load(_path(root, name, key), mmap_mode='r')
       for key in note['arrays']
     }
-  except (OSError, ValueError, KeyError, TypeError):
+  except (OSError, EOFError, ValueError, KeyError, TypeError):
     return None
 
 

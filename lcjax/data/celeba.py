@@ -1,12 +1,11 @@
 """CelebA's own files, read in place: aligned images and two text tables."""
 
-import os
 import pathlib
 
 import numpy as np
 
 from lcjax import errors
-from lcjax.data import archives, tables
+from lcjax.data import archives, paths, tables
 
 # The ten of Engel, Hoffman & Roberts, arXiv:1711.05772.
 DEFAULT_ATTRIBUTES = (
@@ -33,6 +32,7 @@ def load(
   crop_size: int,
   attributes: tuple[str, ...],
   cache_dir: str,
+  background: str,
 ) -> tables.Parts:
   """Loads one split of the official partition, of the images that are there.
 
@@ -45,19 +45,16 @@ def load(
     crop_size: pixels a side of what is cut from the middle before.
     attributes: their names; empty for `DEFAULT_ATTRIBUTES`.
     cache_dir: of the decoded images; empty: decoded into memory.
+    background: 'black' or 'white', seen where an image is transparent.
 
   Returns:
     images [N, image_size, image_size, 3] uint8, a slice of the mapped cache;
     attributes [N, Y] float32, their names, and that they are not exclusive.
 
   Raises:
-    UserError: a file is missing or damaged, or there is no such attribute.
+    UserError: a file is missing or damaged, an image occurs twice, or there is
+      no such attribute.
   """
-  if not dir:
-    raise errors.UserError(
-      'config.data.dir is empty: name the folder that holds '
-      'img_align_celeba.zip and list_attr_celeba.txt'
-    )
   table_path = _find(dir, 'list_attr_celeba.txt')
   partition_path = _find(dir, 'subset_partition.txt', 'list_eval_partition.txt')
   archive_path = _find(dir, 'img_align_celeba', 'img_align_celeba.zip')
@@ -80,16 +77,17 @@ def load(
     crop_size,
     cache_dir,
     f'celeba_{image_size}_of_{crop_size}',
+    background,
   )
   return images[rows], bits, chosen, False
 
 
 def _find(folder: str, *names: str) -> pathlib.Path:
   """The first of some files that is there."""
-  root = pathlib.Path(os.path.expanduser(folder))
+  root = tables.root(folder, 'img_align_celeba.zip and list_attr_celeba.txt')
   for name in names:
     for inner in _FOLDERS:
-      if (root / inner / name).exists():
+      if paths.exists(root / inner / name):
         return root / inner / name
   raise errors.UserError(
     f'config.data.dir={folder} holds no {", nor ".join(names)}'
@@ -98,7 +96,7 @@ def _find(folder: str, *names: str) -> pathlib.Path:
 
 def _read_partition(path: pathlib.Path) -> dict[str, str]:
   """Split of every file name."""
-  split_of = {}
+  split_of: dict[str, str] = {}
   for number, line in enumerate(tables.iterate_lines(path), 1):
     words = line.split()
     if len(words) != 2 or words[1] not in _SPLITS:
@@ -106,7 +104,19 @@ def _read_partition(path: pathlib.Path) -> dict[str, str]:
         f'{path} line {number} is {line[:80]!r}: it must be a file name and '
         '0, 1 or 2'
       )
-    split_of[words[0]] = _SPLITS[words[1]]
+    name, split = paths.normal(words[0]), _SPLITS[words[1]]
+    if name.startswith(('/', '..')):
+      raise errors.UserError(
+        f'{path} line {number} names {words[0]}, which leads out of the folder '
+        'of the images: name a file in it'
+      )
+    if name in split_of:
+      first = list(split_of).index(name) + 1  # every line has added a name
+      raise errors.UserError(
+        f'{path} line {number} puts {words[0]} into {split}, line {first} the '
+        f'same image into {split_of[name]}: delete one of them'
+      )
+    split_of[name] = split
   return split_of
 
 
@@ -125,23 +135,28 @@ def _read_attributes(
       f'{path} is damaged: it must begin with the number of rows, then the '
       'names of the attributes'
     )
+  tables.check_names(header, path)
   columns = tables.choose(header, attributes, path)
   row_of = {name: row for row, name in enumerate(names)}
   bits = np.empty((len(names), len(columns)), np.float32)
-  found = np.zeros(len(names), bool)
+  line_of = np.zeros(len(names), int)  # 0: none yet
   wrong = None
   number = 2
   for number, line in enumerate(lines, 3):
-    name, _, rest = line.partition(' ')
-    row = row_of.get(name)
+    name, *values = line.split()
+    row = row_of.get(paths.normal(name))
     if row is None:
       continue
-    values = rest.split()
+    if line_of[row]:
+      raise errors.UserError(
+        f'{path} line {number} and line {line_of[row]} are both of the image '
+        f'{names[row]}: delete one of them'
+      )
+    line_of[row] = number
     if len(values) != len(header) or not {'1', '-1'}.issuperset(values):
       wrong = wrong or (number, name)
       continue
     bits[row] = [values[column] == '1' for column in columns]
-    found[row] = True
   if number - 2 != int(size):
     raise errors.UserError(
       f'{path} is damaged: it promises {int(size)} rows and holds {number - 2}'
@@ -151,7 +166,7 @@ def _read_attributes(
       f'{path} line {wrong[0]}, of {wrong[1]}, must hold {len(header)} values '
       'of 1 or -1'
     )
-  if not found.all():
-    missing = names[int(np.argmin(found))]
+  if not line_of.all():
+    missing = names[int(np.argmin(line_of))]
     raise errors.UserError(f'{path} has no row for {missing}')
   return bits

@@ -61,6 +61,7 @@ class Options(NamedTuple):
   crop_size: int
   attributes: tuple[str, ...]
   cache_dir: str
+  background: str
 
 
 SOURCES: dict[str, Callable[[str, Options], tables.Parts]] = {
@@ -77,7 +78,7 @@ SOURCES: dict[str, Callable[[str, Options], tables.Parts]] = {
   ),
   'tfds:celeb_a': lambda split, o: tfds.load_celeba(split, **o._asdict()),
 }
-# Those that cut their images to `crop_size`.
+# Those that cut their images to `crop_size`, and may hold transparent ones.
 CROPPED = ('celeba', 'folder', 'tfds:celeb_a')
 
 
@@ -89,6 +90,7 @@ def load(
   crop_size: int = 128,
   attributes: tuple[str, ...] = (),
   cache_dir: str = '',
+  background: str = 'black',
 ) -> Dataset:
   """Loads one split of a data set.
 
@@ -103,6 +105,8 @@ def load(
     attributes: names, of celeba and folder; empty: ten of celeba, all of a
       folder. The others have classes.
     cache_dir: where decoded pixels stay for the next time; empty: nowhere.
+    background: 'black' or 'white', seen where images of celeba and folder are
+      transparent.
 
   Returns:
     The split.
@@ -119,5 +123,9 @@ def load(
     raise errors.UserError(
       f'{split!r} is not a split: choose one of {", ".join(SPLITS)}'
     )
-  options = Options(dir, image_size, crop_size, tuple(attributes), cache_dir)
-  return Dataset(*SOURCES[name](split, options))
+  options = Options(
+    dir, image_size, crop_size, tuple(attributes), cache_dir, background
+  )
+  images, bits, names, exclusive = SOURCES[name](split, options)
+  tables.check_names(names, f'config.data.name={name!r}')
+  return Dataset(images, bits, names, exclusive)

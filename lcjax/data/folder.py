@@ -1,15 +1,19 @@
 """A folder of anybody's images, with a table of what holds in them."""
 
+import contextlib
 import csv
+import functools
 import hashlib
 import os
 import pathlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from lcjax import errors
-from lcjax.data import archives, pictures, tables
+from lcjax.data import archives, paths, pictures, pixels, tables
 
 TABLE = 'attributes.csv'
 _VALUES = {'1': 1.0, '0': 0.0, '-1': 0.0}
@@ -22,6 +26,7 @@ def load(
   crop_size: int,
   attributes: tuple[str, ...],
   cache_dir: str,
+  background: str,
 ) -> tables.Parts:
   """Loads one split of a folder of images.
 
@@ -37,6 +42,7 @@ def load(
       largest square.
     attributes: their names; empty for all columns.
     cache_dir: of the decoded images; empty: decoded into memory.
+    background: 'black' or 'white', seen where an image is transparent.
 
   Returns:
     images [N, image_size, image_size, C] uint8, grey if all files are;
@@ -44,13 +50,10 @@ def load(
     every row of the table.
 
   Raises:
-    UserError: a file is missing or damaged, or there is no such attribute.
+    UserError: a file is missing or damaged, an image occurs twice, or there is
+      no such attribute.
   """
-  if not dir:
-    raise errors.UserError(
-      f'config.data.dir is empty: name the folder that holds {TABLE}'
-    )
-  root = pathlib.Path(os.path.expanduser(dir))
+  root = tables.root(dir, TABLE)
   path = root / TABLE
   header, rows = _read_table(path)
   available = [name for name in header if name not in ('file', 'split')]
@@ -81,6 +84,7 @@ def load(
     crop_size,
     cache_dir,
     f'folder_{image_size}_of_{crop_size}',
+    background,
   )
   exclusive = len(chosen) > 1 and bool((bits.sum(axis=1) == 1).all())
   return images[part], bits[part], chosen, exclusive
@@ -89,34 +93,97 @@ def load(
 def _read_table(
   path: pathlib.Path,
 ) -> tuple[list[str], dict[str, dict[str, str]]]:
-  """The names of the columns, and the rows by file name."""
+  """The names of the columns, and the rows by file name in one spelling."""
   reader = csv.DictReader(tables.read_lines(path), skipinitialspace=True)
-  header = list(reader.fieldnames or ())
-  if 'file' not in header:
-    raise errors.UserError(f'{path} has no column `file`')
-  for name in header:
-    if header.count(name) > 1:
-      raise errors.UserError(f'{path} names the column {name} twice')
-  rows: dict[str, dict[str, str]] = {}
-  for row in reader:
-    where = f'{path} line {reader.line_num}'
-    if None in row or None in row.values():
-      raise errors.UserError(f'{where} must hold {len(header)} values')
-    for name, value in row.items():
-      row[name] = value = value.strip()
-      if name == 'split' and value not in tables.SPLITS:
+  with _one_line_errors(path, reader):
+    header = list(reader.fieldnames or ())
+    if 'file' not in header:
+      raise errors.UserError(f'{path} has no column `file`')
+    tables.check_names(header, path)
+    identify = _make_identify(path.parent)
+    rows: dict[str, dict[str, str]] = {}
+    seen: dict[str, _Occurrence] = {}
+    for row in reader:
+      _check_row(row, f'{path} line {reader.line_num}', len(header))
+      name, identity = identify(row['file'])
+      here = _Occurrence(reader.line_num, row['file'], row.get('split', ''))
+      first = seen.setdefault(identity, here)
+      if first is not here:
         raise errors.UserError(
-          f'{where}: the split is {value!r}, not one of '
+          f'{path} line {here} names an image a second time, after line '
+          f'{first}: delete one of them'
+        )
+      rows[name] = row
+  return header, rows
+
+
+class _Occurrence(NamedTuple):
+  """Where a table names an image, as what, and for which split."""
+
+  line: int
+  name: str
+  split: str
+
+  def __str__(self) -> str:
+    details = ', '.join(filter(None, (self.name, self.split)))
+    return f'{self.line} ({details})'
+
+
+@contextlib.contextmanager
+def _one_line_errors(
+  path: pathlib.Path, reader: csv.DictReader
+) -> Iterator[None]:
+  """Turns what the csv module raises, as of a huge field, into one line."""
+  try:
+    yield
+  except csv.Error as error:
+    raise errors.UserError(
+      f'{path} line {reader.reader.line_num} cannot be read: {error}; is there '
+      'a quotation mark that nothing closes?'
+    ) from error
+
+
+def _check_row(row: dict[str, str], where: str, num_columns: int) -> None:
+  """Strips the values of a row; raises UserError where one is wrong."""
+  if None in row or None in row.values():
+    raise errors.UserError(f'{where} must hold {num_columns} values')
+  for name, value in row.items():
+    row[name] = value = value.strip()
+    shown = repr(value[:80])
+    if name == 'file':
+      if not value or '\0' in value:
+        raise errors.UserError(f'{where}: {shown} is not the name of a file')
+    elif name == 'split':
+      if value not in tables.SPLITS:
+        raise errors.UserError(
+          f'{where}: the split is {shown}, not one of '
           f'{", ".join(tables.SPLITS)}'
         )
-      if name not in ('file', 'split') and value not in _VALUES:
-        raise errors.UserError(
-          f'{where}: {name} is {value!r}, it must be 1, 0 or -1'
-        )
-    if row['file'] in rows:
-      raise errors.UserError(f'{where} names {row["file"]} a second time')
-    rows[row['file']] = row
-  return header, rows
+    elif value not in _VALUES:
+      raise errors.UserError(
+        f'{where}: {name} is {shown}, it must be 1, 0 or -1'
+      )
+
+
+def _make_identify(root: pathlib.Path) -> Callable[[str], tuple[str, str]]:
+  """Builds what finds one spelling of a file's name, and the file behind it.
+
+  Args:
+    root: the folder that names are relative to.
+
+  Returns:
+    name -> (its spelling, relative to `root` if it leads there; a path that is
+    the same for all names of one file, whatever folders are linked).
+  """
+  real_folder = functools.cache(os.path.realpath)
+  prefix = f'{os.path.abspath(root)}/'
+
+  def identify(name: str) -> tuple[str, str]:
+    name = paths.normal(name).removeprefix(prefix)
+    folder, base = os.path.split(os.path.join(root, name))
+    return name, os.path.join(real_folder(folder), base)
+
+  return identify
 
 
 def _split_by_name(name: str) -> str:
@@ -127,8 +194,5 @@ def _split_by_name(name: str) -> str:
 
 
 def _is_grey(path: pathlib.Path) -> bool:
-  try:
-    with Image.open(path) as opened:
-      return opened.mode == 'L'
-  except pictures.UNREADABLE as error:
-    raise errors.UserError(f'{path} cannot be read: {error}') from error
+  with pictures.reading(path), Image.open(path) as opened:
+    return pixels.is_grey(opened)

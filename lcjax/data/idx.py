@@ -3,14 +3,13 @@
 import gzip
 import hashlib
 import math
-import os
 import pathlib
 import zlib
 
 import numpy as np
 
 from lcjax import errors
-from lcjax.data import tables
+from lcjax.data import paths, tables
 
 # What `config.data.name` stands for: names of its classes 0, 1, ...
 CLASSES = {
@@ -136,14 +135,10 @@ def read(path: pathlib.Path, num_axes: int) -> np.ndarray:
 def _find(folder: str, stem: str, num_axes: int) -> pathlib.Path:
   """The file, under its official name or with a dot, gzipped or not."""
   official = f'{stem}-idx{num_axes}-ubyte'
-  if not folder:
-    raise errors.UserError(
-      f'config.data.dir is empty: name the folder that holds {official}.gz'
-    )
-  root = pathlib.Path(os.path.expanduser(folder))
+  root = tables.root(folder, f'{official}.gz')
   for name in (official, f'{stem}.idx{num_axes}-ubyte'):
     for path in (root / f'{name}.gz', root / name):
-      if path.is_file():
+      if paths.exists(path, is_file=True):
         return path
   raise errors.UserError(
     f'config.data.dir={folder} holds no {official}.gz, nor {official}'

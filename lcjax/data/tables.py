@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from lcjax import errors
+from lcjax.data import paths
 
 # The four fields of a Dataset.
 Parts = tuple[np.ndarray, np.ndarray, tuple[str, ...], bool]
@@ -34,6 +35,53 @@ def iterate_lines(path: pathlib.Path) -> Iterator[str]:
 def read_lines(path: pathlib.Path) -> list[str]:
   """All of `iterate_lines`, of a small file."""
   return list(iterate_lines(path))
+
+
+def root(folder: str, holds: str) -> pathlib.Path:
+  """The folder of `config.data.dir`.
+
+  Args:
+    folder: its value.
+    holds: what is expected there, for errors.
+
+  Raises:
+    UserError: it is empty, a file, or no path at all.
+  """
+  if not folder:
+    raise errors.UserError(
+      f'config.data.dir is empty: name the folder that holds {holds}'
+    )
+  return paths.folder('config.data.dir', folder)
+
+
+def check_names(names: Sequence[str], table: object) -> None:
+  """Refuses names of attributes that nobody could ask for.
+
+  A request joins names by +, a list of requests or of names joins them by
+  commas, `none` requests no attribute, and spaces around a name are dropped.
+
+  Args:
+    names: of all columns, attributes and others, in their order.
+    table: where they come from, for errors.
+
+  Raises:
+    UserError: a name cannot be requested, or stands for two columns.
+  """
+  for number, name in enumerate(names, 1):
+    first = names.index(name) + 1
+    wrong = (
+      (not name.strip() and 'is empty')
+      or (name == 'none' and 'asks for no attribute at all')
+      or (name != name.strip() and 'has spaces around it')
+      or (set(name) & set('+,="') and 'holds one of + , = "')
+      or (not name.isprintable() and 'holds a control character')
+      or (first < number and f'is the name of column {first}, too')
+    )
+    if wrong:
+      raise errors.UserError(
+        f'{table}: column {number} is named {name[:80]!r}, which {wrong}: '
+        'rename it'
+      )
 
 
 def choose(

@@ -1,7 +1,6 @@
 """Sets that TensorFlow Datasets prepared, read without TensorFlow."""
 
 import io
-import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lcjax import errors
-from lcjax.data import cache, celeba, idx, pictures, tables
+from lcjax.data import cache, celeba, idx, paths, pictures, pixels, tables
 
 
 def load_classes(
@@ -39,7 +38,8 @@ def load_classes(
     return {'images': (total, *shape), 'classes': (total,)}
 
   def convert(example: Mapping[str, Any], row: int, out: cache.Arrays) -> None:
-    out['images'][row] = _decode(example, out['images'].shape[1:], 0)
+    shape = out['images'].shape[1:]
+    out['images'][row] = _decode(example, shape, 0, 'black')
     out['classes'][row] = example['label']
 
   arrays = cache.load(
@@ -62,6 +62,7 @@ def load_celeba(
   crop_size: int,
   attributes: tuple[str, ...],
   cache_dir: str,
+  background: str,
 ) -> tables.Parts:
   """Loads one split of celeb_a: what `celeba.load` gives, in another order.
 
@@ -72,6 +73,7 @@ def load_celeba(
     crop_size: pixels a side of what is cut from the middle before.
     attributes: their names; empty for `celeba.DEFAULT_ATTRIBUTES`.
     cache_dir: of the decoded images; empty: decoded into memory.
+    background: 'black' or 'white', seen where an image is transparent.
 
   Returns:
     See `celeba.load`.
@@ -84,6 +86,7 @@ def load_celeba(
   num_rows = _count_rows(builder)
   available = sorted(builder.info.features['attributes'])
   chosen = attributes or celeba.DEFAULT_ATTRIBUTES
+  tables.check_names(available, builder.data_path)
   columns = tables.choose(available, chosen, builder.data_path)
 
   def make_shapes() -> dict[str, tuple[int, ...]]:
@@ -95,7 +98,7 @@ def load_celeba(
 
   def convert(example: Mapping[str, Any], row: int, out: cache.Arrays) -> None:
     shape = out['images'].shape[1:]
-    out['images'][row] = _decode(example, shape, crop_size)
+    out['images'][row] = _decode(example, shape, crop_size, background)
     out['attributes'][row] = [example['attributes'][a] for a in available]
 
   arrays = cache.load(
@@ -105,6 +108,7 @@ def load_celeba(
       **_describe(builder),
       'image_size': image_size,
       'crop_size': crop_size,
+      'background': background,
     },
     make_shapes,
     _make_fill(builder, num_rows, convert),
@@ -124,7 +128,9 @@ def _get_builder(name: str, folder: str) -> Any:
       f"config.data.name='tfds:{name}' needs tensorflow-datasets and "
       f"array_record ({error}): pip install -e '.[tfds]'"
     ) from error
-  data_dir = os.path.expanduser(folder) or None
+  data_dir = folder or None
+  if folder and '://' not in folder:  # TFDS knows buckets
+    data_dir = str(paths.folder('config.data.dir', folder))
   try:
     builder = tensorflow_datasets.builder(name, data_dir=data_dir)
     splits = builder.info.splits
@@ -172,7 +178,11 @@ def _describe(builder: Any) -> dict[str, Any]:
       except OSError as error:
         raise errors.UserError(f'{path} cannot be read: {error}') from error
       files.append((name, stat.length, stat.mtime))
-  return {'name': builder.info.full_name, 'files': sorted(files)}
+  return {
+    'name': builder.info.full_name,
+    'files': sorted(files),
+    'decoding': pixels.DECODING,
+  }
 
 
 def _make_fill(
@@ -191,23 +201,21 @@ def _make_fill(
   lock = threading.Lock()  # nobody promises that a source may be shared
 
   def fill(rows: range, out: cache.Arrays) -> None:
-    try:
+    with pictures.reading(builder.data_path):
       with lock:
         examples = source.__getitems__(list(rows))
       for row, example in enumerate(examples):
         convert(example, row, out)
-    except (RuntimeError, IndexError, *pictures.UNREADABLE) as error:
-      raise errors.UserError(
-        f'{builder.data_path} is damaged: {error}'
-      ) from error
 
   return fill
 
 
 def _decode(
-  example: Mapping[str, Any], shape: tuple[int, ...], crop_size: int
+  example: Mapping[str, Any],
+  shape: tuple[int, ...],
+  crop_size: int,
+  background: str,
 ) -> np.ndarray:
   """The image of an example whose bytes are those of its file."""
-  height, width, channels = shape
   with Image.open(io.BytesIO(example['image'])) as picture:
-    return pictures.fit(picture, (height, width, channels), crop_size)
+    return pictures.fit(picture, shape, crop_size, background)

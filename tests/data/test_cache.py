@@ -136,7 +136,7 @@ def test_an_old_map_survives_a_new_file(load, tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
   (tmp_path / 'file').write_text('')
-  with pytest.raises(errors.UserError, match=r'cache_dir=.*file cannot be'):
+  with pytest.raises(errors.UserError, match=r'cache_dir=.*file is a file'):
     make(tmp_path / 'file', count_up)
   usage = shutil.disk_usage(tmp_path)._replace(free=1999)
   with (

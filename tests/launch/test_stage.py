@@ -61,6 +61,15 @@ def test_housekeeping_and_places_are_no_dependency():
   assert stage.dependencies(config, stage.ACTOR_CRITIC, 0) != before
 
 
+def test_the_background_matters_to_data_that_may_be_transparent():
+  for name, matters in (('folder', True), ('digits', False)):
+    config = config_with()
+    config.data.name = name
+    before = stage.dependencies(config, stage.VAE, 0)
+    config.data.background = 'white'
+    assert (stage.dependencies(config, stage.VAE, 0) != before) == matters
+
+
 def test_critics_see_one_start_each_however_many_optimizer_g_takes():
   config = config_with()
   before = stage.dependencies(config, stage.LATENT_CRITICS, 0)
