@@ -42,6 +42,20 @@ def _train(num_steps: int, batch_size: int) -> dict[str, Any]:
   }
 
 
+def _optimize(max_steps: int, learning_rate: float = 0.1) -> dict[str, Any]:
+  """Optimizer-G: the mover, the critics' inner loop and edits have one each."""
+  return {
+    'realism_weight': 1.0,
+    'attribute_weight': 3.0,
+    'distance_weight': 0.0,
+    # Converged: D_realism(z) at least this (0 asks for nothing), and
+    'realism_threshold': 0.9,
+    'attribute_tolerance': 0.1,  # every |y - D_attr(z)| below this
+    'max_steps': max_steps,
+    'optimizer': _optimizer(learning_rate, 'constant'),
+  }
+
+
 def get_config() -> ml_collections.ConfigDict:
   """The config with every key at its default."""
   config = ml_collections.ConfigDict()
@@ -119,36 +133,32 @@ def get_config() -> ml_collections.ConfigDict:
     'moved_weight': 1.0,  # fakes: prior latents moved by the inner loop
     'prior_weight': 0.1,  # fakes: raw prior latents
     'gradient_penalty_weight': 0.0,
-    'inner_steps': 15,  # of optimizer-G in each step; 0: only q(z) and p(z)
+    # Optimizer-G in each step, whose results are the moved rows. With
+    # `inner.max_steps` 0 the critic sees q(z) and p(z) only.
+    'inner': _optimize(max_steps=15),
     'average_decay': 0.998,
     'attribute_optimizer': _optimizer(1e-3, 'constant'),
     'realism_optimizer': _optimizer(1e-3, 'constant'),
     'train': _train(2000, 128),
   }
 
-  config.optimize = {  # optimizer-G
-    'realism_weight': 1.0,
-    'attribute_weight': 3.0,
-    'distance_weight': 0.0,
-    'realism_threshold': 0.9,  # satisfied: D_realism(z) at least it, and
-    'attribute_tolerance': 0.1,  # every |y - D_attr(z)| below it
-    'max_steps': 100,
+  # The mover optimizer-G. Changing it trains nothing again.
+  config.optimize = _optimize(max_steps=100) | {
     # From noise: the best of so many tries of each row, from further noise.
     'num_starts': 1,
-    'optimizer': _optimizer(0.1, 'constant'),
   }
 
   # Edits that keep the identity: optimizer-G starts at the encoding of an image
   # and changes one of its attributes. Small steps and an early stop keep the
   # rest. Read by `launch.figures` alone, so changing it redoes no training.
   config.edit = {
-    'realism_weight': 0.02,
-    'attribute_weight': 1.0,
-    'distance_weight': 0.0,
-    'realism_threshold': 0.0,  # 0 never keeps a row from resting
-    'attribute_tolerance': 1e-3,
-    'max_steps': 300,
-    'optimizer': _optimizer(1e-2, 'constant'),
+    'optimize': _optimize(max_steps=300, learning_rate=1e-2)
+    | {
+      'realism_weight': 0.02,
+      'attribute_weight': 1.0,
+      'realism_threshold': 0.0,
+      'attribute_tolerance': 1e-3,
+    },
     # The actor's edit, drawn back towards the encoding while |y - D_attr| stays
     # below this; by the actor of the least distance weight.
     'draw_back_tolerance': 0.01,
@@ -267,7 +277,6 @@ RANGES = {
   ),
   'average_decay': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'critic_steps_per_actor_step': (lambda v: v >= 1, 'at least 1'),
-  'inner_steps': (lambda v: v >= 0, 'at least 0'),
   'max_steps': (lambda v: v >= 0, 'at least 0'),
   'realism_threshold': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'attribute_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),

@@ -24,7 +24,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
   },
   # A realism critic that has never seen the optimiser's own samples.
   'no_inner_loop': {
-    'latent_critics.inner_steps': 0,
+    'latent_critics.inner.max_steps': 0,
     'latent_critics.prior_weight': 1.0,
   },
   # The comparison model: blurred pictures, but fewer holes in the prior.
@@ -69,11 +69,13 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
 
   # More steps: D_attr learns its few rows by heart, and optimizer-G fails.
   config.latent_critics.train.num_steps = 1000
-  config.latent_critics.inner_steps = 30
+  config.latent_critics.inner.max_steps = 30
 
-  config.optimize.attribute_weight = 30.0
-  config.optimize.attribute_tolerance = 0.03
-  config.optimize.realism_threshold = 0.5
+  # The critics learn from what the mover will do.
+  for section in (config.latent_critics.inner, config.optimize):
+    section.attribute_weight = 30.0
+    section.attribute_tolerance = 0.03
+    section.realism_threshold = 0.5
 
   config.denoise.attribute_weight = 20.0
   config.denoise.eta = 0.7

@@ -33,7 +33,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
   },
   # A realism critic that has never seen the optimiser's own samples.
   'no_inner_loop': {
-    'latent_critics.inner_steps': 0,
+    'latent_critics.inner.max_steps': 0,
     'latent_critics.prior_weight': 1.0,
   },
 }
@@ -72,19 +72,21 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.num_starts = 4
   stage.kept_above = 0.95
 
-  config.latent_critics.inner_steps = 10
+  config.latent_critics.inner.max_steps = 10
   config.latent_critics.train.num_steps = 1000
 
-  config.optimize.attribute_weight = 30.0
-  config.optimize.attribute_tolerance = 0.001  # rest only when very sure
-  config.optimize.realism_threshold = 0.5
+  # The critics learn from what the mover will do.
+  for section in (config.latent_critics.inner, config.optimize):
+    section.attribute_weight = 30.0
+    section.attribute_tolerance = 0.001  # rest only when very sure
+    section.realism_threshold = 0.5
 
   # Classes lie further apart than attributes of a face: larger steps, more of
   # them, a later stop; the distance penalty then draws back what need not move.
-  config.edit.attribute_weight = 30.0
-  config.edit.distance_weight = 0.1
-  config.edit.attribute_tolerance = 1e-6
-  config.edit.max_steps = 1000
-  config.edit.optimizer.learning_rate = 0.1
+  config.edit.optimize.attribute_weight = 30.0
+  config.edit.optimize.distance_weight = 0.1
+  config.edit.optimize.attribute_tolerance = 1e-6
+  config.edit.optimize.max_steps = 1000
+  config.edit.optimize.optimizer.learning_rate = 0.1
   config.edit.distance_weights = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
   return base.ablate(config, ABLATIONS, ablation)

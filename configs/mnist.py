@@ -60,9 +60,11 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.critic_optimizer.b1 = 0.5
   config.latent_critics.prior_weight = 0.0
   config.latent_critics.gradient_penalty_weight = 0.1
-  config.latent_critics.inner_steps = 30
-  config.optimize.attribute_weight = 10.0
-  config.optimize.attribute_tolerance = 0.01
+  config.latent_critics.inner.max_steps = 30
+  # The critics learn from what the mover will do.
+  for section in (config.latent_critics.inner, config.optimize):
+    section.attribute_weight = 10.0
+    section.attribute_tolerance = 0.01
   config.optimize.num_starts = 4
   config.denoiser.train.num_steps = 16_000
   # Weak guidance keeps the walk varied; the rows that it fails, some percent,
@@ -77,11 +79,11 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.kept_above = 0.92
   # Classes lie further apart than attributes of a face: larger steps, more of
   # them, a later stop; the distance penalty then draws back what need not move.
-  config.edit.attribute_weight = 1000.0
-  config.edit.distance_weight = 0.1
-  config.edit.attribute_tolerance = 1e-6
-  config.edit.max_steps = 1000
-  config.edit.optimizer.learning_rate = 0.1
+  config.edit.optimize.attribute_weight = 1000.0
+  config.edit.optimize.distance_weight = 0.1
+  config.edit.optimize.attribute_tolerance = 1e-6
+  config.edit.optimize.max_steps = 1000
+  config.edit.optimize.optimizer.learning_rate = 0.1
   config.edit.distance_weights = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
   config.compare.num_samples = 10_000
   config.mixture.num_components = 10

@@ -203,7 +203,7 @@ def make_cost(
   of them count, and the latent to stay close to.
 
   Args:
-    section: `config.optimize`, or a section like it.
+    section: `config.optimize` or another of its kind.
     networks: of the experiment.
     mean_scale: [Z] training mean of the encoder's scale.
     exclusive: whether attributes are one-hot.

@@ -104,7 +104,9 @@ def picture_block(
 def identity_edits(scene: Scene) -> Drawn:
   """Held-out images, one attribute changed per column, by every mover."""
   config, test = scene.job.config, scene.test
-  trained = repetition.with_optimizer(scene.trained, config.edit, 'edit')
+  trained = repetition.with_optimizer(
+    scene.trained, config.edit.optimize, 'edit.optimize'
+  )
   requests = edits.make_requests(scene)
   scores = edits.references(scene, requests) | {
     mover: edits.measure(scene, trained, mover, requests)
@@ -143,9 +145,9 @@ def sweep(
   def settings(key: str, values: Sequence[float]) -> list[dict[str, Any]]:
     found = []
     for value in values:
-      section = config.edit.copy_and_resolve_references()
+      section = config.edit.optimize.copy_and_resolve_references()
       section[key] = float(value)
-      changed = repetition.with_optimizer(trained, section, 'edit')
+      changed = repetition.with_optimizer(trained, section, 'edit.optimize')
       scores = edits.measure(scene, changed, 'optimizer', requests)
       found.append({key: value} | scores)
     return found
@@ -226,7 +228,7 @@ def identity_frontier(scene: Scene) -> Drawn:
     f'Edits of {len(requests.y)} held-out images: success against image MSE '
     'as the weight λ of the distance penalty varies (an actor trained for '
     'each; optimizer-G beside an attribute weight of '
-    f'{scene.job.config.edit.attribute_weight:g}), the tolerance τ of '
+    f'{scene.job.config.edit.optimize.attribute_weight:g}), the tolerance τ of '
     "optimizer-G's stop or of drawing an actor's edit back, or the noise time "
     't that the denoiser starts from. A random image with the requested '
     'attribute is at MSE '

@@ -27,7 +27,7 @@ def make_optimizer_g(
   """Builds optimizer-G, jitted.
 
   Args:
-    section: `config.optimize`, or a section like it.
+    section: `config.optimize` or another of its kind.
     key: name of the section, for errors.
     networks: of the experiment.
     mean_scale: [Z] training mean of the encoder's scale.

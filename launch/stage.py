@@ -63,7 +63,7 @@ LATENT_CRITICS = Stage(
   'latent_critics',
   'latent_critics',
   'train_actor_critic',
-  ('data', 'vae', 'latent_critics', 'optimize'),
+  ('data', 'vae', 'latent_critics'),
   ('train/attribute_accuracy', 'train/discriminator_score'),
 )
 ACTOR_CRITIC = Stage(
@@ -158,8 +158,6 @@ def dependencies(
   """All that a stage's result follows from."""
   found = results_of(config)
   kept = {name: found[name] for name in stage.sections}
-  if 'optimize' in kept:  # its critics see one start each
-    del kept['optimize']['num_starts']
   kept[stage.section] |= dict(stage.changes)
   return kept | {'seed': config.seed + repeat}
 

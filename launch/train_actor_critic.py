@@ -150,18 +150,16 @@ def describe_critics(
     constants: dict[str, jax.Array],
     axis_name: str | None,
   ) -> steps.Step:
-    section, optimize = config.latent_critics, config.optimize
+    section, inner = config.latent_critics, config.latent_critics.inner
     attribute_tx, realism_tx = experiment.make_optimizers(
       config, 'latent_critics', CRITICS_OPTIMIZERS
     )
     return latent_steps.make_latent_critics_step(
       attribute_fn,
       realism_fn,
-      experiment.make_cost(
-        optimize, networks, constants['mean_scale'], exclusive
-      ),
+      experiment.make_cost(inner, networks, constants['mean_scale'], exclusive),
       experiment.make_optimizer(
-        optimize.optimizer, optimize.max_steps, 'optimize.optimizer'
+        inner.optimizer, inner.max_steps, 'latent_critics.inner.optimizer'
       ),
       attribute_tx,
       realism_tx,
@@ -172,7 +170,7 @@ def describe_critics(
         gradient_penalty=section.gradient_penalty_weight,
       ),
       exclusive,
-      section.inner_steps,
+      inner.max_steps,
       section.average_decay,
       axis_name,
       section.train.nonfinite == 'skip',

@@ -37,9 +37,9 @@ def tiny():
     section.hidden_sizes = (8,)
   config.denoiser.update(width=8, attribute_width=8)
   config.actor_critic.more_distance_weights = (0.1,)
-  config.latent_critics.inner_steps = 1
+  config.latent_critics.inner.max_steps = 1
   config.denoise.num_steps = 2
-  config.optimize.max_steps = config.edit.max_steps = 3
+  config.optimize.max_steps = config.edit.optimize.max_steps = 3
   config.edit.update(
     num_images=40,
     distance_weights=(0.0, 1.0),
@@ -160,9 +160,9 @@ def test_black_exactly_where_the_attribute_holds(run):
 
 def test_the_mask_decides_what_the_optimiser_moves_for(run):
   _, made = run
-  config = made.job.config.edit.copy_and_resolve_references()
+  config = made.job.config.edit.optimize.copy_and_resolve_references()
   config.realism_weight = 0.0
-  trained = repetition.with_optimizer(made.trained, config, 'edit')
+  trained = repetition.with_optimizer(made.trained, config, 'edit.optimize')
   start = np.zeros((2, 16), np.float32)
   y = np.eye(10, dtype=np.float32)[[3, 3]]
   mask = np.ones_like(y)
@@ -296,7 +296,7 @@ def test_the_second_model_of_holes_leaves_the_first_alone(run):
 def test_edit_settings_invalidate_the_edits_alone(run):
   job, _ = run
   config = job.config.copy_and_resolve_references()
-  config.edit.max_steps = 4
+  config.edit.optimize.max_steps = 4
   changed = job._replace(config=config)
 
   def same(sections):

@@ -44,7 +44,7 @@ def job(tmp_path_factory, one_device):
   config.actor_critic.more_distance_weights = (0.1,)
   for name in STAGES:
     config[name].train.update(num_steps=2, steps_per_call=1, batch_size=8)
-  config.latent_critics.inner_steps = 1
+  config.latent_critics.inner.max_steps = 1
   config.optimize.max_steps = 2
   config.denoise.num_steps = 2
   config.compare.update(num_samples=6, num_neighbours=1, curve_steps=(0, 2))

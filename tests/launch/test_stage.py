@@ -70,13 +70,18 @@ def test_the_background_matters_to_data_that_may_be_transparent():
     assert (stage.dependencies(config, stage.VAE, 0) != before) == matters
 
 
-def test_critics_see_one_start_each_however_many_optimizer_g_takes():
+def test_the_mover_optimizer_g_trains_nothing_again():
   config = config_with()
-  before = stage.dependencies(config, stage.LATENT_CRITICS, 0)
-  config.optimize.num_starts = 4
-  assert stage.dependencies(config, stage.LATENT_CRITICS, 0) == before
-  config.optimize.max_steps = 4
-  assert stage.dependencies(config, stage.LATENT_CRITICS, 0) != before
+  every = stage.trainings(config)
+  before = [stage.dependencies(config, one, 0) for one in every]
+  config.optimize.update(max_steps=4, num_starts=4, attribute_weight=7.0)
+  config.optimize.optimizer.learning_rate = 0.3
+  assert [stage.dependencies(config, one, 0) for one in every] == before
+  config.latent_critics.inner.attribute_weight = 7.0
+  after = [stage.dependencies(config, one, 0) for one in every]
+  assert [a != b for a, b in zip(after, before, strict=True)] == [
+    one is stage.LATENT_CRITICS for one in every
+  ]
 
 
 def two_steps(folder):

@@ -24,7 +24,8 @@ def tiny(**changes):
   config.actor_critic.update(
     actor_hidden_sizes=(8,), critic_hidden_sizes=(8,), label_size=4
   )
-  config.latent_critics.update(hidden_sizes=(8,), inner_steps=2)
+  config.latent_critics.update(hidden_sizes=(8,))
+  config.latent_critics.inner.max_steps = 2
   config.denoiser.update(
     width=8, num_blocks=1, attribute_width=8, attribute_blocks=1
   )
