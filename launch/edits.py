@@ -7,9 +7,9 @@ import numpy as np
 
 from launch import movers, repetition, stage
 from launch.scene import Scene
+from lcjax import types
 from lcjax.evaluation import edits, metrics
 from lcjax.latent import draw_back
-from lcjax.losses import attributes
 
 _POINTS_ON_THE_WAY = 40  # that drawing back tries
 
@@ -39,43 +39,14 @@ class Requests(NamedTuple):
   before: np.ndarray
 
 
-def change(
-  y: np.ndarray, changed: np.ndarray, exclusive: bool
-) -> tuple[np.ndarray, np.ndarray]:
-  """Changes one attribute of each row.
-
-  Args:
-    y: [N, Y] zeros and ones.
-    changed: [N] attributes to flip, or classes to ask for.
-    exclusive: whether attributes are classes.
-
-  Returns:
-    [N, Y] requested attributes, and the [N, Y] mask of those that count.
-  """
-  one = np.eye(y.shape[1], dtype=y.dtype)[changed]
-  if exclusive:
-    return one, np.ones_like(y)
-  return np.abs(y - one), one
-
-
-def draw_changes(y: np.ndarray, exclusive: bool, seed: int) -> np.ndarray:
-  """[N] a random attribute for each row, or a random other class."""
-  rng = np.random.default_rng(seed)
-  num_rows, num_attributes = y.shape
-  if not exclusive:
-    return rng.integers(0, num_attributes, (num_rows,))
-  own, further = y.argmax(axis=1), rng.integers(1, num_attributes, (num_rows,))
-  return np.asarray((own + further) % num_attributes)
-
-
 def make_requests(scene: Scene) -> Requests:
   """A random change for each of `config.edit.num_images` held-out images."""
   config, test = scene.job.config, scene.test
   order = np.random.default_rng(config.seed).permutation(len(test))
   rows = np.sort(order[: config.edit.num_images])
   images, y = test.images[rows], test.attributes[rows]
-  changed = draw_changes(y, test.exclusive, config.seed)
-  asked, mask = change(y, changed, test.exclusive)
+  changed = test.labels.draw_changes(y, config.seed)
+  asked, mask = test.labels.change(y, changed)
   start, _ = scene.trained.encode(images)
   decoded = scene.trained.decode(start)
   before = scene.predict(decoded)
@@ -100,7 +71,7 @@ def score(
     ).mean(),
     'success_by_attribute': edits.mean_by(success, changed, count),
   }
-  if scene.test.exclusive:
+  if isinstance(scene.test.labels, types.Classes):
     return scores  # one class cannot change alone
   held = requests.y[np.arange(len(changed)), changed] > 0.5
   leaks = edits.leakage(predicted, requests.before, changed)
@@ -154,9 +125,7 @@ def apply(
   def holds(z: np.ndarray) -> np.ndarray:
     logits = jnp.asarray(trained.attribute_critic(z))
     y, counted = jnp.asarray(asked), jnp.asarray(mask)
-    within = attributes.all_within(
-      logits, y, counted, tolerance, trained.exclusive
-    )
+    within = trained.labels.within(logits, y, counted, tolerance)
     return np.asarray(within)
 
   z = draw_back.draw_back(holds, start, moved.z, _POINTS_ON_THE_WAY)

@@ -15,10 +15,10 @@ import optax
 from flax import linen as nn
 
 from launch import architectures, startup
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import dataset
 from lcjax.latent import encodings, optimize
-from lcjax.losses import attributes, constraint
+from lcjax.losses import constraint
 from lcjax.models import actor, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
@@ -59,7 +59,7 @@ def load_data(job: startup.Job, split: str) -> dataset.Dataset:
     parallel.raise_together(problem)
   assert data is not None
   above = job.config.denoise.mixture_above
-  if above < 1.0 and not data.exclusive:
+  if above < 1.0 and isinstance(data.labels, types.Bits):
     raise errors.UserError(
       f'config.denoise.mixture_above={above} needs classes, but the attributes '
       f'of {job.config.data.name!r} are independent of each other: set it to 1'
@@ -195,7 +195,7 @@ def make_cost(
   section: ml_collections.ConfigDict,
   networks: Networks,
   mean_scale: jax.Array,
-  exclusive: bool,
+  labels: types.Labels,
 ) -> Callable[[Any, Any], optimize.CostFn]:
   """Builds `(attribute params, realism params) -> cost of one row`.
 
@@ -206,7 +206,7 @@ def make_cost(
     section: `config.optimize` or another of its kind.
     networks: of the experiment.
     mean_scale: [Z] training mean of the encoder's scale.
-    exclusive: whether attributes are one-hot.
+    labels: of the attributes.
   """
   weights = constraint.Weights(
     section.realism_weight, section.attribute_weight, section.distance_weight
@@ -223,16 +223,14 @@ def make_cost(
       logits = apply_fn(networks.attribute_critic)(attribute_params, z)
       cost = constraint.cost(
         realism,
-        attributes.cross_entropy(logits, y, mask, exclusive),
+        labels.cross_entropy(logits, y, mask),
         constraint.distance_penalty(z, anchor, mean_scale),
         weights,
       )
       # At least: a threshold of 0 asks for nothing, even of an underflow.
       satisfied = (
         jax.nn.sigmoid(realism) >= section.realism_threshold
-      ) & attributes.all_within(
-        logits, y, mask, section.attribute_tolerance, exclusive
-      )
+      ) & labels.within(logits, y, mask, section.attribute_tolerance)
       return cost, satisfied
 
     return cost_fn

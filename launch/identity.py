@@ -7,6 +7,7 @@ import numpy as np
 
 from launch import edits, repetition, stage
 from launch.scene import Drawn, Scene, pictured_actors, spaced
+from lcjax import types
 from lcjax.data import dataset
 from lcjax.evaluation import figures, reports
 
@@ -47,9 +48,10 @@ def pictured(trained: repetition.Trained) -> list[str]:
   ]
 
 
-def table(scores: Mapping[str, Mapping[str, Any]], exclusive: bool) -> str:
+def table(scores: Mapping[str, Mapping[str, Any]], labels: types.Labels) -> str:
   """Scores by mover as a Markdown table."""
-  columns = [c for c in _COLUMNS if not (exclusive and c == 'leakage')]
+  classes = isinstance(labels, types.Classes)
+  columns = [c for c in _COLUMNS if not (classes and c == 'leakage')]
   rows = {
     name: {c: {'mean': float(found[c]), 'std': None} for c in columns}
     for name, found in scores.items()
@@ -62,7 +64,7 @@ def attribute_table(
 ) -> str:
   """Success, and leakage where it applies, by attribute and mover."""
   kinds = {'success_by_attribute': 'success'}
-  if not data.exclusive:
+  if isinstance(data.labels, types.Bits):
     kinds['leakage_by_attribute'] = 'leakage'
   names = [name for name in scores if name != 'random_image']
   titles = [f'{name}: {kind}' for name in names for kind in kinds.values()]
@@ -86,7 +88,7 @@ def picture_block(
   num_attributes = y.shape[1]
   rows = np.repeat(np.arange(num_rows), num_attributes)
   changed = np.tile(np.arange(num_attributes), num_rows)
-  asked, mask = edits.change(y[rows], changed, test.exclusive)
+  asked, mask = test.labels.change(y[rows], changed)
   start, _ = trained.encode(images)
   moved = edits.apply(scene, trained, mover, start[rows], asked, mask)
   edited = trained.decode(moved.z)
@@ -115,7 +117,7 @@ def identity_edits(scene: Scene) -> Drawn:
   blocks = [picture_block(scene, trained, m) for m in pictured(trained)]
   nature = (
     'Leakage does not apply: of classes, one cannot change alone.'
-    if test.exclusive
+    if isinstance(test.labels, types.Classes)
     else 'Leakage: edits after which the judge sees another attribute '
     'changed, beside its view of the reconstruction.'
   )
@@ -125,12 +127,12 @@ def identity_edits(scene: Scene) -> Drawn:
     f'{len(requests.y)} images with a random change each, success as the '
     'judge sees it. `unchanged` is the reconstruction, `random_image` another '
     f'held-out image that has what is asked for. {nature}\n\n'
-    f'{table(scores, test.exclusive)}\n{attribute_table(scores, test)}'
+    f'{table(scores, test.labels)}\n{attribute_table(scores, test)}'
   )
   numbers = {
     'num_images': len(requests.y),
     'attribute_names': list(test.attribute_names),
-    'exclusive': test.exclusive,
+    'labels': test.labels.kind,
     'scores': scores,
   }
   return Drawn(figures.image_page(blocks), numbers, caption)
@@ -241,7 +243,7 @@ def identity_frontier(scene: Scene) -> Drawn:
   rows = known | {
     f'{name} {label(p)}': p for name, points in found.items() for p in points
   }
-  caption += table(rows, scene.test.exclusive)
+  caption += table(rows, scene.test.labels)
   numbers = {
     'num_images': len(requests.y),
     'success_goal': SUCCESS_GOAL,

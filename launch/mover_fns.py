@@ -10,8 +10,9 @@ import ml_collections
 import numpy as np
 
 from launch import experiment
+from lcjax import types
 from lcjax.latent import denoise, encodings, mixtures, noise, optimize
-from lcjax.losses import attributes, constraint
+from lcjax.losses import constraint
 
 # Rows in the last loop of optimizer-G: fewer would cost no less.
 _SMALLEST_LOOP = 16
@@ -22,7 +23,7 @@ def make_optimizer_g(
   key: str,
   networks: experiment.Networks,
   mean_scale: np.ndarray,
-  exclusive: bool,
+  labels: types.Labels,
 ) -> Callable[..., optimize.Optimized]:
   """Builds optimizer-G, jitted.
 
@@ -31,7 +32,7 @@ def make_optimizer_g(
     key: name of the section, for errors.
     networks: of the experiment.
     mean_scale: [Z] training mean of the encoder's scale.
-    exclusive: whether attributes are one-hot.
+    labels: of the attributes.
 
   Returns:
     `(attribute params, realism params, max_steps, start, y, mask, anchor)`
@@ -41,7 +42,7 @@ def make_optimizer_g(
     section.optimizer, section.max_steps, f'{key}.optimizer'
   )
   with_params = experiment.make_cost(
-    section, networks, jnp.asarray(mean_scale), exclusive
+    section, networks, jnp.asarray(mean_scale), labels
   )
 
   @jax.jit
@@ -67,7 +68,7 @@ def make_denoiser(
   section: ml_collections.ConfigDict,
   networks: experiment.Networks,
   train: encodings.Encodings,
-  exclusive: bool,
+  labels: types.Labels,
   mixture: mixtures.Noised | None,
 ) -> Callable[..., jax.Array]:
   """Builds the guided denoiser, jitted.
@@ -80,7 +81,7 @@ def make_denoiser(
     section: `config.denoise`, or a section like it.
     networks: of the experiment.
     train: encodings of the training split.
-    exclusive: whether attributes are one-hot.
+    labels: of the attributes.
     mixture: of classes, in the denoiser's units; None with a
       `section.mixture_above` of 1.
 
@@ -122,7 +123,7 @@ def make_denoiser(
       energy = distance(z, anchor)
       if section.attribute_weight:  # else D_attr is not even asked
         logits = attribute_fn(attribute_params, z, t)
-        loss = attributes.cross_entropy(logits, y, mask, exclusive)
+        loss = labels.cross_entropy(logits, y, mask)
         energy += section.attribute_weight * loss
       return energy
 

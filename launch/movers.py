@@ -12,7 +12,6 @@ from launch import stage
 from launch.repetition import Constrained, Trained
 from lcjax.latent import encodings, noise, samplers
 from lcjax.latent import optimize as optimize_lib
-from lcjax.losses import attributes
 
 # Seed of the noise that further tries start from: the same for every
 # repetition and call, far from those that repetitions count from.
@@ -172,9 +171,7 @@ def accepts(
   @jax.jit
   def hold(logits: jax.Array, y: jax.Array) -> jax.Array:
     tolerance = 1.0 - trained.denoise.kept_above
-    return attributes.all_within(
-      logits, y, jnp.ones_like(y), tolerance, trained.exclusive
-    )
+    return trained.labels.within(logits, y, jnp.ones_like(y), tolerance)
 
   def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:
     # Fewer and fewer rows at every call: a handful of shapes is compiled.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -19,7 +20,7 @@ from launch import (
   train_vae,
 )
 from launch.scene import Drawn, Scene, pictured_actors, spaced
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import celeba, dataset
 from lcjax.evaluation import edits, figures, metrics
 from lcjax.latent import samplers
@@ -221,7 +222,7 @@ def parse_vectors(vectors: Sequence[str], data: dataset.Dataset) -> np.ndarray:
         f'config.figures.attribute_vectors has {bits!r} of {len(bits)} bits: '
         f'give {width}, for {", ".join(data.attribute_names)}'
       )
-    if data.exclusive and bits.count('1') != 1:
+    if isinstance(data.labels, types.Classes) and bits.count('1') != 1:
       raise errors.UserError(
         f'config.figures.attribute_vectors has {bits!r}: of classes, exactly '
         'one bit is 1'
@@ -233,7 +234,7 @@ def grid_vectors(vectors: Sequence[str], data: dataset.Dataset) -> np.ndarray:
   """[C, Y] columns of `attribute_grid`; `vectors` empty: by the data set."""
   if vectors:
     return parse_vectors(vectors, data)
-  if data.exclusive:
+  if isinstance(data.labels, types.Classes):
     return np.eye(len(data.attribute_names), dtype=np.float32)
   if data.attribute_names == celeba.DEFAULT_ATTRIBUTES:
     return parse_vectors(CELEBA_VECTORS, data)
@@ -307,12 +308,12 @@ def attribute_grid(scene: Scene) -> Drawn:
 
 
 def least_agreement(
-  logits: np.ndarray, y: np.ndarray, exclusive: bool
+  logits: np.ndarray, y: np.ndarray, labels: types.Labels
 ) -> np.ndarray:
   """[B] least probability of a requested value; of classes, of the class."""
-  if exclusive:
-    return np.sum(np.asarray(jax.nn.softmax(logits)) * y, axis=1)
-  held = probabilities(logits)
+  held = np.asarray(labels.probabilities(jnp.asarray(logits)))
+  if isinstance(labels, types.Classes):
+    return np.sum(held * y, axis=1)
   return np.min(np.where(y > 0.5, held, 1.0 - held), axis=1)
 
 
@@ -328,7 +329,7 @@ def optimizer_path(scene: Scene) -> Drawn:
   cells, notes, numbers = [], [], {}
   for steps, moved in found.items():
     realism = probabilities(trained.realism_critic(moved.z))
-    held = least_agreement(trained.attribute_critic(moved.z), y, test.exclusive)
+    held = least_agreement(trained.attribute_critic(moved.z), y, test.labels)
     images = trained.decode(moved.z)
     agrees = metrics.classification_scores(
       scene.predict(images), y, test.exclusive

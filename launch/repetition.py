@@ -19,6 +19,7 @@ from launch import (
   train_denoiser,
   train_vae,
 )
+from lcjax import types
 from lcjax.data import dataset
 from lcjax.latent import encodings, mixtures
 from lcjax.training import parallel, state
@@ -56,7 +57,7 @@ class Constrained:
     seconds: that each training took.
     max_steps: of optimizer-G.
     num_starts: of optimizer-G, from noise.
-    exclusive: whether attributes are one-hot.
+    labels: of the attributes.
   """
 
   encode: Callable[[np.ndarray], Any]
@@ -70,7 +71,7 @@ class Constrained:
   seconds: dict[str, float]
   max_steps: int
   num_starts: int
-  exclusive: bool
+  labels: types.Labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +142,7 @@ def load_constrained(
     section: ml_collections.ConfigDict, key: str
   ) -> Callable[..., Any]:
     fn = mover_fns.make_optimizer_g(
-      section, key, networks, train.mean_scale, data.exclusive
+      section, key, networks, train.mean_scale, data.labels
     )
     return lambda max_steps, *arrays: bind(fn, attribute, realism, max_steps)(
       *arrays
@@ -169,7 +170,7 @@ def load_constrained(
     seconds={'vae': vae.seconds, 'latent_critics': critics.seconds},
     max_steps=config.optimize.max_steps,
     num_starts=config.optimize.num_starts,
-    exclusive=data.exclusive,
+    labels=data.labels,
   )
 
 
@@ -220,7 +221,7 @@ def load(
 
   def make_denoiser(section: ml_collections.ConfigDict) -> Callable[..., Any]:
     fn = mover_fns.make_denoiser(
-      section, networks, base.train, data.exclusive, noised_mixture
+      section, networks, base.train, data.labels, noised_mixture
     )
 
     def walk(edit: bool, key: jax.Array, *arrays: np.ndarray) -> Any:

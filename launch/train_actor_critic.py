@@ -17,9 +17,10 @@ import numpy as np
 import optax
 
 from launch import experiment, stage, startup, train_vae, training
+from lcjax import types
 from lcjax.data import batches, dataset
 from lcjax.latent import encodings
-from lcjax.losses import adversarial, attributes
+from lcjax.losses import adversarial
 from lcjax.training import latent_steps, parallel, state, steps
 
 CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
@@ -32,7 +33,7 @@ class Setting:
   networks: experiment.Networks
   train: encodings.Encodings
   validation: encodings.Encodings
-  exclusive: bool
+  labels: types.Labels
   seed: int
 
   @property
@@ -80,7 +81,7 @@ def prepare_with(
     networks,
     encode(config, networks, params, data),
     encode(config, networks, params, held_out),
-    data.exclusive,
+    data.labels,
     config.seed + repeat,
   )
 
@@ -141,7 +142,7 @@ def describe_critics(
   config: ml_collections.ConfigDict, setting: Setting
 ) -> training.Training:
   """The training of D_attr(z) and D_realism(z) of one repetition."""
-  networks, exclusive = setting.networks, setting.exclusive
+  networks, labels = setting.networks, setting.labels
   attribute_fn = experiment.apply_fn(networks.attribute_critic)
   realism_fn = experiment.apply_fn(networks.realism_critic)
 
@@ -157,7 +158,7 @@ def describe_critics(
     return latent_steps.make_latent_critics_step(
       attribute_fn,
       realism_fn,
-      experiment.make_cost(inner, networks, constants['mean_scale'], exclusive),
+      experiment.make_cost(inner, networks, constants['mean_scale'], labels),
       experiment.make_optimizer(
         inner.optimizer, inner.max_steps, 'latent_critics.inner.optimizer'
       ),
@@ -169,7 +170,7 @@ def describe_critics(
         mismatched=0.0,
         gradient_penalty=section.gradient_penalty_weight,
       ),
-      exclusive,
+      labels,
       inner.max_steps,
       section.average_decay,
       axis_name,
@@ -185,7 +186,7 @@ def describe_critics(
     realism_params = state.averaged(current['realism'], decay)
     logits = attribute_fn(attribute_params, z)
     realism = realism_fn(realism_params, z)
-    accuracy = attributes.accuracy(logits, y, exclusive)
+    accuracy = labels.accuracy(logits, y)
     return {
       'attribute_accuracy': float(jnp.mean(accuracy)),
       'realism_of_encodings': float(jnp.mean(jax.nn.sigmoid(realism))),

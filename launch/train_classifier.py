@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 
 from launch import experiment, stage, startup, training
+from lcjax import types
 from lcjax.data import batches, dataset
 from lcjax.training import objectives, parallel, state, steps
 
@@ -50,14 +51,14 @@ def load(
 
 def make_loss(
   networks: experiment.Networks,
-  exclusive: bool,
+  labels: types.Labels,
   pixel_noise: float,
   flip: bool,
 ) -> steps.LossFn:
   """The judge's loss with such changes of the images."""
   logits_and_features = experiment.apply_fn(networks.classifier)
   return objectives.make_classifier_loss(
-    lambda p, x: logits_and_features(p, x)[0], exclusive, pixel_noise, flip
+    lambda p, x: logits_and_features(p, x)[0], labels, pixel_noise, flip
   )
 
 
@@ -81,7 +82,7 @@ def describe(
     del constants
     section = config.classifier
     update = steps.make_update(
-      make_loss(networks, data.exclusive, section.pixel_noise, section.flip),
+      make_loss(networks, data.labels, section.pixel_noise, section.flip),
       experiment.make_optimizer(
         section.optimizer, section.train.num_steps, 'classifier.optimizer'
       ),
@@ -108,7 +109,7 @@ def describe(
 
   key = experiment.stage_key(config.seed, 'classifier')
   validate = experiment.make_validate(
-    _evaluated_loss(networks, data.exclusive, 0.0, flip=False), key
+    _evaluated_loss(networks, data.labels, 0.0, flip=False), key
   )
 
   def evaluate(current: state.TrainState) -> dict[str, float]:

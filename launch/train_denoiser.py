@@ -22,8 +22,8 @@ from launch import (
   train_actor_critic,
   training,
 )
+from lcjax import types
 from lcjax.latent import denoise, noise
-from lcjax.losses import attributes
 from lcjax.training import denoiser_steps, state, steps
 
 OPTIMIZERS = ('velocity_optimizer', 'attribute_optimizer')
@@ -71,7 +71,7 @@ class _HeldOut(NamedTuple):
 
 @functools.lru_cache(maxsize=16)  # repetitions share one program
 def _make_validate(
-  networks: experiment.Networks, exclusive: bool, decay: float
+  networks: experiment.Networks, labels: types.Labels, decay: float
 ) -> Callable[[state.TrainState, _HeldOut], dict[str, jax.Array]]:
   """Builds jitted `(state, held-out rows) -> validation values`."""
   velocity_fn = experiment.apply_fn(networks.denoiser)
@@ -87,7 +87,7 @@ def _make_validate(
     attribute_params = state.averaged(current['attribute'], decay)
     logits = attribute_fn(attribute_params, noised, rows.time)
     target = denoise.velocity(rows.z, rows.time, rows.eps)
-    accuracy = attributes.accuracy(logits, rows.attributes, exclusive)
+    accuracy = labels.accuracy(logits, rows.attributes)
     return {
       'velocity_mse': jnp.mean(jnp.square(predicted - target)),
       'attribute_accuracy': jnp.mean(accuracy),
@@ -100,7 +100,7 @@ def describe(
   config: ml_collections.ConfigDict, setting: train_actor_critic.Setting
 ) -> training.Training:
   """The denoiser's training of one repetition."""
-  networks, exclusive = setting.networks, setting.exclusive
+  networks, labels = setting.networks, setting.labels
   velocity_fn = experiment.apply_fn(networks.denoiser)
   attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
   center = jnp.asarray(setting.train.center)
@@ -122,7 +122,7 @@ def describe(
       constants['spread'],
       velocity_tx,
       attribute_tx,
-      exclusive,
+      labels,
       section.average_decay,
       axis_name,
       section.train.nonfinite == 'skip',
@@ -136,7 +136,7 @@ def describe(
     (rows + 0.5) / len(z),
     jnp.asarray(setting.validation.attributes),
   )
-  validate = _make_validate(networks, exclusive, config.denoiser.average_decay)
+  validate = _make_validate(networks, labels, config.denoiser.average_decay)
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
     return {name: float(v) for name, v in validate(current, held_out).items()}

@@ -8,10 +8,14 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OURS = ('lcjax', 'launch', 'configs')
 
-# Importer to what it may import besides itself and `lcjax.errors`.
+# Of every layer.
+SHARED = {'lcjax.errors', 'lcjax.types'}
+
+# Importer to what it may import besides itself and `SHARED`.
 ALLOWED = {
   'lcjax': set(),
   'lcjax.errors': set(),
+  'lcjax.types': set(),
   'lcjax.data': set(),
   'lcjax.models': set(),
   'lcjax.losses': set(),
@@ -57,7 +61,7 @@ def violations(path, source):
   tree = ast.parse(source)
   importer = group_of(path.removesuffix('.py').replace('/', '.'))
   importer = importer.removesuffix('.__init__')
-  allowed = ALLOWED[importer] | {importer, 'lcjax.errors'}
+  allowed = ALLOWED[importer] | {importer} | SHARED
   found = []
   for name in imported(path, tree):
     top = name.split('.')[0]

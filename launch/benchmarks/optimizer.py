@@ -52,7 +52,7 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
       config.latent_critics.activation,
       section,
       trained.train.mean_scale,
-      trained.exclusive,
+      trained.labels,
     )
     optimizer = trained.make_optimizer(section, 'optimize')
     max_steps = min(_MAX_STEPS, section.max_steps)

@@ -20,11 +20,13 @@ from launch import (
   training,
 )
 from launch.benchmarks import rounds
+from lcjax import types
 from lcjax.data import dataset
 from lcjax.latent import encodings
 from lcjax.training import loop, parallel, steps
 
 _NUM_ROWS = 8192
+_CLASSES = types.Classes(tuple('0123456789'))
 
 
 class Setting(NamedTuple):
@@ -77,8 +79,7 @@ def noise_images(image_shape: tuple[int, int, int]) -> dataset.Dataset:
   return dataset.Dataset(
     rng.integers(0, 256, (_NUM_ROWS, *image_shape), np.uint8),
     _labels(rng),
-    tuple('0123456789'),
-    exclusive=True,
+    _CLASSES,
   )
 
 
@@ -124,7 +125,7 @@ def actor_critic_training(
 ) -> Training:
   """The actor's training, as `launch.train_actor_critic` has it."""
   setting = train_actor_critic.Setting(
-    networks, train, train, True, config.seed
+    networks, train, train, _CLASSES, config.seed
   )
   described = train_actor_critic.describe_actor(config, setting)
   return _of(config, 'actor_critic', described)

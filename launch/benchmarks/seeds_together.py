@@ -56,7 +56,7 @@ def untrained(
       for split in (data, held_out)
     )
     setting = train_actor_critic.Setting(
-      networks, train, validation, data.exclusive, seed
+      networks, train, validation, data.labels, seed
     )
     described.append(inputs.describe_latent(task, setting))
   return wanted, described

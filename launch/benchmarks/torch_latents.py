@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 
 from launch.benchmarks import torch_peer
+from lcjax import types
 from lcjax.losses import constraint
 from lcjax.training import latent_steps
 
@@ -182,7 +183,7 @@ def optimizer_g(
   activation: str,
   section: ml_collections.ConfigDict,
   mean_scale: np.ndarray,
-  exclusive: bool,
+  labels: types.Labels,
 ) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
   """Builds optimizer-G as a loop over Adam on all rows of z at once.
 
@@ -194,7 +195,7 @@ def optimizer_g(
     activation: of both.
     section: `config.optimize`.
     mean_scale: [Z] training mean of the encoder's scale.
-    exclusive: whether attributes are one-hot.
+    labels: of the attributes.
 
   Returns:
     (start [B, Z], y [B, Y], max_steps) -> moved [B, Z] and satisfied [B].
@@ -214,7 +215,7 @@ def optimizer_g(
   def evaluate(z: Any, start: Any, y: Any) -> tuple[Any, Any]:
     logits = attribute_fn(z)
     realism_logits = realism_fn(z)[:, 0]
-    if exclusive:
+    if isinstance(labels, types.Classes):
       probabilities = logits.softmax(-1)
       attribute_loss = -(y * logits.log_softmax(-1)).sum(-1)
     else:

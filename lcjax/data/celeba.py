@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import archives, paths, tables
 
 # The ten of Engel, Hoffman & Roberts, arXiv:1711.05772.
@@ -49,7 +49,7 @@ def load(
 
   Returns:
     images [N, image_size, image_size, 3] uint8, a slice of the mapped cache;
-    attributes [N, Y] float32, their names, and that they are not exclusive.
+    attributes [N, Y] float32, and their names as `Bits`.
 
   Raises:
     UserError: a file is missing or damaged, an image occurs twice, or there is
@@ -79,7 +79,7 @@ def load(
     f'celeba_{image_size}_of_{crop_size}',
     background,
   )
-  return images[rows], bits, chosen, False
+  return images[rows], bits, types.Bits(chosen)
 
 
 def _find(folder: str, *names: str) -> pathlib.Path:

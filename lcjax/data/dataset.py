@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import celeba, digits, folder, idx, tables, tfds
 
 SPLITS = tables.SPLITS
@@ -19,15 +19,12 @@ class Dataset:
   Attributes:
     images: [N, H, W, C] uint8; may be a read-only memory map.
     attributes: [N, Y] float32 of zeros and ones.
-    attribute_names: Y names.
-    exclusive: True where exactly one attribute holds in every row (classes,
-      one-hot), False where attributes are independent bits.
+    labels: of the Y attributes.
   """
 
   images: np.ndarray
   attributes: np.ndarray
-  attribute_names: tuple[str, ...]
-  exclusive: bool
+  labels: types.Labels
 
   def __post_init__(self) -> None:
     """Checks that the parts belong together."""
@@ -45,6 +42,15 @@ class Dataset:
   def __len__(self) -> int:
     """The number of rows."""
     return len(self.images)
+
+  @property
+  def attribute_names(self) -> tuple[str, ...]:
+    """Y names."""
+    return self.labels.names
+
+  @property
+  def exclusive(self) -> bool:
+    return isinstance(self.labels, types.Classes)
 
   @property
   def image_shape(self) -> tuple[int, int, int]:
@@ -126,6 +132,6 @@ def load(
   options = Options(
     dir, image_size, crop_size, tuple(attributes), cache_dir, background
   )
-  images, bits, names, exclusive = SOURCES[name](split, options)
-  tables.check_names(names, f'config.data.name={name!r}')
-  return Dataset(images, bits, names, exclusive)
+  images, bits, labels = SOURCES[name](split, options)
+  tables.check_names(labels.names, f'config.data.name={name!r}')
+  return Dataset(images, bits, labels)

@@ -3,6 +3,9 @@
 import numpy as np
 from sklearn import datasets, model_selection
 
+from lcjax import types
+from lcjax.data import tables
+
 # The split belongs to the data set, not to an experiment's seed: results of
 # different seeds stay comparable.
 _SPLIT_SEED = 0
@@ -10,7 +13,7 @@ _NUM_TEST = 450
 _NUM_VALIDATION = 270
 
 
-def load(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], bool]:
+def load(split: str) -> tables.Parts:
   """Loads a stratified split: 1,077 train, 270 validation, 450 test rows.
 
   Args:
@@ -18,7 +21,7 @@ def load(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], bool]:
 
   Returns:
     images [N, 8, 8, 1] uint8 (the 17 grey levels spread over 0 to 255),
-    one-hot classes [N, 10] float32, their names, and that they are exclusive.
+    one-hot classes [N, 10] float32, and their names as `Classes`.
   """
   scans, classes = datasets.load_digits(return_X_y=True)
   rest, test = model_selection.train_test_split(
@@ -39,4 +42,4 @@ def load(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], bool]:
   images = np.round(scans[rows] * (255 / 16)).astype(np.uint8)
   attributes = np.eye(10, dtype=np.float32)[classes[rows]]
   names = tuple(str(digit) for digit in range(10))
-  return images.reshape(-1, 8, 8, 1), attributes, names, True
+  return images.reshape(-1, 8, 8, 1), attributes, types.Classes(names)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import archives, paths, pictures, pixels, tables
 
 TABLE = 'attributes.csv'
@@ -46,8 +46,8 @@ def load(
 
   Returns:
     images [N, image_size, image_size, C] uint8, grey if all files are;
-    attributes [N, Y] float32, their names, and whether exactly one holds in
-    every row of the table.
+    attributes [N, Y] float32, and their names: `Classes` where exactly one of
+    several holds in every row of the table, else `Bits`.
 
   Raises:
     UserError: a file is missing or damaged, an image occurs twice, or there is
@@ -86,8 +86,9 @@ def load(
     f'folder_{image_size}_of_{crop_size}',
     background,
   )
-  exclusive = len(chosen) > 1 and bool((bits.sum(axis=1) == 1).all())
-  return images[part], bits[part], chosen, exclusive
+  one_holds = len(chosen) > 1 and bool((bits.sum(axis=1) == 1).all())
+  kind = types.Classes if one_holds else types.Bits
+  return images[part], bits[part], kind(chosen)
 
 
 def _read_table(

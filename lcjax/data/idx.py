@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import paths, tables
 
 # What `config.data.name` stands for: names of its classes 0, 1, ...
@@ -41,8 +41,8 @@ def load(split: str, name: str, dir: str) -> tables.Parts:
     dir: folder of {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz].
 
   Returns:
-    images [N, H, W, 1] uint8, one-hot classes [N, Y] float32, their names,
-    and that they are exclusive.
+    images [N, H, W, 1] uint8, one-hot classes [N, Y] float32, and their
+    names as `Classes`.
 
   Raises:
     UserError: a file is missing or damaged, or does not fit the others.
@@ -62,7 +62,8 @@ def load(split: str, name: str, dir: str) -> tables.Parts:
       f'{labels_path} holds the label {labels.max()}: {name} has '
       f'{len(names)} classes'
     )
-  return (*split_rows(images[..., None], labels, names, split), names, True)
+  pixels, classes = split_rows(images[..., None], labels, names, split)
+  return pixels, classes, types.Classes(names)
 
 
 def split_rows(

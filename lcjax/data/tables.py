@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import paths
 
-# The four fields of a Dataset.
-Parts = tuple[np.ndarray, np.ndarray, tuple[str, ...], bool]
+# The fields of a Dataset.
+Parts = tuple[np.ndarray, np.ndarray, types.Labels]
 
 SPLITS = ('train', 'validation', 'test')
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import cache, celeba, idx, paths, pictures, pixels, tables
 
 
@@ -52,7 +52,8 @@ def load_classes(
   rows = _rows_of('test' if split == 'test' else 'train', num_rows)
   names = idx.CLASSES[name]
   images, classes = arrays['images'][rows], arrays['classes'][rows]
-  return (*idx.split_rows(images, classes, names, split), names, True)
+  images, attributes = idx.split_rows(images, classes, names, split)
+  return images, attributes, types.Classes(names)
 
 
 def load_celeba(
@@ -115,7 +116,7 @@ def load_celeba(
   )
   rows = _rows_of(split, num_rows)
   bits = arrays['attributes'][rows][:, columns].astype(np.float32)
-  return arrays['images'][rows], bits, chosen, False
+  return arrays['images'][rows], bits, types.Bits(chosen)
 
 
 def _get_builder(name: str, folder: str) -> Any:

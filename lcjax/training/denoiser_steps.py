@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lcjax import types
 from lcjax.latent import denoise, noise
 from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
@@ -19,7 +20,7 @@ def make_denoiser_step(
   spread: jax.Array,
   velocity_tx: optax.GradientTransformation,
   attribute_tx: optax.GradientTransformation,
-  exclusive: bool,
+  labels: types.Labels,
   average_decay: float,
   axis_name: str | None = None,
   skip_nonfinite: bool = False,
@@ -33,7 +34,7 @@ def make_denoiser_step(
     spread: [Z] standard deviation of q(z).
     velocity_tx: the denoiser's optimiser.
     attribute_tx: D_attr's optimiser.
-    exclusive: one softmax over attributes, or a sigmoid each.
+    labels: of the attributes.
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
     skip_nonfinite: as in `steps.make_update`, for each network.
@@ -56,7 +57,7 @@ def make_denoiser_step(
     del key
     logits = attribute_fn(params, rows['noised'], rows['time'])
     loss, accuracy = objectives.classification(
-      logits, rows['attributes'], exclusive
+      logits, rows['attributes'], labels
     )
     return loss, {'attribute_loss': loss, 'attribute_accuracy': accuracy}
 

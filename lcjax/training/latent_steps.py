@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lcjax import types
 from lcjax.latent import noise, optimize
 from lcjax.losses import adversarial, constraint
 from lcjax.training import objectives, steps
@@ -225,7 +226,7 @@ def make_latent_critics_step(
   attribute_tx: optax.GradientTransformation,
   realism_tx: optax.GradientTransformation,
   realism_weights: CriticWeights,
-  exclusive: bool,
+  labels: types.Labels,
   inner_steps: int,
   average_decay: float,
   axis_name: str | None = None,
@@ -246,7 +247,7 @@ def make_latent_critics_step(
     realism_tx: D_realism's optimiser.
     realism_weights: of the kinds of rows; `mismatched` has no meaning here
       and must be 0.
-    exclusive: one softmax over attributes, or a sigmoid each.
+    labels: of the attributes.
     inner_steps: of optimizer-G; with 0 the moved rows are raw prior rows.
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
@@ -261,7 +262,7 @@ def make_latent_critics_step(
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
     loss, accuracy = objectives.classification(
-      attribute_fn(params, rows['real']), rows['attributes'], exclusive
+      attribute_fn(params, rows['real']), rows['attributes'], labels
     )
     return loss, {'attribute_loss': loss, 'attribute_accuracy': accuracy}
 

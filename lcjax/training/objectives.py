@@ -10,8 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lcjax import types
 from lcjax.latent import noise
-from lcjax.losses import attributes, elbo
+from lcjax.losses import elbo
 from lcjax.training import steps
 
 
@@ -61,26 +62,25 @@ def make_vae_loss(
 
 
 def classification(
-  logits: jax.Array, y: jax.Array, exclusive: bool
+  logits: jax.Array, y: jax.Array, labels: types.Labels
 ) -> tuple[jax.Array, jax.Array]:
   """Loss and accuracy of any classifier: of pixels, of z, of noised z.
 
   Args:
     logits: [B, Y].
     y: [B, Y] zeros and ones.
-    exclusive: one softmax, or a sigmoid for each attribute.
+    labels: of the attributes.
 
   Returns:
     Cross-entropy in nats and share of right answers, means over the batch.
   """
-  losses = attributes.cross_entropy(logits, y, jnp.ones_like(y), exclusive)
-  right = attributes.accuracy(logits, y, exclusive)
-  return jnp.mean(losses), jnp.mean(right)
+  losses = labels.cross_entropy(logits, y, jnp.ones_like(y))
+  return jnp.mean(losses), jnp.mean(labels.accuracy(logits, y))
 
 
 def make_classifier_loss(
   logits_fn: Callable[[Any, jax.Array], jax.Array],
-  exclusive: bool,
+  labels: types.Labels,
   pixel_noise: float,
   flip: bool,
 ) -> steps.LossFn:
@@ -88,7 +88,7 @@ def make_classifier_loss(
 
   Args:
     logits_fn: (params, images in [0, 1]) -> [B, Y].
-    exclusive: one softmax, or a sigmoid for each attribute.
+    labels: of the attributes.
     pixel_noise: standard deviation of the noise added to pixels in training.
     flip: whether to mirror half of the images, left to right, in training.
 
@@ -110,7 +110,7 @@ def make_classifier_loss(
       mirrored = (draw < 0.5)[:, None, None, None]
       images = jnp.where(mirrored, images[:, :, ::-1], images)
     loss, accuracy = classification(
-      logits_fn(params, images), batch['attributes'], exclusive
+      logits_fn(params, images), batch['attributes'], labels
     )
     return loss, {'loss': loss, 'accuracy': accuracy}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import archives, celeba, dataset
 from tests.data import fake_celeba, shared
 
@@ -37,7 +37,10 @@ def test_splits_of_the_official_partition(tmp_path, packed, cached):
     data = load(tmp_path, split, cache_dir=cache_dir)
     assert data.images.shape == (len(rows), 64, 64, 3)
     assert data.attribute_names == celeba.DEFAULT_ATTRIBUTES
-    assert not data.exclusive and data.attributes.dtype == np.float32
+    assert (
+      isinstance(data.labels, types.Bits)
+      and data.attributes.dtype == np.float32
+    )
     check(data, rows)
 
 

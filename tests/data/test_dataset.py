@@ -3,13 +3,15 @@
 import numpy as np
 from absl.testing import parameterized
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import dataset
 
 
 def make(images=(3, 4, 5, 1), attributes=(3, 2), dtype=np.uint8):
   return dataset.Dataset(
-    np.zeros(images, dtype), np.zeros(attributes, np.float32), ('a', 'b'), False
+    np.zeros(images, dtype),
+    np.zeros(attributes, np.float32),
+    types.Bits(('a', 'b')),
   )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import dataset, folder
 
 TABLE = """\
@@ -39,20 +39,24 @@ def test_splits_and_values_of_the_table(tmp_path):
   assert data.images[:, 0, 0].tolist() == [[40, 0, 0], [120, 0, 0]]
   assert data.attribute_names == ('red', 'big')
   assert data.attributes.tolist() == [[1, 0], [0, 1]]
-  assert data.exclusive
+  assert isinstance(data.labels, types.Classes)
   red = int(load(tmp_path, 'test').images[0, 4, 4, 0])
   assert red == pytest.approx(80, abs=2)
   assert load(tmp_path, 'validation').attributes.tolist() == [[1, 0]]
 
 
-def test_exclusive_only_if_one_holds_in_every_row_of_all_splits(tmp_path):
+def test_classes_only_if_one_holds_in_every_row_of_all_splits(tmp_path):
   write(tmp_path, TABLE.replace('validation,1,0', 'validation,-1,-1'))
-  assert not load(tmp_path).exclusive
+  assert isinstance(load(tmp_path).labels, types.Bits)
   assert load(tmp_path, 'validation').attributes.tolist() == [[0, 0]]
   write(tmp_path)
-  assert load(tmp_path, attributes=('big', 'red')).exclusive
+  two = load(tmp_path, attributes=('big', 'red'))
+  assert isinstance(two.labels, types.Classes)
   alone = load(tmp_path, attributes=('big',))
-  assert not alone.exclusive and alone.attributes.tolist() == [[0], [1]]
+  assert isinstance(alone.labels, types.Bits) and alone.attributes.tolist() == [
+    [0],
+    [1],
+  ]
 
 
 def test_grey_stays_grey_only_if_all_are(tmp_path):

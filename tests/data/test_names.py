@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import dataset, idx, tables, tfds
 from tests.data import fake_celeba, test_folder
 
@@ -59,7 +59,11 @@ def test_tfds_names_the_attribute_and_the_folder(monkeypatch):
 
 
 def test_whatever_gives_the_names(monkeypatch):
-  parts = np.zeros((1, 2, 2, 1), np.uint8), np.ones((1, 1)), ('none',), False
+  parts = (
+    np.zeros((1, 2, 2, 1), np.uint8),
+    np.ones((1, 1)),
+    types.Bits(('none',)),
+  )
   monkeypatch.setitem(dataset.SOURCES, 'mine', lambda split, options: parts)
   with pytest.raises(errors.UserError, match=r"name='mine': .*'none'"):
     dataset.load('mine', 'train')

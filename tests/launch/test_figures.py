@@ -1,5 +1,6 @@
 """Figures of a tiny run: what they count, what they show, what they refuse."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -23,7 +24,7 @@ from launch import (
   train_denoiser,
   train_vae,
 )
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import celeba, dataset
 
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -74,32 +75,31 @@ def multi_label(count=6):
   return dataset.Dataset(
     np.zeros((count, 2, 2, 1), np.uint8),
     rng.integers(0, 2, (count, 3)).astype(np.float32),
-    names,
-    exclusive=False,
+    types.Bits(names),
   )
 
 
 class TestChanges:
   def test_a_bit_is_flipped_and_alone_counts(self):
     y = np.array([[1, 0, 1], [0, 0, 0]], np.float32)
-    asked, mask = edits.change(y, np.array([0, 2]), exclusive=False)
+    asked, mask = types.Bits(('a', 'b', 'c')).change(y, np.array([0, 2]))
     np.testing.assert_array_equal(asked, [[0, 0, 1], [0, 0, 1]])
     np.testing.assert_array_equal(mask, [[1, 0, 0], [0, 0, 1]])
 
   def test_a_class_is_asked_for_and_all_count(self):
     y = np.eye(3, dtype=np.float32)[[0, 1]]
-    asked, mask = edits.change(y, np.array([2, 0]), exclusive=True)
+    asked, mask = types.Classes(('a', 'b', 'c')).change(y, np.array([2, 0]))
     np.testing.assert_array_equal(asked, np.eye(3)[[2, 0]])
     np.testing.assert_array_equal(mask, np.ones((2, 3)))
 
   def test_every_other_class_is_drawn_and_never_the_own_one(self):
     y = np.eye(4)[np.arange(400) % 4]
-    drawn = edits.draw_changes(y, exclusive=True, seed=0)
+    drawn = types.Classes(tuple('abcd')).draw_changes(y, seed=0)
     pairs = set(zip(np.arange(400) % 4, drawn, strict=True))
     assert pairs == {(i, j) for i in range(4) for j in range(4) if i != j}
 
   def test_every_bit_is_drawn(self):
-    drawn = edits.draw_changes(np.zeros((100, 3)), exclusive=False, seed=0)
+    drawn = types.Bits(('a', 'b', 'c')).draw_changes(np.zeros((100, 3)), seed=0)
     assert set(drawn) == {0, 1, 2}
 
 
@@ -116,7 +116,7 @@ def test_scores_of_edits_by_hand(run):
   # Changed: 0, 0, 1; 0 is added once and removed once, 1 is added.
   y = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32)
   changed = np.array([0, 0, 1])
-  asked, mask = edits.change(y, changed, exclusive=False)
+  asked, mask = multi_label().labels.change(y, changed)
   # The first edit succeeds and flips 2; the others fail; nothing else flips.
   predicted = np.array([[1, 0, 1], [1, 0, 0], [0, 0, 1]], np.float32)
   made = fake_scene(run, multi_label(), predicted)
@@ -182,8 +182,7 @@ def test_grid_vectors():
   faces = dataset.Dataset(
     np.zeros((1, 2, 2, 3), np.uint8),
     np.zeros((1, 10), np.float32),
-    celeba.DEFAULT_ATTRIBUTES,
-    exclusive=False,
+    types.Bits(celeba.DEFAULT_ATTRIBUTES),
   )
   found = panels.grid_vectors((), faces)
   assert found.shape == (8, 10)
@@ -194,15 +193,14 @@ def test_grid_vectors():
 
 
 @pytest.mark.parametrize(
-  ('bits', 'exclusive', 'said'),
-  [('01', False, 'of 2 bits: give 3'), ('011', True, 'exactly one bit')],
+  ('bits', 'kind', 'said'),
+  [
+    ('01', types.Bits, 'of 2 bits: give 3'),
+    ('011', types.Classes, 'exactly one bit'),
+  ],
 )
-def test_vectors_that_do_not_fit(bits, exclusive, said):
-  data = multi_label()
-  if exclusive:
-    data = dataset.Dataset(
-      data.images, np.eye(3, dtype=np.float32)[[0] * 6], ('a', 'b', 'c'), True
-    )
+def test_vectors_that_do_not_fit(bits, kind, said):
+  data = dataclasses.replace(multi_label(), labels=kind(('a', 'b', 'c')))
   with pytest.raises(errors.UserError, match=said):
     panels.parse_vectors([bits], data)
 
@@ -211,10 +209,14 @@ def test_least_agreement():
   logits = np.array([[0.0, 10.0], [10.0, 10.0]])
   y = np.array([[0.0, 1.0], [0.0, 1.0]])
   np.testing.assert_allclose(
-    panels.least_agreement(logits, y, False), [0.5, 4.54e-5], rtol=1e-3
+    panels.least_agreement(logits, y, types.Bits(('a', 'b'))),
+    [0.5, 4.54e-5],
+    rtol=1e-3,
   )
   np.testing.assert_allclose(
-    panels.least_agreement(logits, y, True), [1.0, 0.5], rtol=1e-3
+    panels.least_agreement(logits, y, types.Classes(('a', 'b'))),
+    [1.0, 0.5],
+    rtol=1e-3,
   )
 
 

@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 
 from launch import experiment, movers, repetition
+from lcjax import types
 from lcjax.latent import optimize
 
 START = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -32,7 +33,7 @@ def trained_with(**changes):
     'optimizer': optimizer,
     'denoiser': denoiser,
     'image_attributes': attribute_critic,
-    'exclusive': True,
+    'labels': types.Classes(('a', 'b')),
     'actors': {},
     'max_steps': 5,
     'num_starts': 1,

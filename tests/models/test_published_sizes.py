@@ -7,6 +7,7 @@ import pytest
 
 from configs import celeba, mnist
 from launch import experiment, train_actor_critic
+from lcjax import types
 from lcjax.data import dataset
 from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
@@ -23,8 +24,9 @@ def build(name):
   data = dataset.Dataset(
     np.zeros((1, *image_shape), np.uint8),
     np.zeros((1, num_attributes), np.float32),
-    tuple(f'attribute_{i}' for i in range(num_attributes)),
-    exclusive=name == 'mnist',
+    (types.Classes if name == 'mnist' else types.Bits)(
+      tuple(f'attribute_{i}' for i in range(num_attributes))
+    ),
   )
   config = module.get_config('paper')
   return config, experiment.build_networks(config, data), data

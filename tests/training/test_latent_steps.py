@@ -7,12 +7,13 @@ import numpy as np
 import optax
 from absl.testing import parameterized
 
+from lcjax import types
 from lcjax.training import latent_steps
 from lcjax.training import state as state_lib
 
 KEY = jax.random.key(0)
 NONE = latent_steps.CriticWeights(0.0, 0.0, 0.0, 0.0)
-EXCLUSIVE = np.eye(2, dtype=np.float32)
+CLASSES = np.eye(2, dtype=np.float32)
 
 
 def softplus(v):
@@ -136,7 +137,7 @@ class CriticLossTest(parameterized.TestCase):
 
 
 def make_batch(size=1, num_rows=4, mean=0.5):
-  y = EXCLUSIVE[np.arange(num_rows) % 2]
+  y = CLASSES[np.arange(num_rows) % 2]
   return {
     'mean': np.full((num_rows, size), mean, np.float32),
     'scale': np.zeros((num_rows, size), np.float32),
@@ -212,8 +213,8 @@ class ActorCriticStepTest(parameterized.TestCase):
       critic_weights=latent_steps.CriticWeights(2.0, 0.5, 3.0, 0.0),
     )
     batch = make_batch(mean=100.0) | {
-      'attributes': EXCLUSIVE[[0] * 4],
-      'other_attributes': EXCLUSIVE[[1] * 4],
+      'attributes': CLASSES[[0] * 4],
+      'other_attributes': CLASSES[[1] * 4],
     }
     _, metrics = step(state, batch, KEY)
     loss = softplus(-0.7) + 2.5 * softplus(0.0) + 3 * softplus(0.7 - 2)
@@ -333,7 +334,9 @@ class ActorCriticStepTest(parameterized.TestCase):
 
 
 class LatentCriticsStepTest(parameterized.TestCase):
-  def make(self, inner_steps=1, weights=(2.0, 0.0, 0.0, 0.0), exclusive=True):
+  def make(
+    self, inner_steps=1, weights=(2.0, 0.0, 0.0, 0.0), kind=types.Classes
+  ):
     def make_cost(attribute_params, realism_params):
       def cost_fn(z, target):
         y, mask, anchor = target
@@ -353,7 +356,7 @@ class LatentCriticsStepTest(parameterized.TestCase):
       attribute_tx=optax.sgd(0.1),
       realism_tx=optax.sgd(0.1),
       realism_weights=latent_steps.CriticWeights(*weights),
-      exclusive=exclusive,
+      labels=kind(('a', 'b')),
       inner_steps=inner_steps,
       average_decay=0.9,
     )
@@ -393,9 +396,9 @@ class LatentCriticsStepTest(parameterized.TestCase):
       moved['realism'].params['v'],
     )
 
-  @parameterized.parameters(True, False)
-  def test_attributes_are_learnt_on_encodings(self, exclusive):
-    step, state = self.make(exclusive=exclusive)
+  @parameterized.parameters(types.Classes, types.Bits)
+  def test_attributes_are_learnt_on_encodings(self, kind):
+    step, state = self.make(kind=kind)
     batch = make_batch(size=2, mean=1.5)
     new, metrics = step(state, batch, KEY)
 
@@ -403,7 +406,7 @@ class LatentCriticsStepTest(parameterized.TestCase):
       logits = 1.5 * jnp.tile(a, (4, 1))
       loss_fn = (
         optax.softmax_cross_entropy
-        if exclusive
+        if kind is types.Classes
         else optax.sigmoid_binary_cross_entropy
       )
       return jnp.mean(loss_fn(logits, batch['attributes']))

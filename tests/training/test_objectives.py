@@ -7,12 +7,15 @@ import optax
 import scipy.stats
 from absl.testing import parameterized
 
+from lcjax import types
 from lcjax.latent import noise
 from lcjax.training import objectives
 
 KEY = jax.random.key(0)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 2, 1, 1), dtype=np.uint8)
 ROW = np.array([4, 0, 9])
+
+CLASSES = types.Classes(('a', 'b'))
 
 
 def test_to_unit():
@@ -66,15 +69,15 @@ class ClassifierLossTest(parameterized.TestCase):
   def logits(self, params, images):
     return params * images.reshape(-1, 2)
 
-  @parameterized.parameters(True, False)
-  def test_by_hand(self, exclusive):
+  @parameterized.parameters(types.Classes, types.Bits)
+  def test_by_hand(self, kind):
     loss_fn = objectives.make_classifier_loss(
-      self.logits, exclusive, pixel_noise=0.0, flip=False
+      self.logits, kind(('a', 'b')), pixel_noise=0.0, flip=False
     )
     loss, metrics = loss_fn(3.0, self.batch, KEY)
     logits = np.float32(3.0 / 255) * IMAGES.reshape(3, 2)
     y = self.batch['attributes']
-    if exclusive:
+    if kind is types.Classes:
       losses = optax.softmax_cross_entropy(logits, y)
       right = logits.argmax(1) == y.argmax(1)
     else:
@@ -92,7 +95,9 @@ class ClassifierLossTest(parameterized.TestCase):
       return self.logits(params, images)
 
     for deviation in (0.0, 0.5):
-      loss_fn = objectives.make_classifier_loss(logits, True, deviation, False)
+      loss_fn = objectives.make_classifier_loss(
+        logits, CLASSES, deviation, False
+      )
       loss_fn(3.0, self.batch, KEY)
     expected = 0.5 * np.array(noise.normal(KEY, ROW, 2)).reshape(IMAGES.shape)
     np.testing.assert_allclose(seen[1] - seen[0], expected, atol=1e-6)
@@ -110,7 +115,7 @@ class ClassifierLossTest(parameterized.TestCase):
       'attributes': np.ones((64, 2), np.float32),
       'row': np.arange(64),
     }
-    objectives.make_classifier_loss(logits, False, 0.0, True)(1.0, batch, KEY)
+    objectives.make_classifier_loss(logits, CLASSES, 0.0, True)(1.0, batch, KEY)
     units = images / 255
     same = (np.abs(seen[0] - units) < 1e-6).all((1, 2, 3))
     mirrored = (np.abs(seen[0] - units[:, :, ::-1]) < 1e-6).all((1, 2, 3))

@@ -10,9 +10,8 @@ import numpy as np
 import optax
 from absl.testing import parameterized
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.latent import noise
-from lcjax.losses import attributes
 from lcjax.models import actor, critic, networks, vae
 from lcjax.training import latent_steps, objectives, parallel, steps
 from lcjax.training import state as state_lib
@@ -31,6 +30,7 @@ VAE = vae.Vae(
   ),
   latent_size=3,
 )
+LABELS = types.Classes(('0', '1'))
 ACTOR = actor.Actor(
   latent_size=3, label_size=2, hidden_sizes=(4,), activation='silu'
 )
@@ -124,9 +124,9 @@ def latent_critics_case():
       y, mask, anchor = target
       logits = ATTRIBUTE_CRITIC.apply(attribute_params, z)
       realism = CRITIC.apply(realism_params, z)
-      cost = attributes.cross_entropy(logits, y, mask, True)
+      cost = LABELS.cross_entropy(logits, y, mask)
       cost += jax.nn.softplus(-realism) + 0.1 * jnp.sum((z - anchor) ** 2)
-      return cost, attributes.all_within(logits, y, mask, 0.3, True)
+      return cost, LABELS.within(logits, y, mask, 0.3)
 
     return cost_fn
 
@@ -145,7 +145,7 @@ def latent_critics_case():
       TX,
       TX,
       latent_steps.CriticWeights(1.0, 0.1, 0.0, 0.0),
-      exclusive=True,
+      labels=LABELS,
       inner_steps=2,
       average_decay=0.9,
       axis_name=axis_name,

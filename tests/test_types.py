@@ -1,4 +1,4 @@
-"""Attribute losses against optax and by hand."""
+"""Labels: losses and answers against optax and by hand."""
 
 import chex
 import jax
@@ -7,8 +7,10 @@ import numpy as np
 import optax
 from absl.testing import parameterized
 
-from lcjax.losses import attributes
+from lcjax import types
 
+NAMES = ('a', 'b', 'c')
+CLASS_LABELS, BIT_LABELS = types.Classes(NAMES), types.Bits(NAMES)
 LOGITS = np.array([[2.0, -1.0, 0.5], [-0.3, 0.0, 4.0]], np.float32)
 BITS = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]], np.float32)
 CLASSES = np.eye(3, dtype=np.float32)[[2, 0]]
@@ -18,33 +20,28 @@ ALL = np.ones((2, 3), np.float32)
 class CrossEntropyTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
   def test_classes_agree_with_optax(self):
-    loss = self.variant(attributes.cross_entropy, static_argnums=3)(
-      LOGITS, CLASSES, ALL, True
-    )
+    loss = self.variant(CLASS_LABELS.cross_entropy)(LOGITS, CLASSES, ALL)
     expected = optax.softmax_cross_entropy(LOGITS, CLASSES)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
   @chex.variants(with_jit=True, without_jit=True)
   def test_bits_are_averaged_over_those_left_in(self):
     mask = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], np.float32)
-    loss = self.variant(attributes.cross_entropy, static_argnums=3)(
-      LOGITS, BITS, mask, False
-    )
+    loss = self.variant(BIT_LABELS.cross_entropy)(LOGITS, BITS, mask)
     each = optax.sigmoid_binary_cross_entropy(LOGITS, BITS)
     expected = [(each[0, 0] + each[0, 2]) / 2, each[1, 2]]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
   def test_nothing_left_in_costs_nothing(self):
-    loss = attributes.cross_entropy(LOGITS, BITS, 0 * ALL, False)
+    loss = BIT_LABELS.cross_entropy(LOGITS, BITS, 0 * ALL)
     np.testing.assert_array_equal(loss, [0.0, 0.0])
 
-  @parameterized.parameters(True, False)
-  def test_one_mask_serves_all_rows(self, exclusive):
-    y = CLASSES if exclusive else BITS
+  @parameterized.parameters((CLASS_LABELS, CLASSES), (BIT_LABELS, BITS))
+  def test_one_mask_serves_all_rows(self, labels, y):
     mask = jnp.array([1.0, 0.0, 1.0])
     np.testing.assert_allclose(
-      attributes.cross_entropy(LOGITS, y, mask, exclusive),
-      attributes.cross_entropy(LOGITS, y, jnp.tile(mask, (2, 1)), exclusive),
+      labels.cross_entropy(LOGITS, y, mask),
+      labels.cross_entropy(LOGITS, y, jnp.tile(mask, (2, 1))),
     )
 
   @parameterized.parameters(200.0, -200.0)
@@ -53,73 +50,75 @@ class CrossEntropyTest(chex.TestCase):
     right, wrong = (jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 1.0]]))
     if size < 0:
       right, wrong = wrong, right
-    for exclusive, expected in ((True, 400.0), (False, 200.0)):
+    for labels, expected in ((CLASS_LABELS, 400.0), (BIT_LABELS, 200.0)):
       ones = jnp.ones_like(logits)
-      loss = attributes.cross_entropy(logits, wrong, ones, exclusive)
+      loss = labels.cross_entropy(logits, wrong, ones)
       np.testing.assert_allclose(loss, [expected])
-      loss = attributes.cross_entropy(logits, right, ones, exclusive)
+      loss = labels.cross_entropy(logits, right, ones)
       np.testing.assert_allclose(loss, [0.0], atol=1e-6)
 
-  @parameterized.product(exclusive=(True, False), right=(True, False))
-  def test_a_small_loss_is_not_rounded_to_zero(self, exclusive, right):
+  @parameterized.product(labels=(CLASS_LABELS, BIT_LABELS), right=(True, False))
+  def test_a_small_loss_is_not_rounded_to_zero(self, labels, right):
     """Against float64, where the plain form does not cancel yet."""
     sizes = np.array([5.0, 12.0, 17.0, 30.0])
     y = np.array([1.0, 0.0])
-    signs = np.array([1.0, -1.0]) * (1.0 if right else -1.0) / (1 + exclusive)
+    signs = np.array([1.0, -1.0]) * (1.0 if right else -1.0)
+    signs /= 2 if labels is CLASS_LABELS else 1
     logits = sizes[:, None] * signs
     expected = np.logaddexp(0.0, -sizes if right else sizes)
     np.testing.assert_allclose(
-      attributes.cross_entropy(
+      labels.cross_entropy(
         jnp.asarray(logits, jnp.float32),
         jnp.tile(jnp.asarray(y, jnp.float32), (4, 1)),
         jnp.ones((4, 2)),
-        exclusive,
       ),
       expected,
       rtol=1e-5,
     )
 
   def test_gradients_are_the_textbooks(self):
-    for exclusive, y in ((True, CLASSES), (False, BITS)):
+    for labels, y in ((CLASS_LABELS, CLASSES), (BIT_LABELS, BITS)):
       found = jax.grad(
-        lambda v, y=y, one=exclusive: attributes.cross_entropy(
-          v, y, jnp.ones(3), one
+        lambda v, y=y, labels=labels: labels.cross_entropy(
+          v, y, jnp.ones(3)
         ).sum()
       )(jnp.asarray(LOGITS))
-      expected = attributes.probabilities(LOGITS, exclusive) - y
-      expected /= 1 if exclusive else 3
+      expected = labels.probabilities(LOGITS) - y
+      expected /= 1 if labels is CLASS_LABELS else 3
       np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
   def test_a_single_class_costs_nothing(self):
     loss, grad = jax.value_and_grad(
-      lambda v: attributes.cross_entropy(
-        v, jnp.ones((1, 1)), jnp.ones((1, 1)), True
-      ).sum()
+      lambda v: (
+        types.Classes(('a',))
+        .cross_entropy(v, jnp.ones((1, 1)), jnp.ones((1, 1)))
+        .sum()
+      )
     )(jnp.array([[3.0]]))
     np.testing.assert_array_equal(loss, 0.0)
     np.testing.assert_array_equal(grad, [[0.0]])
 
   def test_masked_bits_have_no_gradient(self):
     mask = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], np.float32)
-    grad = jax.grad(
-      lambda v: attributes.cross_entropy(v, BITS, mask, False).sum()
-    )(LOGITS)
+    grad = jax.grad(lambda v: BIT_LABELS.cross_entropy(v, BITS, mask).sum())(
+      LOGITS
+    )
     np.testing.assert_array_equal(np.array(grad) != 0, mask == 1)
 
 
 class AnswersTest(parameterized.TestCase):
   def test_probabilities(self):
-    exclusive = attributes.probabilities(LOGITS, True)
+    found = CLASS_LABELS.probabilities(LOGITS)
     expected = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(exclusive, expected, rtol=1e-5)
-    bits = attributes.probabilities(LOGITS, False)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    bits = BIT_LABELS.probabilities(LOGITS)
     np.testing.assert_allclose(bits, 1 / (1 + np.exp(-LOGITS)), rtol=1e-5)
 
   def test_accuracy(self):
     classes = np.eye(3, dtype=np.float32)[[0, 0]]
-    found = attributes.accuracy(LOGITS, classes, True)
+    found = CLASS_LABELS.accuracy(LOGITS, classes)
     np.testing.assert_array_equal(found, [1.0, 0.0])
-    found = attributes.accuracy(LOGITS, BITS, False)
+    found = BIT_LABELS.accuracy(LOGITS, BITS)
     # Right: 1, 0, 0 of the first row; 1, 0 (a logit of 0 says no), 1.
     np.testing.assert_allclose(found, [1 / 3, 2 / 3], rtol=1e-6)
 
@@ -129,7 +128,7 @@ class AnswersTest(parameterized.TestCase):
 
     def within(tolerance, mask):
       mask = np.array([mask], np.float32)
-      return attributes.all_within(logits, y, mask, tolerance, False).item()
+      return BIT_LABELS.within(logits, y, mask, tolerance).item()
 
     self.assertTrue(within(0.74, [1, 1, 1]))
     self.assertFalse(within(0.73, [1, 1, 1]))
@@ -143,10 +142,32 @@ class AnswersTest(parameterized.TestCase):
     logits = np.log(np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1]], np.float32))
     y = np.eye(3, dtype=np.float32)[[0, 0]]
     for tolerance, expected in ((0.29, [0, 0]), (0.31, [1, 0]), (0.71, [1, 1])):
-      found = attributes.all_within(logits, y, ALL, tolerance, True)
+      found = CLASS_LABELS.within(logits, y, ALL, tolerance)
       np.testing.assert_array_equal(found, np.array(expected, bool))
 
   def test_all_within_takes_one_mask_for_all_rows(self):
     mask = jnp.array([1.0, 0.0, 0.0])
-    found = attributes.all_within(LOGITS, BITS, mask, 0.12, False)
+    found = BIT_LABELS.within(LOGITS, BITS, mask, 0.12)
     np.testing.assert_array_equal(found, [True, False])
+
+  def test_predictions(self):
+    found = CLASS_LABELS.predict(LOGITS)
+    np.testing.assert_array_equal(found, [[1, 0, 0], [0, 0, 1]])
+    found = BIT_LABELS.predict(LOGITS)
+    np.testing.assert_array_equal(found, [[1, 0, 1], [0, 0, 1]])
+
+
+class TypeTest(parameterized.TestCase):
+  def test_equal_labels_are_one_static_argument(self):
+    traces = []
+
+    def loss(logits, labels):
+      traces.append(labels)
+      return labels.cross_entropy(logits, CLASSES, ALL)
+
+    jitted = jax.jit(loss, static_argnums=1)
+    for labels in (CLASS_LABELS, types.Classes(('a', 'b', 'c')), BIT_LABELS):
+      jitted(LOGITS, labels)
+    self.assertLen(traces, 2)
+    self.assertNotEqual(CLASS_LABELS, BIT_LABELS)
+    self.assertLen(CLASS_LABELS, 3)

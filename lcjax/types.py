@@ -1,0 +1,183 @@
+"""What the parts of lcjax hand to each other."""
+
+import abc
+import dataclasses
+from typing import ClassVar
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels(abc.ABC):
+  """What the attributes of a data set are: `Classes` or `Bits`.
+
+  Static and hashable, so that compiled functions may depend on it. Label
+  vectors y are [..., Y] of zeros and ones; a mask of 0 leaves an attribute out.
+
+  Attributes:
+    names: Y names.
+    kind: what JSON and messages call it.
+  """
+
+  names: tuple[str, ...]
+  kind: ClassVar[str]
+
+  def __len__(self) -> int:
+    """Y."""
+    return len(self.names)
+
+  @abc.abstractmethod
+  def probabilities(self, logits: jax.Array) -> jax.Array:
+    """Probability of every attribute: [..., Y], like the logits."""
+
+  @abc.abstractmethod
+  def cross_entropy(
+    self, logits: jax.Array, y: jax.Array, mask: jax.Array
+  ) -> jax.Array:
+    """Cross-entropy of y under the logits, per row, in nats.
+
+    Args:
+      logits: [..., Y].
+      y: [..., Y] zeros and ones.
+      mask: [..., Y] or [Y].
+
+    Returns:
+      [...] losses.
+    """
+
+  @abc.abstractmethod
+  def accuracy(self, logits: jax.Array, y: jax.Array) -> jax.Array:
+    """Share of right answers, per row: [...]."""
+
+  @abc.abstractmethod
+  def predict(self, logits: np.ndarray) -> np.ndarray:
+    """The likeliest label vector of every row: [N, Y] float32."""
+
+  @abc.abstractmethod
+  def change(
+    self, y: np.ndarray, changed: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Changes one attribute of each row.
+
+    Args:
+      y: [N, Y].
+      changed: [N] attributes to flip, or classes to ask for.
+
+    Returns:
+      [N, Y] requested attributes, and the [N, Y] mask of those that count.
+    """
+
+  @abc.abstractmethod
+  def draw_changes(self, y: np.ndarray, seed: int) -> np.ndarray:
+    """[N] what `change` may change of each row of y: never to what it is."""
+
+  def within(
+    self, logits: jax.Array, y: jax.Array, mask: jax.Array, tolerance: float
+  ) -> jax.Array:
+    """Whether every attribute left in has |y - p| < tolerance, per row.
+
+    Args:
+      logits: [..., Y].
+      y: [..., Y] zeros and ones.
+      mask: [..., Y] or [Y].
+      tolerance: in probability; .5 asks for the right side only.
+
+    Returns:
+      [...] booleans.
+    """
+    mask = jnp.broadcast_to(mask, y.shape)
+    near = jnp.abs(y - self.probabilities(logits)) < tolerance
+    return jnp.all(near | (mask == 0), axis=-1)
+
+
+# Both cross-entropies keep a small loss: softplus(v) - y v, or log_softmax,
+# would be the difference of two large numbers, 0 from v = 17 on in float32.
+
+
+class Classes(Labels):
+  """Exactly one attribute holds: y is one-hot, a softmax gives it."""
+
+  kind = 'classes'
+
+  def probabilities(self, logits: jax.Array) -> jax.Array:
+    """Softmax."""
+    return jax.nn.softmax(logits)
+
+  def cross_entropy(
+    self, logits: jax.Array, y: jax.Array, mask: jax.Array
+  ) -> jax.Array:
+    """-log p(y)."""
+    chex.assert_equal_shape([logits, y])
+    mask = jnp.broadcast_to(mask, y.shape)
+    own = jnp.sum(y * logits, axis=-1)
+    least = jnp.finfo(logits.dtype).min / 2  # -inf would have no gradient
+    others = jax.nn.logsumexp(jnp.where(y > 0.5, least, logits), axis=-1)
+    return jnp.sum(mask * y, axis=-1) * jax.nn.softplus(others - own)
+
+  def accuracy(self, logits: jax.Array, y: jax.Array) -> jax.Array:
+    """0 or 1: whether the largest logit is the class's."""
+    right = jnp.argmax(logits, axis=-1) == jnp.argmax(y, axis=-1)
+    return right.astype(jnp.float32)
+
+  def predict(self, logits: np.ndarray) -> np.ndarray:
+    """One-hot vectors of the largest logits."""
+    eye = np.eye(logits.shape[1], dtype=np.float32)
+    return eye[np.argmax(logits, axis=1)]
+
+  def change(
+    self, y: np.ndarray, changed: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Another class; all of the vector counts."""
+    return np.eye(y.shape[1], dtype=y.dtype)[changed], np.ones_like(y)
+
+  def draw_changes(self, y: np.ndarray, seed: int) -> np.ndarray:
+    """A random other class."""
+    rng = np.random.default_rng(seed)
+    own, further = y.argmax(axis=1), rng.integers(1, y.shape[1], (len(y),))
+    return np.asarray((own + further) % y.shape[1])
+
+
+class Bits(Labels):
+  """Each attribute holds or not, whatever the others do: a sigmoid each."""
+
+  kind = 'bits'
+
+  def probabilities(self, logits: jax.Array) -> jax.Array:
+    """Sigmoids."""
+    return jax.nn.sigmoid(logits)
+
+  def cross_entropy(
+    self, logits: jax.Array, y: jax.Array, mask: jax.Array
+  ) -> jax.Array:
+    """A mean over the attributes left in: no weight depends on their number."""
+    chex.assert_equal_shape([logits, y])
+    mask = jnp.broadcast_to(mask, y.shape)
+    losses = y * jax.nn.softplus(-logits) + (1.0 - y) * jax.nn.softplus(logits)
+    kept = jnp.maximum(jnp.sum(mask, axis=-1), 1.0)
+    return jnp.sum(mask * losses, axis=-1) / kept
+
+  def accuracy(self, logits: jax.Array, y: jax.Array) -> jax.Array:
+    """A mean over attributes; a logit of 0 says no."""
+    return jnp.mean((logits > 0) == (y > 0.5), axis=-1, dtype=jnp.float32)
+
+  def predict(self, logits: np.ndarray) -> np.ndarray:
+    """1 where the logit is above 0."""
+    return (logits > 0).astype(np.float32)
+
+  def change(
+    self, y: np.ndarray, changed: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """The attribute flipped; it alone counts."""
+    one = np.eye(y.shape[1], dtype=y.dtype)[changed]
+    return np.abs(y - one), one
+
+  def draw_changes(self, y: np.ndarray, seed: int) -> np.ndarray:
+    """A random attribute."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, y.shape[1], (len(y),))
+
+
+KINDS = {one.kind: one for one in (Classes, Bits)}
