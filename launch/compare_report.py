@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -77,16 +78,31 @@ def notes(
     f'{len(train)} training images. Features: last hidden layer of the judge; '
     f'k = {section.num_neighbours} neighbours.'
   )
+  requested = rows_lib.requested_attributes(test, section.num_samples)
   if test.exclusive:
-    return [number]
+    return [number, *_left_out(requested, test.attribute_names)]
   rarest = int(np.argmin(train.attributes.sum(axis=0)))
   counts = [int(part.attributes[:, rarest].sum()) for part in (train, test)]
   return [
     number,
+    *_left_out(requested, test.attribute_names),
     f'{train.attribute_names[rarest]} holds in {counts[0]} training images and '
     f'{counts[1]} of the {section.split} split. Precision, recall and F1 are '
     'means over attributes, so the few images of the rarest count as much as '
     'those of any other.',
+  ]
+
+
+def _left_out(requested: np.ndarray, names: Sequence[str]) -> list[str]:
+  """Says which attributes may be missing in means over attributes."""
+  never = [
+    name for name, y in zip(names, requested.T, strict=True) if not y.any()
+  ]
+  if not never:
+    return []
+  return [
+    f'Never requested: {", ".join(never)}. Where the judge does not see one of '
+    'them in a row either, precision, recall and F1 are means over the others.'
   ]
 
 

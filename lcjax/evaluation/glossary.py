@@ -120,16 +120,17 @@ METRICS = {
   'macro_precision': Metric(
     'Precision', ATTRIBUTES, 'higher', '.3f',
     'Of the images judged to have an attribute, the share for which it was '
-    'requested; mean over attributes.',
+    'requested; mean over attributes but those that are neither requested nor '
+    'seen.',
   ),
   'macro_recall': Metric(
     'Recall', ATTRIBUTES, 'higher', '.3f',
     'Of the images requested to have an attribute, the share judged to have '
-    'it; mean over attributes.',
+    'it; mean over the same attributes.',
   ),
   'macro_f1': Metric(
     'F1', ATTRIBUTES, 'higher', '.3f',
-    'Harmonic mean of precision and recall; mean over attributes.',
+    'Harmonic mean of precision and recall; mean over the same attributes.',
   ),
   'worst_class_accuracy': Metric(
     'Worst class', ATTRIBUTES, 'higher', '.3f',
