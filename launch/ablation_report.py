@@ -33,7 +33,7 @@ def curves(
   for stage_name, own in lines.items():
     panels = found.setdefault(stage_name, {})
     for names, curves_of in own.values():
-      label = 'all' if len(names) == len(jobs) else ', '.join(names)
+      label = ablations.all_or_some(names, jobs)
       for metric, line in curves_of.items():
         panels.setdefault(metric, {})[label] = line
   return found
@@ -60,9 +60,9 @@ def write(
   first = next(iter(found.values()))
   exclusive, num_seeds = first['exclusive'], first['num_seeds']
   scores = {name: report['rows'] for name, report in found.items()}
-  table = ablations.table(
-    scores, compare_report.readme_metrics(exclusive), exclusive
-  )
+  metrics = compare_report.readme_metrics(exclusive)
+  table = ablations.table(scores, metrics, exclusive)
+  notes = ablations.references(scores, metrics)
   folder = workdir / 'compare'
   figures = []
   for stage_name, panels in curves(jobs).items():
@@ -76,11 +76,11 @@ def write(
     'versions': first['versions'],
   }
   title = f'Ablations of {", ".join(jobs)}: {first["config"]["data"]["name"]}'
-  text = ablations.markdown(table)
+  text = ablations.markdown(table, notes)
   files.write(folder / 'report.md', text)
   files.write(
     folder / 'report.html',
-    ablations.render_html(title, table, changes, figures, facts),
+    ablations.render_html(title, table, changes, figures, facts, notes),
   )
   files.write_json(
     folder / 'metrics.json',

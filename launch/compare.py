@@ -24,7 +24,7 @@ from launch import (
 )
 from launch import rows as rows_lib
 from lcjax import errors
-from lcjax.evaluation import glossary, metrics, reports
+from lcjax.evaluation import glossary, metrics, reports, verdicts
 from lcjax.latent import samplers
 
 # Samples whose nearest training image is looked for, which costs a pass over
@@ -166,7 +166,7 @@ def run(job: startup.Job) -> None:
   compare_report.write(folder, job, report, first_rows)
   files.write_json(folder / 'metrics.json', report)
   reports.print_table(report['rows'], train.exclusive)
-  for sentence in reports.verdicts(report['rows'], train.exclusive):
+  for sentence in verdicts.sentences(report['rows'], train.exclusive):
     print(sentence)
   print(f'report: {folder / "report.html"}')
 

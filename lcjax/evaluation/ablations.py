@@ -5,7 +5,7 @@ comparison, one for each mover and baseline.
 """
 
 import importlib.resources
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
@@ -66,21 +66,52 @@ def table(
   )
 
 
-def _label(metric: str) -> str:
-  known = glossary.METRICS.get(metric)
-  return known.label if known else metric.replace('_', ' ')
+def references(
+  scores: Mapping[str, reports.Rows], metrics: Sequence[str]
+) -> list[str]:
+  """What the row of held-out images has where movers should come near to it.
+
+  Args:
+    scores: of every ablation.
+    metrics: of the table.
+
+  Returns:
+    A sentence for the ablations that agree on it.
+  """
+  wanted = [m for m in metrics if glossary.metric(m).better == 'real']
+  agreeing: dict[str, list[str]] = {}
+  for name, rows in scores.items():
+    real = rows.get(glossary.REAL, {})
+    values = [
+      f'{glossary.metric(m).label} {reports.cell(m, real)}'
+      for m in wanted
+      if m in real
+    ]
+    if values:
+      agreeing.setdefault(', '.join(values), []).append(name)
+  return [
+    f'Held-out images (the row real) of {all_or_some(names, scores)}: {text}; '
+    'nearer to that is better.'
+    for text, names in agreeing.items()
+  ]
 
 
-def markdown(found: Table) -> str:
-  """The table in Markdown; the baseline is the last column."""
+def all_or_some(names: Sequence[str], of: Collection[str]) -> str:
+  """Names of some ablations, or 'all'."""
+  return 'all' if len(names) == len(of) else ', '.join(names)
+
+
+def markdown(found: Table, notes: Sequence[str] = ()) -> str:
+  """The table in Markdown, the baseline as last column, and notes below."""
   *movers, baseline = found.columns
   lines = [
     ['Metric', 'Ablation', *movers, f'{baseline} (baseline)'],
     ['---', '---', *('---:' for _ in found.columns)],
   ]
   for metric, name, cells in found.lines:
-    lines.append([_label(metric), name, *cells])
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
+    lines.append([glossary.metric(metric).label, name, *cells])
+  text = '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
+  return text + reports.markdown_list(notes)
 
 
 def render_html(
@@ -89,6 +120,7 @@ def render_html(
   changes: Mapping[str, Mapping[str, Any]],
   figures: Sequence[tuple[str, bytes]],
   facts: Mapping[str, Any],
+  notes: Sequence[str] = (),
 ) -> str:
   """Renders one self-contained page.
 
@@ -98,6 +130,7 @@ def render_html(
     changes: ablation -> dotted key -> value, its differences.
     figures: title and PNG bytes of each.
     facts: what else a reader should know, by name.
+    notes: sentences below the table.
   """
   environment = jinja2.Environment(
     autoescape=True,
@@ -112,17 +145,21 @@ def render_html(
     title=title,
     columns=found.columns,
     groups=[
-      (_label(metric), [line[1:] for line in found.lines if line[0] == metric])
+      (
+        glossary.metric(metric).label,
+        [line[1:] for line in found.lines if line[0] == metric],
+      )
       for metric in used
     ],
     definitions=[
-      (_label(metric), glossary.METRICS[metric].definition)
+      (glossary.metric(metric).label, glossary.METRICS[metric].definition)
       for metric in used
       if metric in glossary.METRICS
     ],
     changes=changes,
     figures=figures,
     facts=facts,
+    notes=notes,
   )
 
 

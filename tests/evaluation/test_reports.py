@@ -10,7 +10,14 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lcjax.evaluation import glossary, grids, metrics, plots, reports
+from lcjax.evaluation import (
+  glossary,
+  grids,
+  metrics,
+  plots,
+  reports,
+  verdicts,
+)
 
 
 def table(**rows):
@@ -37,6 +44,7 @@ BASELINE = {
   'diversity': 0.85,
   'knn_recall': 0.8,
 }
+REAL = {'diversity': 1.15}
 
 
 class VerdictsTest(parameterized.TestCase):
@@ -55,12 +63,12 @@ class VerdictsTest(parameterized.TestCase):
     ),
     (
       'better',
-      {'frechet': 0.1, 'diversity': 1.05},
+      {'frechet': 0.1, 'diversity': 1.3},  # .15 from real, the baseline .3
       'actor beats class_mixture on Frechet, diversity.',
     ),
     (
       'too_varied_is_no_better',
-      {'diversity': 1.4},
+      {'diversity': 1.5},
       'actor does not beat class_mixture on diversity.',
     ),
     (
@@ -70,13 +78,34 @@ class VerdictsTest(parameterized.TestCase):
     ),
   )  # fmt: skip
   def test_by_hand(self, actor, sentence):
-    rows = table(class_mixture=BASELINE, actor=actor)
-    self.assertEqual(reports.verdicts(rows, exclusive=True), [sentence])
+    rows = table(real=REAL, class_mixture=BASELINE, actor=actor)
+    self.assertEqual(verdicts.sentences(rows, exclusive=True), [sentence])
+
+  def test_diversity_is_measured_by_real_images_not_by_1(self):
+    rows = {
+      'real': {'diversity': 1.15},
+      'class_mixture': {'diversity': 1.0},
+      'actor': {'diversity': 1.1},
+    }
+    self.assertEqual(
+      verdicts.sentences(table(**rows), exclusive=True),
+      ['actor beats class_mixture on diversity.'],
+    )
+    page = reports.render_html({'rows': table(**rows)})
+    self.assertEqual(re.findall(r'<td class="best">([\d.]+)', page), ['1.10'])
+    self.assertIn('→real', page)
+    del rows['real']  # then nothing says what is better
+    self.assertEqual(
+      verdicts.sentences(table(**rows), exclusive=True),
+      ['actor is not measured as class_mixture is.'],
+    )
+    page = reports.render_html({'rows': table(**rows)})
+    self.assertNotIn('class="best"', page)
 
   @parameterized.parameters((0.9, 1), (0.95, 0))
   def test_memorising(self, ratio, num_sentences):
     rows = table(actor={'nearest_train_ratio': ratio})
-    self.assertLen(reports.verdicts(rows, exclusive=True), num_sentences)
+    self.assertLen(verdicts.sentences(rows, exclusive=True), num_sentences)
 
   def test_one_seed_and_nan(self):
     rows = metrics.summarise(
@@ -90,7 +119,7 @@ class VerdictsTest(parameterized.TestCase):
     )
     # One seed has no spread, so small differences are not called.
     self.assertEqual(
-      reports.verdicts(rows, exclusive=True),
+      verdicts.sentences(rows, exclusive=True),
       [
         'actor is too close to call with class_mixture on accuracy, Frechet.',
         'optimizer beats class_mixture on accuracy.',
@@ -104,7 +133,7 @@ class VerdictsTest(parameterized.TestCase):
       class_mixture={'frechet': 0.1},
     )
     self.assertEqual(
-      reports.verdicts(rows, exclusive=True),
+      verdicts.sentences(rows, exclusive=True),
       ['realism_denoiser beats mixture on Frechet.'],
     )
     page = reports.render_html(
@@ -124,7 +153,7 @@ class VerdictsTest(parameterized.TestCase):
       actor={'accuracy': 0.9, 'macro_f1': 0.7, 'worst_class_accuracy': 0.9},
     )
     self.assertEqual(
-      reports.verdicts(rows, exclusive=False),
+      verdicts.sentences(rows, exclusive=False),
       [
         'actor beats attribute_mixture on F1; is too close to call on accuracy.'
       ],
@@ -148,7 +177,9 @@ class GlossaryTest(absltest.TestCase):
     )
     self.assertIn('weight 0.5', glossary.row_description('actor_lambda_0.5'))
     rows = table(class_mixture=BASELINE, **{'actor_lambda_0.5': BASELINE})
-    self.assertIn('actor_lambda_0.5', reports.verdicts(rows, exclusive=True)[0])
+    self.assertIn(
+      'actor_lambda_0.5', verdicts.sentences(rows, exclusive=True)[0]
+    )
     self.assertIn('weight 0.5', reports.render_html({'rows': rows}))
 
 

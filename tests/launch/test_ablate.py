@@ -97,8 +97,10 @@ def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
     config = digits.get_config(name)
     jobs[name] = startup.Job(config, epath.Path(tmp_path / name))
     score = {'accuracy': {'mean': 0.5 + 0.1 * index, 'std': 0.01}}
+    rows = {row: score for row in (*MOVERS, 'class_mixture')}
+    rows['real'] = {'diversity': {'mean': 1.15, 'std': 0.0}}
     report = {
-      'rows': {row: score for row in (*MOVERS, 'class_mixture', 'real')},
+      'rows': rows,
       'exclusive': True,
       'num_seeds': 2,
       'hardware': 'none',
@@ -123,6 +125,8 @@ def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
   page = (folder / 'report.html').read_text()
   assert page.count('0.500 ± 0.010') == 4
   assert 'actor_critic.distance_weight = 0.0' in page
+  for text in (page, '\n'.join(lines)):
+    assert '(the row real) of all: Diversity 1.15 ± 0.00; nearer' in text
   assert 'the command' in page
   assert (folder / 'curves_actor_critic.png').stat().st_size
   found = json.loads((folder / 'metrics.json').read_text())
