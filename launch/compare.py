@@ -154,7 +154,8 @@ def run(job: startup.Job) -> None:
     else:
       print(f'compare: judging seed {config.seed + repeat}')
       found, rows = compare_once(job, judge, repeat)
-      found |= key
+      # As it will be read again, so that the table is the same then.
+      found = reports.plain(found | key)
       if repeat == 0:
         first_rows = rows
         save_samples(folder / 'samples', rows)
@@ -166,7 +167,10 @@ def run(job: startup.Job) -> None:
   compare_report.write(folder, job, report, first_rows)
   files.write_json(folder / 'metrics.json', report)
   reports.print_table(report['rows'], train.exclusive)
-  for sentence in verdicts.sentences(report['rows'], train.exclusive):
+  for sentence in (
+    *reports.not_finite(report['not_finite']),
+    *verdicts.sentences(report['rows'], train.exclusive),
+  ):
     print(sentence)
   print(f'report: {folder / "report.html"}')
 

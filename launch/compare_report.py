@@ -141,10 +141,13 @@ def describe(
     name: float(np.mean([run['seconds'][name] for run in runs]))
     for name in runs[0]['seconds']
   }
+  tables = [run['rows'] for run in runs]
+  seeds = [config.seed + repeat for repeat in range(len(runs))]
   return {
     'title': f'Latent constraints on {config.data.name}',
     'description': DESCRIPTION,
-    'rows': metrics.summarise([run['rows'] for run in runs]),
+    'rows': metrics.summarise(tables),
+    'not_finite': metrics.not_finite(tables, seeds),
     'judge': scores,
     'num_seeds': config.num_seeds,
     'curve': runs[0]['curve'],
@@ -227,4 +230,5 @@ def write(
     reports.markdown_table(report['rows'], readme_metrics(exclusive)),
     reports.markdown_table(report['rows']),
   ]
-  files.write(folder / 'report.md', '\n'.join(tables))
+  gaps = reports.markdown_list(reports.not_finite(report['not_finite']))
+  files.write(folder / 'report.md', '\n'.join(tables) + gaps)

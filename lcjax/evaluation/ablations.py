@@ -5,6 +5,7 @@ comparison, one for each mover and baseline.
 """
 
 import importlib.resources
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -170,7 +171,8 @@ def mean_curves(seeds: Sequence[Records]) -> dict[str, Line]:
     seeds: records of one training each, with 'step' and metrics by name.
 
   Returns:
-    metric -> its line, at the steps that all seeds have.
+    metric -> its line, at the steps that all seeds have. `missing` says where a
+    seed has none.
   """
   points: dict[str, list[dict[int, float]]] = {}
   for index, records in enumerate(seeds):
@@ -187,3 +189,31 @@ def mean_curves(seeds: Sequence[Records]) -> dict[str, Line]:
       std = values.std(axis=0, ddof=1) if len(values) > 1 else 0.0 * values[0]
       lines[name] = Line(np.asarray(steps), values.mean(axis=0), std)
   return lines
+
+
+def missing(seeds: Sequence[Records]) -> dict[str, list[int]]:
+  """Where seeds have no value: a step that is skipped leaves it out.
+
+  Args:
+    seeds: records of one training each, as `mean_curves` takes them.
+
+  Returns:
+    metric -> for each seed, the number of its records that lack the metric,
+    though others of their group ('train/' or 'validation/') have it. Metrics
+    that no record lacks are left out.
+  """
+  groups: dict[str, set[str]] = {}  # the metrics of each
+  for record in itertools.chain(*seeds):
+    for name in record.keys() - {'step'}:
+      groups.setdefault(name.partition('/')[0], set()).add(name)
+  counts = {
+    name: [_lacking(records, group, name) for records in seeds]
+    for group, names in groups.items()
+    for name in sorted(names)
+  }
+  return {name: found for name, found in counts.items() if any(found)}
+
+
+def _lacking(records: Records, group: str, name: str) -> int:
+  own = [r for r in records if any(k.startswith(f'{group}/') for k in r)]
+  return sum(name not in record for record in own)

@@ -8,7 +8,7 @@ import importlib.resources
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -17,7 +17,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from lcjax.evaluation import glossary, verdicts
+from lcjax.evaluation import glossary, metrics, verdicts
 from lcjax.evaluation.glossary import (
   ATTRIBUTES,
   IMAGES,
@@ -32,7 +32,7 @@ _REPORT_DEFAULTS: dict[str, Any] = {
   'title': 'Report', 'description': '', 'judge': {}, 'rows': {},
   'num_seeds': 1, 'exclusive': None, 'attribute_names': [], 'grids': {},
   'grid_labels': [], 'figures': [], 'commands': [], 'versions': {},
-  'hardware': '', 'seconds': {}, 'config': {}, 'notes': [],
+  'hardware': '', 'seconds': {}, 'config': {}, 'notes': [], 'not_finite': [],
 }  # fmt: skip
 
 
@@ -52,6 +52,19 @@ def markdown_list(sentences: Sequence[str]) -> str:
   """A Markdown list, a blank line before it; nothing where there is none."""
   lines = [f'* {sentence}\n' for sentence in sentences]
   return ''.join(['\n', *lines]) if lines else ''
+
+
+def not_finite(found: Iterable[metrics.NotFinite]) -> list[str]:
+  """Says what `metrics.not_finite` found, a sentence for each seed and row."""
+  sentences = []
+  for one in found:
+    labels = [glossary.metric(name).label for name in one['metrics']]
+    verb = 'is' if len(labels) == 1 else 'are'
+    sentences.append(
+      f'Seed {one["seed"]}: {", ".join(labels)} of {one["row"]} {verb} not '
+      'finite: no mean over seeds.'
+    )
+  return sentences
 
 
 def print_table(rows: Rows, exclusive: bool) -> None:
@@ -75,7 +88,7 @@ def print_table(rows: Rows, exclusive: bool) -> None:
 
 def to_json(report: Any) -> str:
   """JSON text; NaN and infinity become null, arrays lists."""
-  return json.dumps(_plain(report), indent=2, allow_nan=False) + '\n'
+  return json.dumps(plain(report), indent=2, allow_nan=False) + '\n'
 
 
 def render_html(report: Mapping[str, Any]) -> str:
@@ -85,7 +98,8 @@ def render_html(report: Mapping[str, Any]) -> str:
     report: any of title, description, judge {metric: value}, rows, num_seeds,
       exclusive, attribute_names, grids {row: PNG bytes}, grid_labels (one for
       each column of every grid), figures [{title, caption, png}], commands,
-      versions {name: text}, hardware, seconds {stage: float}, config, notes.
+      versions {name: text}, hardware, seconds {stage: float}, config, notes,
+      not_finite [as of `metrics.not_finite`].
       What is missing is left out of the page; another key is a TypeError.
   """
   unknown = set(report) - set(_REPORT_DEFAULTS)
@@ -104,9 +118,10 @@ def render_html(report: Mapping[str, Any]) -> str:
   return environment.from_string(template.read_text('utf-8')).render(
     **context,
     columns=[(name, glossary.metric(name)) for name in names],
-    config_text=json.dumps(_plain(context['config']), indent=2),
+    config_text=json.dumps(plain(context['config']), indent=2),
     row_descriptions={row: row_description(row) for row in rows},
     unlabelled_rows=glossary.UNLABELLED_ROWS,
+    gaps=not_finite(context['not_finite']),
     sentences=verdicts.sentences(rows, context['exclusive'] is not False),
     tables=_tables(rows, names),
     short_labels=all(len(str(label)) <= 3 for label in context['grid_labels']),
@@ -135,13 +150,16 @@ def _mean_text(name: str, scores: Scores) -> str:
 
 
 def _texts(name: str, scores: Scores) -> tuple[str, str]:
-  """Mean and standard deviation as texts, '–' and '' where there is none."""
+  """Mean and standard deviation as texts, '–' and '' where there is none.
+
+  NaN where a seed has one that is not finite.
+  """
   mean, std = verdicts.mean(scores, name), scores.get(name, {}).get('std')
   if mean is None:
-    return '\N{EN DASH}', ''
-  fmt = glossary.metric(name).fmt
-  known = std is not None and math.isfinite(std)
-  return format(mean, fmt), format(std, fmt) if known else ''
+    return 'NaN' if name in scores else '\N{EN DASH}', ''
+  if std is None or not math.isfinite(std):
+    return glossary.text(name, mean), ''
+  return glossary.text(name, mean), glossary.text(name, std)
 
 
 def _tables(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -208,14 +226,14 @@ def data_uri(png: bytes) -> str:
   return f'data:image/png;base64,{base64.b64encode(png).decode("ascii")}'
 
 
-def _plain(value: Any) -> Any:
-  """Turns arrays, tuples and numbers that JSON lacks into what it has."""
+def plain(value: Any) -> Any:
+  """What `to_json` writes, as it is read again: NaN and infinity are None."""
   if isinstance(value, np.ndarray | np.generic):
     value = value.tolist()
   if isinstance(value, Mapping):
-    return {str(key): _plain(item) for key, item in value.items()}
+    return {str(key): plain(item) for key, item in value.items()}
   if isinstance(value, list | tuple):
-    return [_plain(item) for item in value]
+    return [plain(item) for item in value]
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value

@@ -208,6 +208,25 @@ class MarkdownTest(absltest.TestCase):
     self.assertIn('newcomer', out.getvalue())
 
 
+class NotFiniteTest(absltest.TestCase):
+  def test_every_report_names_the_seed(self):
+    runs = [
+      {'actor': {'accuracy': 0.9, 'frechet': value, 'diversity': value}}
+      for value in (float('nan'), 0.01, 0.02)
+    ]
+    rows = metrics.summarise(runs)
+    found = metrics.not_finite(runs, [7, 8, 9])
+    sentence = (
+      'Seed 7: Frechet, Diversity of actor are not finite: no mean over seeds.'
+    )
+    self.assertEqual(reports.not_finite(found), [sentence])
+    no = '| actor | 0.900 ± 0.000 | NaN | NaN |'
+    self.assertIn(no, reports.markdown_table(rows))
+    page = reports.render_html({'rows': rows, 'not_finite': found})
+    self.assertIn(sentence, page)
+    self.assertEqual(page.count('<td>NaN</td>'), 2)
+
+
 class JsonTest(absltest.TestCase):
   def test_what_json_lacks(self):
     report = {'a': np.float32('nan'), 'b': (np.inf, np.int32(3)), 'c': None}
@@ -298,6 +317,34 @@ class PlotsTest(absltest.TestCase):
     )
     for png in (data, quality, plots.curves({})):
       self.assertTrue(png.startswith(b'\x89PNG'))
+
+  def test_what_is_not_finite_is_the_same_picture_as_json_has_it(self):
+    # The first metric, too: the legend is that of the first panel.
+    pictures = []
+    for none in (float('nan'), float('inf'), None):
+      scores = {'accuracy': none, 'frechet': none, 'latents_per_second': 5.0}
+      pictures.append(
+        plots.quality_against_compute(
+          [0, 10],
+          {'accuracy': [0.1, 0.9], 'frechet': [none, 0.2]},
+          {'actor': scores | {'steps': 1}, 'class_mixture': scores},
+        )
+      )
+    self.assertEqual(pictures[0], pictures[1])
+    self.assertEqual(pictures[0], pictures[2])
+
+  def test_the_legend_names_what_is_not_finite(self):
+    with absltest.mock.patch.object(
+      plots.Figure, 'legend', autospec=True
+    ) as legend:
+      plots.quality_against_compute(
+        [0, 10],
+        {'accuracy': [0.1, 0.9], 'frechet': [None, 0.2]},
+        {'actor': {'accuracy': 0.5, 'frechet': None, 'steps': 1}},
+      )
+    _, _, labels = legend.call_args.args
+    self.assertEqual(labels[1], 'actor, Frechet not finite')
+    self.assertIn('Frechet not finite', labels[0])
 
 
 if __name__ == '__main__':
