@@ -22,6 +22,14 @@ class Curves(NamedTuple):
   gaps: list[str]
 
 
+def check_logs(jobs: Mapping[str, startup.Job]) -> None:
+  """Reads the logs there are: a damaged one is named before hours of work."""
+  for job in jobs.values():
+    for which in stage.trainings(job.config):
+      for repeat in range(job.config.num_seeds):
+        metrics_log.read(stage.folder_of(job.workdir, which, repeat))
+
+
 def curves(jobs: Mapping[str, startup.Job]) -> Curves:
   """Means over seeds of all that trainings have logged.
 

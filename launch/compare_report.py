@@ -13,7 +13,7 @@ from etils import epath
 
 from launch import files, stage, startup
 from launch import rows as rows_lib
-from lcjax.evaluation import glossary, grids, metrics, plots, reports
+from lcjax.evaluation import glossary, grids, metrics, plots, reports, summary
 
 _GRID_PIXELS = 112  # about: a side of a grid's images
 
@@ -146,8 +146,8 @@ def describe(
   return {
     'title': f'Latent constraints on {config.data.name}',
     'description': DESCRIPTION,
-    'rows': metrics.summarise(tables),
-    'not_finite': metrics.not_finite(tables, seeds),
+    'rows': summary.summarise(tables),
+    'not_finite': summary.not_finite(tables, seeds),
     'judge': scores,
     'num_seeds': config.num_seeds,
     'curve': runs[0]['curve'],
@@ -167,8 +167,17 @@ def write(
   job: startup.Job,
   report: dict[str, Any],
   rows: dict[str, rows_lib.Row],
+  curves: dict[str, list[dict[str, Any]]],
 ) -> None:
-  """Writes report.html, the table and pictures of the first seed; report.md."""
+  """Writes report.html and report.md.
+
+  Args:
+    folder: of both.
+    job: what was done.
+    report: from `describe`.
+    rows: of the first seed, whose samples are shown.
+    curves: records of its trainings by name.
+  """
   config, workdir = job.config, job.workdir
   names = report['attribute_names']
   curve, exclusive = report['curve'], report['exclusive']
@@ -197,7 +206,7 @@ def write(
     {
       'title': 'Training curves',
       'caption': 'First seed, every stage.',
-      'png': plots.curves(stage.curves(job)),
+      'png': plots.curves(curves),
     },
   ]
   transformed = workdir / 'generate' / 'encodings_actor.png'

@@ -1,6 +1,6 @@
 """Tables of several runs as sentences, Markdown, JSON and one HTML page.
 
-`rows` is what `metrics.summarise` returns: row -> metric -> {'mean', 'std'}.
+`rows` is what `summary.summarise` returns: row -> metric -> {'mean', 'std'}.
 """
 
 import base64
@@ -17,7 +17,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from lcjax.evaluation import glossary, metrics, verdicts
+from lcjax.evaluation import glossary, summary, verdicts
 from lcjax.evaluation.glossary import (
   ATTRIBUTES,
   IMAGES,
@@ -54,8 +54,8 @@ def markdown_list(sentences: Sequence[str]) -> str:
   return ''.join(['\n', *lines]) if lines else ''
 
 
-def not_finite(found: Iterable[metrics.NotFinite]) -> list[str]:
-  """Says what `metrics.not_finite` found, a sentence for each seed and row."""
+def not_finite(found: Iterable[summary.NotFinite]) -> list[str]:
+  """Says what `summary.not_finite` found, a sentence for each seed and row."""
   sentences = []
   for one in found:
     labels = [glossary.metric(name).label for name in one['metrics']]
@@ -99,7 +99,7 @@ def render_html(report: Mapping[str, Any]) -> str:
       exclusive, attribute_names, grids {row: PNG bytes}, grid_labels (one for
       each column of every grid), figures [{title, caption, png}], commands,
       versions {name: text}, hardware, seconds {stage: float}, config, notes,
-      not_finite [as of `metrics.not_finite`].
+      not_finite [as of `summary.not_finite`].
       What is missing is left out of the page; another key is a TypeError.
   """
   unknown = set(report) - set(_REPORT_DEFAULTS)

@@ -1,6 +1,6 @@
 """Which rows of a table are better, and what that is in sentences.
 
-`rows` is what `metrics.summarise` returns: row -> metric -> {'mean', 'std'}.
+`rows` is what `summary.summarise` returns: row -> metric -> {'mean', 'std'}.
 """
 
 import math

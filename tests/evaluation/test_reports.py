@@ -13,16 +13,16 @@ from absl.testing import absltest, parameterized
 from lcjax.evaluation import (
   glossary,
   grids,
-  metrics,
   plots,
   reports,
+  summary,
   verdicts,
 )
 
 
 def table(**rows):
   """Rows of plain numbers as two seeds, which differ by 2 * 0.01."""
-  return metrics.summarise(
+  return summary.summarise(
     [
       {
         row: {name: value + offset for name, value in scores.items()}
@@ -108,7 +108,7 @@ class VerdictsTest(parameterized.TestCase):
     self.assertLen(verdicts.sentences(rows, exclusive=True), num_sentences)
 
   def test_one_seed_and_nan(self):
-    rows = metrics.summarise(
+    rows = summary.summarise(
       [
         {
           'class_mixture': BASELINE,
@@ -214,8 +214,8 @@ class NotFiniteTest(absltest.TestCase):
       {'actor': {'accuracy': 0.9, 'frechet': value, 'diversity': value}}
       for value in (float('nan'), 0.01, 0.02)
     ]
-    rows = metrics.summarise(runs)
-    found = metrics.not_finite(runs, [7, 8, 9])
+    rows = summary.summarise(runs)
+    found = summary.not_finite(runs, [7, 8, 9])
     sentence = (
       'Seed 7: Frechet, Diversity of actor are not finite: no mean over seeds.'
     )

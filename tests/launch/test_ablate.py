@@ -119,6 +119,18 @@ def test_a_seed_that_skipped_steps_is_named_with_its_curve(tmp_path):
   ]
 
 
+def test_a_damaged_log_of_any_seed_is_named_before_the_work(tmp_path):
+  config = digits.get_config()
+  config.num_seeds = 2
+  jobs = {'default': startup.Job(config, epath.Path(tmp_path))}
+  ablation_report.check_logs(jobs)  # there is none yet
+  path = tmp_path / 'seeds' / '1' / 'denoiser' / 'metrics.jsonl'
+  path.parent.mkdir(parents=True)
+  path.write_text('{"st\n{"step": 2}\n')
+  with pytest.raises(errors.UserError, match=f'line 1 of {path}'):
+    ablation_report.check_logs(jobs)
+
+
 def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
   jobs = {}
   for index, name in enumerate(NAMES):

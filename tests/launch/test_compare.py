@@ -1,6 +1,8 @@
 """What the comparison says of seeds, data and files, without a training."""
 
+import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from etils import epath
 
 from configs import digits
 from launch import compare, compare_report, rows, startup
+from lcjax import errors
 from lcjax.data import dataset
 
 
@@ -35,7 +38,8 @@ def test_attributes_that_nobody_requested_are_named():
   assert not any('Never requested' in note for note in found)
 
 
-ROWS = ('real', 'class_mixture', 'actor', 'optimizer')
+MOVERS = ('actor', 'optimizer', 'actor_then_optimizer', 'guided_denoiser')
+ROWS = ('real', 'class_mixture', *MOVERS)
 
 
 def result(repeat, frechet):
@@ -44,12 +48,14 @@ def result(repeat, frechet):
   y = np.eye(10, dtype=np.float32)[:4]
   scores = {
     'accuracy': 0.5,
+    'macro_f1': 0.5,
     'frechet': frechet,
     'latents_per_second': 100.0 + repeat,
   }
   found = {'rows': dict.fromkeys(ROWS, scores), 'seconds': {'vae': 2.0}}
   if repeat == 0:
-    found['curve'] = [{'steps': 1, 'latents_per_second': 7.0} | scores]
+    steps = digits.get_config().compare.curve_steps
+    found['curve'] = [scores | {'steps': s} for s in steps]
   return found, dict.fromkeys(ROWS, rows.Row(images, y, None, {}))
 
 
@@ -100,3 +106,136 @@ def test_a_seed_that_diverged_is_named_at_first_and_later(run, capsys):
   )
   for text in written[0][1:]:
     assert 'Seed 0: Frechet of actor is not finite' in text
+
+
+def npz(**arrays):
+  stream = io.BytesIO()
+  np.savez(stream, **arrays)
+  return stream.getvalue()
+
+
+def changed(change):
+  """Damages a seed's result that is JSON still."""
+
+  def damage(content):
+    found = json.loads(content)
+    change(found)
+    return json.dumps(found).encode()
+
+  return damage
+
+
+WHITE = np.zeros((4, 8, 8, 1), np.uint8)
+DAMAGES = {
+  'empty': ('runs/2.json', lambda content: b''),
+  'cut': ('runs/2.json', lambda content: content[: len(content) // 2]),
+  'a_list': ('runs/2.json', lambda content: b'[1]'),
+  'deep': ('runs/2.json', lambda content: b'[' * 100_000),
+  'no_rows': ('runs/2.json', changed(lambda found: found.pop('rows'))),
+  'rows_of_text': (
+    'runs/2.json',
+    changed(lambda found: found['rows']['actor'].update(frechet='low')),
+  ),
+  'a_row_is_lost': (
+    'runs/2.json',
+    changed(lambda found: found['rows'].pop('optimizer')),
+  ),
+  'a_score_is_lost': (
+    'runs/2.json',
+    changed(lambda found: found['rows']['actor'].pop('frechet')),
+  ),
+  'no_curve': ('runs/0.json', changed(lambda found: found.pop('curve'))),
+  'short_curve': ('runs/0.json', changed(lambda found: found['curve'].pop())),
+  'seconds': ('runs/0.json', changed(lambda found: found.update(seconds=3))),
+  'no_samples': ('samples/actor.npz', lambda content: b''),
+  'cut_samples': ('samples/actor.npz', lambda content: content[:-99]),
+  'flipped_samples': (
+    'samples/actor.npz',
+    lambda content: content[:90] + bytes(40) + content[130:],
+  ),
+  'text_samples': ('samples/actor.npz', lambda content: b'images'),
+  'other_samples': ('samples/actor.npz', lambda content: npz(z=WHITE)),
+  'one_array': ('samples/actor.npz', lambda content: npz(images=WHITE)[:40]),
+  'no_rows_of_samples': (
+    'samples/actor.npz',
+    lambda content: npz(images=WHITE[:0]),
+  ),
+  'float_samples': (
+    'samples/actor.npz',
+    lambda content: npz(images=WHITE / 1.0),
+  ),
+  'small_samples': (
+    'samples/actor.npz',
+    lambda content: npz(images=WHITE[:, :5]),
+  ),
+  'other_attributes': (
+    'samples/actor.npz',
+    lambda content: npz(images=WHITE, attributes=np.eye(10)),
+  ),
+}
+
+
+@pytest.mark.parametrize('name', DAMAGES)
+def test_a_damaged_file_is_named_before_any_judging(run, name):
+  run()
+  which, damage = DAMAGES[name]
+  path = run.folder / which
+  path.write_bytes(damage(path.read_bytes()))
+  (run.folder / 'runs' / '1.json').unlink()  # of this, hours of judging
+  with pytest.raises(errors.UserError, match=re.escape(str(path))) as raised:
+    run()
+  assert 'delete' in str(raised.value)
+  assert '\n' not in str(raised.value)
+  assert run.judged == [0, 1, 2]
+
+
+def test_samples_that_are_gone_are_named_before_any_judging(run):
+  run()
+  (run.folder / 'samples' / 'actor.npz').unlink()
+  (run.folder / 'runs' / '1.json').unlink()
+  with pytest.raises(errors.UserError, match=r'actor\.npz is missing') as error:
+    run()
+  assert 'runs/0.json to judge that seed again' in str(error.value)
+  (run.folder / 'runs' / '0.json').unlink()  # as it says
+  run()
+  assert run.judged == [0, 1, 2, 0, 1]
+
+
+@pytest.mark.parametrize(
+  'line', [b'{"st', b'7', b'{"step": 1, "train/loss": "low"}', b'\xff', b'']
+)
+def test_a_damaged_log_is_named_before_any_judging(run, line):
+  whole = b'{"step": 2, "train/loss": 1.0}\n'
+  folder = run.folder.parent / 'vae'
+  folder.mkdir()
+  path = folder / 'metrics.jsonl'
+  path.write_bytes(whole + line + b'\n' + whole)
+  with pytest.raises(errors.UserError, match=f'line 2 of {path}'):
+    run()
+  assert run.judged == []
+  path.write_bytes(whole + line)  # what a kill leaves
+  run()
+  assert run.judged == [0, 1, 2]
+
+
+def test_an_empty_log_is_named_and_costs_its_curves_alone(run, capsys):
+  path = run.folder.parent / 'vae' / 'metrics.jsonl'
+  path.parent.mkdir()
+  path.touch()
+  run()
+  said = capsys.readouterr().out.splitlines()
+  assert f'{path} is empty or missing' in said[0]
+  assert 'judging' in said[1]
+
+
+def test_another_config_or_training_is_no_damage(run):
+  run()
+  path = run.folder / 'runs' / '0.json'
+  with pytest.raises(errors.UserError, match=r'config\.compare\.curve_steps'):
+    run(compare={'curve_steps': (0, 3)})
+  found = json.loads(path.read_text())
+  found['trainings']['actor_critic_lambda_2'] = 3.0  # no longer in the config
+  del found['rows']['actor']
+  path.write_text(json.dumps(found))
+  run()
+  assert run.judged == [0, 1, 2, 0]
