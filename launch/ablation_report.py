@@ -109,8 +109,7 @@ def write(
   facts = {
     'command': command,
     'seeds': num_seeds,
-    'hardware': first['hardware'],
-    'versions': first['versions'],
+    **compare_report.measured_on_all(list(found.values())),
   }
   title = f'Ablations of {", ".join(jobs)}: {first["config"]["data"]["name"]}'
   text = ablations.markdown(table, notes)

@@ -99,7 +99,12 @@ def compare_once(
         row.images[:_NEAREST_ROWS], judge.train.images
       )
       scores[name]['nearest_train_ratio'] = metrics.ratio(near, test_near)
-  result = {'rows': scores, 'seconds': trained.seconds}
+  seconds = trained.seconds.copy()
+  seconds.pop('class_mixture')  # 0 where the denoiser takes none
+  if 'class_mixture' in rows:
+    fitted = rows['class_mixture'].scores['training_seconds']
+    seconds['class_mixture'] = fitted
+  result = {'rows': scores, 'seconds': seconds}
   if repeat == 0:
     result['curve'] = quality_curve(config, judge, trained, start, y)
   return result, rows
@@ -186,7 +191,8 @@ def run(job: startup.Job) -> None:
     print(f'compare: judging seed {config.seed + repeat}')
     result, rows = compare_once(job, judge, repeat)
     # As it will be read again, so that the table is the same then.
-    result = reports.plain(result | result_key(job, repeat))
+    result |= compare_report.measured_on() | result_key(job, repeat)
+    result = reports.plain(result)
     if repeat == 0:
       first_rows = rows
       compare_files.save_samples(folder / 'samples', rows)

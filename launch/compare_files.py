@@ -76,6 +76,12 @@ def run_checker(
   def check(found: dict[str, Any]) -> None:
     rows = found['rows']
     _check_numbers(found['seconds'], 'seconds', ())
+    for text in (
+      found.get('hardware', ''),
+      *found.get('versions', {}).values(),
+    ):
+      if not isinstance(text, str):
+        raise ValueError(f'hardware and versions have {text!r}')
     for name in (glossary.REAL, *moved):
       if name not in rows:
         raise ValueError(f'no row {name}')

@@ -63,8 +63,8 @@ def stored(
     job: says whether another config's result may be overwritten.
     path: of a JSON object with the items of `key`.
     key: from `result_key`.
-    check: raises ValueError, KeyError or TypeError for an object that is not
-      such a result.
+    check: raises ValueError, KeyError, TypeError or AttributeError for an
+      object that is not such a result.
 
   Returns:
     The object, or None where there is none, or one of former trainings.
@@ -83,7 +83,9 @@ def stored(
     if difference is None:
       check(found)
       return dict(found)
-  except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+  except (
+    OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+  ) as error:  # fmt: skip
     if job.overwrite:
       return None
     raise errors.UserError(

@@ -4,12 +4,10 @@
 comparison, one for each mover and baseline.
 """
 
-import importlib.resources
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 
 from lcjax.evaluation import glossary, reports
@@ -133,16 +131,8 @@ def render_html(
     facts: what else a reader should know, by name.
     notes: sentences below the table.
   """
-  environment = jinja2.Environment(
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
-  environment.filters['data_uri'] = reports.data_uri
-  template = importlib.resources.files(__package__) / 'ablations.html.j2'
   used = dict.fromkeys(metric for metric, _, _ in found.lines)
-  return environment.from_string(template.read_text('utf-8')).render(
+  return reports.template('ablations.html.j2').render(
     title=title,
     columns=found.columns,
     groups=[

@@ -165,8 +165,7 @@ def quality_against_compute(
 
   Args:
     steps: S numbers of optimiser steps, 0 for where the latents start.
-    optimizer: one or two metrics by name, S values each, a panel for each;
-      'latents_per_second', if known, S values of which the last is quoted.
+    optimizer: one or two metrics by name, S values each, a panel for each.
     others: by name, the same metrics of further movers, drawn as levels; with
       'steps' as points. 'latents_per_second' is quoted if there.
     path: also write the figure there.
@@ -176,10 +175,9 @@ def quality_against_compute(
   """
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(_PAGE_INCHES, 3.1), layout='constrained')
-    speeds = optimizer.get('latents_per_second', ())
-    name = f'optimizer{_speed(speeds[-1] if len(speeds) else None)}'
-    shown = [name for name in optimizer if name != 'latents_per_second']
+    shown = list(optimizer)
     values = {metric: _floats(optimizer[metric]) for metric in shown}
+    name = 'optimizer, one start'
     name += _not_drawn([m for m, v in values.items() if np.isnan(v).any()])
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     for axis, metric in zip(axes, shown, strict=True):

@@ -107,15 +107,7 @@ def render_html(report: Mapping[str, Any]) -> str:
     raise TypeError(f'a report has no {", ".join(sorted(unknown))}')
   context = {**_REPORT_DEFAULTS, **report}
   rows, names = context['rows'], _columns(context['rows'])
-  environment = jinja2.Environment(
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
-  environment.filters['data_uri'] = data_uri
-  template = importlib.resources.files(__package__) / 'report.html.j2'
-  return environment.from_string(template.read_text('utf-8')).render(
+  return template('report.html.j2').render(
     **context,
     columns=[(name, glossary.metric(name)) for name in names],
     config_text=json.dumps(plain(context['config']), indent=2),
@@ -219,6 +211,25 @@ def _bands(
 
 def _as_statistic(value: Any) -> Mapping[str, float | None]:
   return value if isinstance(value, Mapping) else {'mean': value}
+
+
+def template(name: str) -> jinja2.Template:
+  """A template of this package, with the filters that pages share."""
+  environment = jinja2.Environment(
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  environment.filters['data_uri'] = data_uri
+  environment.filters['as_seconds'] = lambda value: glossary.text(
+    'training_seconds', value
+  )
+  environment.filters['named_values'] = lambda values: ', '.join(
+    f'{key} {value}' for key, value in values.items()
+  )
+  path = importlib.resources.files(__package__) / name
+  return environment.from_string(path.read_text('utf-8'))
 
 
 def data_uri(png: bytes) -> str:

@@ -333,6 +333,21 @@ class PlotsTest(absltest.TestCase):
     self.assertEqual(pictures[0], pictures[1])
     self.assertEqual(pictures[0], pictures[2])
 
+  def test_a_speed_is_written_as_in_the_table(self):
+    rows = table(optimizer={'accuracy': 0.5, 'latents_per_second': 1234.5})
+    scores = {name: one['mean'] for name, one in rows['optimizer'].items()}
+    with absltest.mock.patch.object(
+      plots.Figure, 'legend', autospec=True
+    ) as legend:
+      plots.quality_against_compute(
+        [0, 1], {'accuracy': [0.1, 0.5]}, {'optimizer': scores}
+      )
+    _, _, labels = legend.call_args.args
+    self.assertEqual(
+      labels, ['optimizer, one start', 'optimizer (1,234 latents/s)']
+    )
+    self.assertIn('| 1,234 ± 0 |', reports.markdown_table(rows))
+
   def test_the_legend_names_what_is_not_finite(self):
     with absltest.mock.patch.object(
       plots.Figure, 'legend', autospec=True

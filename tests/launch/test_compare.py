@@ -12,6 +12,7 @@ from configs import digits
 from launch import compare, compare_report, rows, startup
 from lcjax import errors
 from lcjax.data import dataset
+from lcjax.evaluation import plots
 
 
 def data(attributes, exclusive):
@@ -76,8 +77,7 @@ def run(tmp_path, monkeypatch):
       compare.run(startup.Job(config, epath.Path(tmp_path), False, '--config'))
 
   def load_judge(job, train, test):
-    look = lambda images: (test.attributes, np.eye(len(test)))  # noqa: E731
-    return rows.Judge(look, train, test, np.eye(3), np.eye(3), 1.5)
+    return judge(train, test)
 
   def compare_once(job, judge, repeat):
     found.judged.append(repeat)
@@ -146,6 +146,10 @@ DAMAGES = {
   ),
   'no_curve': ('runs/0.json', changed(lambda found: found.pop('curve'))),
   'short_curve': ('runs/0.json', changed(lambda found: found['curve'].pop())),
+  'versions': (
+    'runs/0.json',
+    changed(lambda found: found.update(versions='1.0')),
+  ),
   'seconds': ('runs/0.json', changed(lambda found: found.update(seconds=3))),
   'no_samples': ('samples/actor.npz', lambda content: b''),
   'cut_samples': ('samples/actor.npz', lambda content: content[:-99]),
@@ -239,3 +243,44 @@ def test_another_config_or_training_is_no_damage(run):
   path.write_text(json.dumps(found))
   run()
   assert run.judged == [0, 1, 2, 0]
+
+
+def test_what_is_printed_twice_is_the_same(run, monkeypatch):
+  run.values = (0.01, 0.02)
+  drawn = []
+
+  def quality(steps, optimizer, others):
+    drawn.append((optimizer, others))
+    return b''
+
+  monkeypatch.setattr(plots, 'quality_against_compute', quality)
+  run()
+  report = json.loads((run.folder / 'metrics.json').read_text())
+  ((optimizer, others),) = drawn
+  # The curve is of one start and the first seed: it has no speed of its own.
+  assert set(optimizer) == {'accuracy', 'frechet'}
+  assert set(others) == {'actor', 'class_mixture', 'optimizer'}
+  for name, scores in others.items():
+    row = report['rows'][name]
+    for metric in ('accuracy', 'frechet', 'latents_per_second'):
+      assert scores[metric] == row[metric]['mean']
+  # What the judge says of real images is the row real.
+  real = report['rows']['real']
+  assert report['judge'] == {
+    n: real[n]['mean'] for n in ('accuracy', 'macro_f1')
+  }
+  page = (run.folder / 'report.html').read_text()
+  assert page.count(report['hardware']) == 1
+
+
+def test_a_result_keeps_what_it_was_measured_on(run, monkeypatch):
+  monkeypatch.setattr(compare_report, 'hardware', lambda: 'first machine')
+  run.values = (0.01,)
+  run()
+  monkeypatch.setattr(compare_report, 'hardware', lambda: 'second machine')
+  run.values = (0.01, 0.02)
+  run()
+  report = json.loads((run.folder / 'metrics.json').read_text())
+  assert report['hardware'] == 'first machine; second machine'
+  assert report['versions'] == compare_report.versions()
+  assert run.judged == [0, 1]
