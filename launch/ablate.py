@@ -245,7 +245,10 @@ def main() -> None:
   together.use_all_cores()  # before anything starts JAX
   asked = read_flags()
   startup.claim(asked.workdir, asked.lock)
+  ablation_report.check_logs(asked.jobs)
   train(asked.workdir, asked.jobs, MAX_TOGETHER.value)
+  for job in asked.jobs.values():
+    compare.read(job)  # what is damaged anywhere is said before any judging
   for name, job in asked.jobs.items():
     print(f'ablate: judging {name}')
     share_mixtures(asked.jobs)

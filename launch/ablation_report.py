@@ -1,41 +1,69 @@
 """What `launch.ablate` says at its end: one table, and curves."""
 
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from etils import epath
 
 from launch import compare_report, files, stage, startup, tasks
-from lcjax.evaluation import ablations, plots
+from lcjax.evaluation import ablations, plots, reports
 from lcjax.training import metrics_log
 
 
-def curves(
-  jobs: Mapping[str, startup.Job],
-) -> dict[str, dict[str, dict[str, ablations.Line]]]:
-  """Mean curves over seeds: stage -> metric -> ablations -> line.
+class Curves(NamedTuple):
+  """Mean curves over seeds.
+
+  Attributes:
+    panels: stage -> metric -> ablations -> line.
+    gaps: sentences on seeds that have no value somewhere.
+  """
+
+  panels: dict[str, dict[str, dict[str, ablations.Line]]]
+  gaps: list[str]
+
+
+def check_logs(jobs: Mapping[str, startup.Job]) -> None:
+  """Reads the logs there are: a damaged one is named before hours of work."""
+  for job in jobs.values():
+    for which in stage.trainings(job.config):
+      for repeat in range(job.config.num_seeds):
+        metrics_log.read(stage.folder_of(job.workdir, which, repeat))
+
+
+def curves(jobs: Mapping[str, startup.Job]) -> Curves:
+  """Means over seeds of all that trainings have logged.
 
   Ablations that share a training share a line.
   """
-  lines: dict[str, dict[str, tuple[list[str], dict[str, ablations.Line]]]] = {}
+  names: dict[tuple[str, str], list[str]] = {}
+  shared: dict[tuple[str, str], tuple[stage.Stage, startup.Job]] = {}
   for name, job in jobs.items():
     for which in stage.trainings(job.config):
-      repeats = range(1 if which is stage.CLASSIFIER else job.config.num_seeds)
-      key = tasks.identity(tasks.Task(name, job, which, 0))
-      own = lines.setdefault(which.name, {})
-      if key not in own:
-        folders = [stage.folder_of(job.workdir, which, r) for r in repeats]
-        seeds = [metrics_log.read(folder) for folder in folders]
-        own[key] = [], ablations.mean_curves(seeds)
-      own[key][0].append(name)
-  found: dict[str, dict[str, dict[str, ablations.Line]]] = {}
-  for stage_name, own in lines.items():
-    panels = found.setdefault(stage_name, {})
-    for names, curves_of in own.values():
-      label = 'all' if len(names) == len(jobs) else ', '.join(names)
-      for metric, line in curves_of.items():
-        panels.setdefault(metric, {})[label] = line
+      key = which.name, tasks.identity(tasks.Task(name, job, which, 0))
+      names.setdefault(key, []).append(name)
+      shared.setdefault(key, (which, job))
+  found = Curves({}, [])
+  for key, (which, job) in shared.items():
+    label = ablations.all_or_some(names[key], jobs)
+    repeats = range(1 if which is stage.CLASSIFIER else job.config.num_seeds)
+    folders = [stage.folder_of(job.workdir, which, r) for r in repeats]
+    seeds = [metrics_log.read(folder) for folder in folders]
+    panels = found.panels.setdefault(which.name, {})
+    for metric, line in ablations.mean_curves(seeds).items():
+      panels.setdefault(metric, {})[label] = line
+    of = [f'Seed {job.config.seed + r} of {label}' for r in repeats]
+    found.gaps.extend(
+      f'{one}: {which.name} has no log, so that no curve is a mean over seeds.'
+      for one, records in zip(of, seeds, strict=True)
+      if any(seeds) and not records
+    )
+    found.gaps.extend(
+      f'{one}: {metric} of {which.name} is not finite at {count} of its logged '
+      'steps; curves show the steps that all seeds have.'
+      for metric, counts in ablations.missing(seeds).items()
+      for one, count in zip(of, counts, strict=True)
+      if count
+    )
   return found
 
 
@@ -54,33 +82,41 @@ def write(
     command: that made all this.
   """
   found = {
-    name: json.loads((job.workdir / 'compare' / 'metrics.json').read_text())
+    name: files.read_json(job.workdir / 'compare' / 'metrics.json')
     for name, job in jobs.items()
   }
   first = next(iter(found.values()))
   exclusive, num_seeds = first['exclusive'], first['num_seeds']
   scores = {name: report['rows'] for name, report in found.items()}
-  table = ablations.table(
-    scores, compare_report.readme_metrics(exclusive), exclusive
-  )
+  metrics = compare_report.readme_metrics(exclusive)
+  table = ablations.table(scores, metrics, exclusive)
+  drawn = curves(jobs)
+  notes = [
+    *ablations.references(scores, metrics),
+    *(
+      f'{name}: {sentence}'
+      for name, report in found.items()
+      for sentence in reports.not_finite(report['not_finite'])
+    ),
+    *drawn.gaps,
+  ]
   folder = workdir / 'compare'
   figures = []
-  for stage_name, panels in curves(jobs).items():
-    drawn = plots.compared_curves(panels)
-    files.write(folder / f'curves_{stage_name}.png', drawn)
-    figures.append((stage_name, drawn))
+  for stage_name, panels in drawn.panels.items():
+    png = plots.compared_curves(panels)
+    files.write(folder / f'curves_{stage_name}.png', png)
+    figures.append((stage_name, png))
   facts = {
     'command': command,
     'seeds': num_seeds,
-    'hardware': first['hardware'],
-    'versions': first['versions'],
+    **compare_report.measured_on_all(list(found.values())),
   }
   title = f'Ablations of {", ".join(jobs)}: {first["config"]["data"]["name"]}'
-  text = ablations.markdown(table)
+  text = ablations.markdown(table, notes)
   files.write(folder / 'report.md', text)
   files.write(
     folder / 'report.html',
-    ablations.render_html(title, table, changes, figures, facts),
+    ablations.render_html(title, table, changes, figures, facts, notes),
   )
   files.write_json(
     folder / 'metrics.json',
@@ -88,7 +124,12 @@ def write(
     | facts
     | {
       'ablations': {
-        name: {'changes': changes[name], 'rows': scores[name]} for name in jobs
+        name: {
+          'changes': changes[name],
+          'rows': scores[name],
+          'not_finite': found[name]['not_finite'],
+        }
+        for name in jobs
       }
     },
   )

@@ -135,6 +135,29 @@ def table(results: dict[str, Any]) -> rich.table.Table:
   return drawn
 
 
+def stored(folder: pathlib.Path) -> dict[str, Any]:
+  """Results of former workloads.
+
+  Raises:
+    UserError: benchmark.json is damaged; names it.
+  """
+  path = folder / 'benchmark.json'
+  try:
+    found = files.read_json(path) if path.exists() else {}
+    for name, result in found.items():
+      for one in result['measurements']:
+        if not {'what', 'values', 'bar', 'at_least'} <= one.keys():
+          raise KeyError(f'a measurement of {name} lacks something')
+    return dict(found)
+  except (
+    OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+  ) as error:  # fmt: skip
+    raise errors.UserError(
+      f'{path} is damaged ({type(error).__name__}: {error}): restore it from a '
+      'copy, or delete it'
+    ) from error
+
+
 def save(folder: pathlib.Path, results: dict[str, Any]) -> dict[str, Any]:
   """Writes benchmark.json and benchmark.png; keeps other workloads' results.
 
@@ -145,11 +168,9 @@ def save(folder: pathlib.Path, results: dict[str, Any]) -> dict[str, Any]:
   Returns:
     All that the file holds now.
   """
-  path = folder / 'benchmark.json'
+  results = stored(folder) | results
   try:
-    if path.exists():
-      results = files.read_json(path) | results
-    files.write_json(path, results)
+    files.write_json(folder / 'benchmark.json', results)
     drawn = plots.ratios(
       {
         name: result['measurements']
@@ -158,10 +179,8 @@ def save(folder: pathlib.Path, results: dict[str, Any]) -> dict[str, Any]:
       }
     )
     files.write(folder / 'benchmark.png', drawn)
-  except (OSError, ValueError) as error:
-    raise errors.UserError(
-      f'{folder} cannot be read and written: {error}'
-    ) from error
+  except OSError as error:
+    raise errors.UserError(f'{folder} cannot be written: {error}') from error
   return results
 
 
@@ -183,6 +202,7 @@ def run(setting: ours.Setting, workloads: dict[str, Workload]) -> None:
     UserError: a workload lacks something; the others are measured and saved.
   """
   folder = pathlib.Path(setting.job.workdir) / 'benchmark'
+  stored(folder)  # a damaged file is said before anything is measured
   measured, lacking = {}, {}
   for name, workload in workloads.items():
     try:

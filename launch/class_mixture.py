@@ -2,7 +2,6 @@
 
 import json
 import time
-import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +36,7 @@ def _read(folder: epath.Path, key: dict[str, Any]) -> Fitted | None:
     if json.loads(str(arrays['key'])) == key:
       mixture = mixtures.Mixture(*(arrays[n] for n in mixtures.Mixture._fields))
       return Fitted(mixture, float(arrays['seconds']))
-  except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+  except files.DAMAGE:
     pass  # none yet, or a damaged one
   return None
 

@@ -6,26 +6,29 @@ python -m launch.compare --config=configs/digits.py \
 
 import dataclasses
 import functools
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
 from etils import epath
 
 from launch import (
+  compare_files,
   compare_report,
   experiment,
   files,
   movers,
   repetition,
   results,
+  stage,
   startup,
 )
 from launch import rows as rows_lib
 from lcjax import errors
-from lcjax.evaluation import glossary, metrics, reports
+from lcjax.data import dataset
+from lcjax.evaluation import glossary, metrics, reports, verdicts
 from lcjax.latent import samplers
+from lcjax.training import metrics_log
 
 # Samples whose nearest training image is looked for, which costs a pass over
 # all of them each; medians of so many vary by a percent.
@@ -96,42 +99,44 @@ def compare_once(
         row.images[:_NEAREST_ROWS], judge.train.images
       )
       scores[name]['nearest_train_ratio'] = metrics.ratio(near, test_near)
-  result = {'rows': scores, 'seconds': trained.seconds}
+  seconds = trained.seconds.copy()
+  seconds.pop('class_mixture')  # 0 where the denoiser takes none
+  if 'class_mixture' in rows:
+    fitted = rows['class_mixture'].scores['training_seconds']
+    seconds['class_mixture'] = fitted
+  result = {'rows': scores, 'seconds': seconds}
   if repeat == 0:
     result['curve'] = quality_curve(config, judge, trained, start, y)
   return result, rows
 
 
-def save_samples(folder: epath.Path, rows: dict[str, rows_lib.Row]) -> None:
-  """Writes NAME.npz of every row."""
-  for name, row in rows.items():
-    arrays: dict[str, Any] = {
-      'images': row.images,
-      'attributes': row.attributes,
-      'latents': row.latents,
-    }
-    files.write_npz(
-      folder / f'{name}.npz',
-      **{key: array for key, array in arrays.items() if array is not None},
-    )
+class Before(NamedTuple):
+  """What a comparison starts from.
+
+  Attributes:
+    train: the training split.
+    test: the split that results are reported on.
+    curves: records of the first seed's trainings by name.
+    runs: what was judged before, None for a seed that was not.
+    rows: of the first seed, if it was judged before.
+  """
+
+  train: dataset.Dataset
+  test: dataset.Dataset
+  curves: dict[str, list[dict[str, Any]]]
+  runs: list[dict[str, Any] | None]
+  rows: dict[str, rows_lib.Row]
 
 
-def load_samples(
-  folder: epath.Path, names: Iterable[str]
-) -> dict[str, rows_lib.Row]:
-  """Reads what `save_samples` wrote."""
-  rows = {}
-  for name in names:
-    arrays = files.read_npz(folder / f'{name}.npz')
-    rows[name] = rows_lib.Row(
-      arrays['images'], arrays.get('attributes'), arrays.get('latents'), {}
-    )
-  return rows
+def read(job: startup.Job) -> Before:
+  """Reads all that a comparison needs, so that it fails before any judging.
 
-
-def run(job: startup.Job) -> None:
-  """Compares over all seeds; a repetition measured before is not redone."""
-  config, workdir = job.config, job.workdir
+  Raises:
+    UserError: a log, a result or a sample from before is damaged, or a result
+      follows from another config; names the file.
+  """
+  config, folder = job.config, job.workdir / 'compare'
+  curves = stage.curves(job)
   train = experiment.load_data(job, 'train')
   test = experiment.load_data(job, config.compare.split)
   least = min(config.compare.num_samples, len(test))
@@ -141,32 +146,68 @@ def run(job: startup.Job) -> None:
       f'below {least}: config.compare.num_samples, and the images of the '
       f'{config.compare.split} split'
     )
-  judge = rows_lib.load_judge(job, train, test)
-  folder = workdir / 'compare'
+  moved = glossary.baseline(test.exclusive), *movers.names(config)
   runs = []
-  first_rows: dict[str, rows_lib.Row] = {}
   for repeat in range(config.num_seeds):
-    key = results.result_key(job, ['compare'], repeat)
-    path = folder / 'runs' / f'{repeat}.json'
-    found = results.stored(job, path, key)
+    steps = None if repeat else config.compare.curve_steps
+    check = compare_files.run_checker(moved, steps)
+    path, key = run_path(job, repeat), result_key(job, repeat)
+    runs.append(results.stored(job, path, key, check))
+  rows = {}
+  if runs[0] is not None:
+    rows = compare_files.load_samples(
+      folder / 'samples', runs[0]['rows'], test, run_path(job, 0)
+    )
+  return Before(train, test, curves, runs, rows)
+
+
+def run_path(job: startup.Job, repeat: int) -> epath.Path:
+  """Where the table of a seed lies."""
+  return job.workdir / 'compare' / 'runs' / f'{repeat}.json'
+
+
+def result_key(job: startup.Job, repeat: int) -> dict[str, dict[str, Any]]:
+  """What the table of a seed follows from."""
+  return results.result_key(job, ['compare'], repeat)
+
+
+def run(job: startup.Job) -> None:
+  """Compares over all seeds; a repetition measured before is not redone."""
+  config, folder = job.config, job.workdir / 'compare'
+  before = read(job)
+  for name, records in before.curves.items():
+    if not records and (job.workdir / name).exists():
+      print(
+        f'compare: {job.workdir / name / metrics_log.FILE} is empty or missing:'
+        ' restore it from a copy, or the report will lack its curves'
+      )
+  judge = rows_lib.load_judge(job, before.train, before.test)
+  runs, first_rows = [], before.rows
+  for repeat, found in enumerate(before.runs):
     if found is not None:
       print(f'compare: seed {config.seed + repeat} was judged before')
-    else:
-      print(f'compare: judging seed {config.seed + repeat}')
-      found, rows = compare_once(job, judge, repeat)
-      found |= key
-      if repeat == 0:
-        first_rows = rows
-        save_samples(folder / 'samples', rows)
-      files.write_json(path, found)
-    runs.append(found)
+      runs.append(found)
+      continue
+    print(f'compare: judging seed {config.seed + repeat}')
+    result, rows = compare_once(job, judge, repeat)
+    # As it will be read again, so that the table is the same then.
+    result |= compare_report.measured_on() | result_key(job, repeat)
+    result = reports.plain(result)
+    if repeat == 0:
+      first_rows = rows
+      compare_files.save_samples(folder / 'samples', rows)
+    files.write_json(run_path(job, repeat), result)
+    runs.append(result)
   startup.note_config(job)
   report = compare_report.describe(job, judge, runs)
-  first_rows = first_rows or load_samples(folder / 'samples', report['rows'])
-  compare_report.write(folder, job, report, first_rows)
+  compare_report.write(folder, job, report, first_rows, before.curves)
   files.write_json(folder / 'metrics.json', report)
-  reports.print_table(report['rows'], train.exclusive)
-  for sentence in reports.verdicts(report['rows'], train.exclusive):
+  exclusive = judge.test.exclusive
+  reports.print_table(report['rows'], exclusive)
+  for sentence in (
+    *reports.not_finite(report['not_finite']),
+    *verdicts.sentences(report['rows'], exclusive),
+  ):
     print(sentence)
   print(f'report: {folder / "report.html"}')
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -12,7 +13,7 @@ from etils import epath
 
 from launch import files, stage, startup
 from launch import rows as rows_lib
-from lcjax.evaluation import glossary, grids, metrics, plots, reports
+from lcjax.evaluation import glossary, grids, plots, reports, summary
 
 _GRID_PIXELS = 112  # about: a side of a grid's images
 
@@ -77,16 +78,31 @@ def notes(
     f'{len(train)} training images. Features: last hidden layer of the judge; '
     f'k = {section.num_neighbours} neighbours.'
   )
+  requested = rows_lib.requested_attributes(test, section.num_samples)
   if test.exclusive:
-    return [number]
+    return [number, *_left_out(requested, test.attribute_names)]
   rarest = int(np.argmin(train.attributes.sum(axis=0)))
   counts = [int(part.attributes[:, rarest].sum()) for part in (train, test)]
   return [
     number,
+    *_left_out(requested, test.attribute_names),
     f'{train.attribute_names[rarest]} holds in {counts[0]} training images and '
     f'{counts[1]} of the {section.split} split. Precision, recall and F1 are '
     'means over attributes, so the few images of the rarest count as much as '
     'those of any other.',
+  ]
+
+
+def _left_out(requested: np.ndarray, names: Sequence[str]) -> list[str]:
+  """Says which attributes may be missing in means over attributes."""
+  never = [
+    name for name, y in zip(names, requested.T, strict=True) if not y.any()
+  ]
+  if not never:
+    return []
+  return [
+    f'Never requested: {", ".join(never)}. Where the judge does not see one of '
+    'them in a row either, precision, recall and F1 are means over the others.'
   ]
 
 
@@ -109,35 +125,58 @@ def hardware() -> str:
   )
 
 
+def measured_on() -> dict[str, Any]:
+  """What a seed is judged with and on, kept with its result."""
+  return {'hardware': hardware(), 'versions': versions()}
+
+
+def measured_on_all(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """The same of all results; another version or machine is named beside."""
+  found = [
+    measured_on() | dict(run) for run in runs
+  ]  # older results do not say
+  return {
+    'hardware': '; '.join(dict.fromkeys(run['hardware'] for run in found)),
+    'versions': {
+      name: ' and '.join(dict.fromkeys(run['versions'][name] for run in found))
+      for name in versions()
+      if all(name in run['versions'] for run in found)
+    },
+  }
+
+
 def describe(
   job: startup.Job,
   judge: rows_lib.Judge,
   runs: list[dict[str, Any]],
 ) -> dict[str, Any]:
   """Everything in metrics.json: rows with mean and std, and how they came."""
-  config = job.config
-  logits, _ = judge.look(judge.test.images)
-  exclusive = judge.test.exclusive
-  scores = metrics.classification_scores(
-    metrics.predict(logits, exclusive), judge.test.attributes, exclusive
-  )
+  config, exclusive = job.config, judge.test.exclusive
   seconds = {
     name: float(np.mean([run['seconds'][name] for run in runs]))
     for name in runs[0]['seconds']
+    if all(name in run['seconds'] for run in runs)
   }
+  tables = [run['rows'] for run in runs]
+  seeds = [config.seed + repeat for repeat in range(len(runs))]
+  rows = summary.summarise(tables)
   return {
     'title': f'Latent constraints on {config.data.name}',
     'description': DESCRIPTION,
-    'rows': metrics.summarise([run['rows'] for run in runs]),
-    'judge': scores,
+    'rows': rows,
+    'not_finite': summary.not_finite(tables, seeds),
+    'judge': {
+      name: scores['mean']
+      for name, scores in rows[glossary.REAL].items()
+      if glossary.metric(name).group == glossary.ATTRIBUTES
+    },
     'num_seeds': config.num_seeds,
     'curve': runs[0]['curve'],
     'exclusive': exclusive,
     'attribute_names': list(judge.test.attribute_names),
     'seconds': {'classifier': judge.seconds} | seconds,
     'commands': [job.command('pipeline'), job.command('compare')],
-    'hardware': hardware(),
-    'versions': versions(),
+    **measured_on_all(runs),
     'config': config.to_dict(),
     'notes': notes(config, judge),
   }
@@ -148,8 +187,17 @@ def write(
   job: startup.Job,
   report: dict[str, Any],
   rows: dict[str, rows_lib.Row],
+  curves: dict[str, list[dict[str, Any]]],
 ) -> None:
-  """Writes report.html, the table and pictures of the first seed; report.md."""
+  """Writes report.html and report.md.
+
+  Args:
+    folder: of both.
+    job: what was done.
+    report: from `describe`.
+    rows: of the first seed, whose samples are shown.
+    curves: records of its trainings by name.
+  """
   config, workdir = job.config, job.workdir
   names = report['attribute_names']
   curve, exclusive = report['curve'], report['exclusive']
@@ -160,25 +208,28 @@ def write(
 
   score = 'accuracy' if exclusive else 'macro_f1'
   keys = (score, 'frechet', 'latents_per_second')
-  baseline = glossary.baseline(exclusive)
   quality = plots.quality_against_compute(
     [point['steps'] for point in curve],
-    {key: [point[key] for point in curve] for key in keys},
+    {key: [point[key] for point in curve] for key in (score, 'frechet')},
     {name: point(name) | {'steps': 1} for name in stage.actors(config)}
-    | {baseline: point(baseline)},
+    | {
+      name: point(name) for name in (glossary.baseline(exclusive), 'optimizer')
+    },
   )
   figures = [
     {
       'title': 'Quality against compute',
-      'caption': f'{glossary.METRICS[score].label} and Frechet distance of '
-      'optimizer-G from one start after so many steps at most, first seed; '
-      'others are means over seeds. An actor takes one pass of its network.',
+      'caption': f'{glossary.metric(score).label} and Frechet distance. The '
+      'curve: optimizer-G from one start after so many steps at most, first '
+      'seed. All others, and all speeds, are those of the table: means over '
+      'seeds, optimizer-G from as many starts as there. An actor takes one '
+      'pass of its network.',
       'png': quality,
     },
     {
       'title': 'Training curves',
       'caption': 'First seed, every stage.',
-      'png': plots.curves(stage.curves(job)),
+      'png': plots.curves(curves),
     },
   ]
   transformed = workdir / 'generate' / 'encodings_actor.png'
@@ -211,4 +262,5 @@ def write(
     reports.markdown_table(report['rows'], readme_metrics(exclusive)),
     reports.markdown_table(report['rows']),
   ]
-  files.write(folder / 'report.md', '\n'.join(tables))
+  gaps = reports.markdown_list(reports.not_finite(report['not_finite']))
+  files.write(folder / 'report.md', '\n'.join(tables) + gaps)

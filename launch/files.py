@@ -6,6 +6,8 @@ process 0 writes.
 
 import io
 import json
+import zipfile
+import zlib
 from typing import Any
 
 import jax
@@ -13,6 +15,12 @@ import numpy as np
 from etils import epath
 
 from lcjax.evaluation import reports
+
+# What reading a damaged archive of arrays raises.
+DAMAGE = (
+  OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
+  NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def write(path: epath.PathLike, content: bytes | str) -> None:

@@ -1,7 +1,7 @@
 """Results that are no trainings: what they follow from, kept as JSON."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from etils import epath
@@ -52,7 +52,10 @@ def result_key(
 
 
 def stored(
-  job: startup.Job, path: epath.Path, key: dict[str, dict[str, Any]]
+  job: startup.Job,
+  path: epath.Path,
+  key: dict[str, dict[str, Any]],
+  check: Callable[[dict[str, Any]], None] = lambda found: None,
 ) -> dict[str, Any] | None:
   """A JSON result from before, if it follows from the same config.
 
@@ -60,6 +63,8 @@ def stored(
     job: says whether another config's result may be overwritten.
     path: of a JSON object with the items of `key`.
     key: from `result_key`.
+    check: raises ValueError, KeyError, TypeError or AttributeError for an
+      object that is not such a result.
 
   Returns:
     The object, or None where there is none, or one of former trainings.
@@ -72,18 +77,21 @@ def stored(
   try:
     found = json.loads(path.read_text())
     trainings, config = (found[name] for name in ('trainings', 'config'))
-  except (ValueError, KeyError, TypeError) as error:
+    if trainings != key['trainings']:
+      return None
+    difference = checkpoints.first_difference(dict(config), key['config'])
+    if difference is None:
+      check(found)
+      return dict(found)
+  except (
+    OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+  ) as error:  # fmt: skip
     if job.overwrite:
       return None
     raise errors.UserError(
       f'{path} is no result of a run ({type(error).__name__}: {error}): delete '
       'it, or --overwrite to make it again'
     ) from error
-  if trainings != key['trainings']:
-    return None
-  difference = checkpoints.first_difference(config, key['config'])
-  if difference is None:
-    return found
   if job.overwrite:
     return None
   name, old, new = difference

@@ -4,11 +4,10 @@
 comparison, one for each mover and baseline.
 """
 
-import importlib.resources
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 
 from lcjax.evaluation import glossary, reports
@@ -66,21 +65,52 @@ def table(
   )
 
 
-def _label(metric: str) -> str:
-  known = glossary.METRICS.get(metric)
-  return known.label if known else metric.replace('_', ' ')
+def references(
+  scores: Mapping[str, reports.Rows], metrics: Sequence[str]
+) -> list[str]:
+  """What the row of held-out images has where movers should come near to it.
+
+  Args:
+    scores: of every ablation.
+    metrics: of the table.
+
+  Returns:
+    A sentence for the ablations that agree on it.
+  """
+  wanted = [m for m in metrics if glossary.metric(m).better == 'real']
+  agreeing: dict[str, list[str]] = {}
+  for name, rows in scores.items():
+    real = rows.get(glossary.REAL, {})
+    values = [
+      f'{glossary.metric(m).label} {reports.cell(m, real)}'
+      for m in wanted
+      if m in real
+    ]
+    if values:
+      agreeing.setdefault(', '.join(values), []).append(name)
+  return [
+    f'Held-out images (the row real) of {all_or_some(names, scores)}: {text}; '
+    'nearer to that is better.'
+    for text, names in agreeing.items()
+  ]
 
 
-def markdown(found: Table) -> str:
-  """The table in Markdown; the baseline is the last column."""
+def all_or_some(names: Sequence[str], of: Collection[str]) -> str:
+  """Names of some ablations, or 'all'."""
+  return 'all' if len(names) == len(of) else ', '.join(names)
+
+
+def markdown(found: Table, notes: Sequence[str] = ()) -> str:
+  """The table in Markdown, the baseline as last column, and notes below."""
   *movers, baseline = found.columns
   lines = [
     ['Metric', 'Ablation', *movers, f'{baseline} (baseline)'],
     ['---', '---', *('---:' for _ in found.columns)],
   ]
   for metric, name, cells in found.lines:
-    lines.append([_label(metric), name, *cells])
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
+    lines.append([glossary.metric(metric).label, name, *cells])
+  text = '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
+  return text + reports.markdown_list(notes)
 
 
 def render_html(
@@ -89,6 +119,7 @@ def render_html(
   changes: Mapping[str, Mapping[str, Any]],
   figures: Sequence[tuple[str, bytes]],
   facts: Mapping[str, Any],
+  notes: Sequence[str] = (),
 ) -> str:
   """Renders one self-contained page.
 
@@ -98,31 +129,28 @@ def render_html(
     changes: ablation -> dotted key -> value, its differences.
     figures: title and PNG bytes of each.
     facts: what else a reader should know, by name.
+    notes: sentences below the table.
   """
-  environment = jinja2.Environment(
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
-  environment.filters['data_uri'] = reports.data_uri
-  template = importlib.resources.files(__package__) / 'ablations.html.j2'
   used = dict.fromkeys(metric for metric, _, _ in found.lines)
-  return environment.from_string(template.read_text('utf-8')).render(
+  return reports.template('ablations.html.j2').render(
     title=title,
     columns=found.columns,
     groups=[
-      (_label(metric), [line[1:] for line in found.lines if line[0] == metric])
+      (
+        glossary.metric(metric).label,
+        [line[1:] for line in found.lines if line[0] == metric],
+      )
       for metric in used
     ],
     definitions=[
-      (_label(metric), glossary.METRICS[metric].definition)
+      (glossary.metric(metric).label, glossary.METRICS[metric].definition)
       for metric in used
       if metric in glossary.METRICS
     ],
     changes=changes,
     figures=figures,
     facts=facts,
+    notes=notes,
   )
 
 
@@ -133,7 +161,8 @@ def mean_curves(seeds: Sequence[Records]) -> dict[str, Line]:
     seeds: records of one training each, with 'step' and metrics by name.
 
   Returns:
-    metric -> its line, at the steps that all seeds have.
+    metric -> its line, at the steps that all seeds have. `missing` says where a
+    seed has none.
   """
   points: dict[str, list[dict[int, float]]] = {}
   for index, records in enumerate(seeds):
@@ -150,3 +179,31 @@ def mean_curves(seeds: Sequence[Records]) -> dict[str, Line]:
       std = values.std(axis=0, ddof=1) if len(values) > 1 else 0.0 * values[0]
       lines[name] = Line(np.asarray(steps), values.mean(axis=0), std)
   return lines
+
+
+def missing(seeds: Sequence[Records]) -> dict[str, list[int]]:
+  """Where seeds have no value: a step that is skipped leaves it out.
+
+  Args:
+    seeds: records of one training each, as `mean_curves` takes them.
+
+  Returns:
+    metric -> for each seed, the number of its records that lack the metric,
+    though others of their group ('train/' or 'validation/') have it. Metrics
+    that no record lacks are left out.
+  """
+  groups: dict[str, set[str]] = {}  # the metrics of each
+  for record in itertools.chain(*seeds):
+    for name in record.keys() - {'step'}:
+      groups.setdefault(name.partition('/')[0], set()).add(name)
+  counts = {
+    name: [_lacking(records, group, name) for records in seeds]
+    for group, names in groups.items()
+    for name in sorted(names)
+  }
+  return {name: found for name, found in counts.items() if any(found)}
+
+
+def _lacking(records: Records, group: str, name: str) -> int:
+  own = [r for r in records if any(k.startswith(f'{group}/') for k in r)]
+  return sum(name not in record for record in own)

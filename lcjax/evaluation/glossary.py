@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Literal
 
-REFERENCE_ROWS = ('real', 'real_train', 'reconstruction')
+REAL = 'real'
+REFERENCE_ROWS = (REAL, 'real_train', 'reconstruction')
 BASELINE_ROWS = (
   'prior', 'mixture', 'class_gaussian', 'class_mixture', 'class_mixture_kept',
   'attribute_gaussian', 'attribute_mixture', 'attribute_mixture_kept',
@@ -97,17 +98,19 @@ class Metric:
   Attributes:
     label: column heading.
     group: heading above neighbouring columns.
-    better: which values are better, for the bold ones and the verdicts; 'one'
-      means that nearer to 1 is better.
+    better: which values are better, for the bold ones and the verdicts; 'real'
+      means that nearer to the row of held-out images is better.
     fmt: number format of the mean and the standard deviation.
     definition: one sentence.
+    unit: that follows a number where no heading says it.
   """
 
   label: str
   group: str
-  better: Literal['higher', 'lower', 'one'] | None
+  better: Literal['higher', 'lower', 'real'] | None
   fmt: str
   definition: str
+  unit: str = ''
 
 
 ATTRIBUTES, IMAGES = 'Attributes', 'Realism and diversity'
@@ -120,16 +123,17 @@ METRICS = {
   'macro_precision': Metric(
     'Precision', ATTRIBUTES, 'higher', '.3f',
     'Of the images judged to have an attribute, the share for which it was '
-    'requested; mean over attributes.',
+    'requested; mean over attributes but those that are neither requested nor '
+    'seen.',
   ),
   'macro_recall': Metric(
     'Recall', ATTRIBUTES, 'higher', '.3f',
     'Of the images requested to have an attribute, the share judged to have '
-    'it; mean over attributes.',
+    'it; mean over the same attributes.',
   ),
   'macro_f1': Metric(
     'F1', ATTRIBUTES, 'higher', '.3f',
-    'Harmonic mean of precision and recall; mean over attributes.',
+    'Harmonic mean of precision and recall; mean over the same attributes.',
   ),
   'worst_class_accuracy': Metric(
     'Worst class', ATTRIBUTES, 'higher', '.3f',
@@ -141,9 +145,10 @@ METRICS = {
     'over the variance of their features.',
   ),
   'diversity': Metric(
-    'Diversity', IMAGES, 'one', '.2f',
-    'Feature variance among images of one attribute over that of real images, '
-    'mean over attributes; 1 is as varied as real.',
+    'Diversity', IMAGES, 'real', '.2f',
+    'Feature variance among images of one attribute over that of training '
+    'images, mean over attributes. The row real shows what is as varied as '
+    'real images: above 1 where the judge has learnt its training images.',
   ),
   'knn_precision': Metric(
     'k-NN precision', IMAGES, 'higher', '.3f',
@@ -163,9 +168,9 @@ METRICS = {
     'Share of such balls of test images that hold a sample.',
   ),
   'nearest_train_ratio': Metric(
-    'Nearest train', IMAGES, 'one', '.2f',
+    'Nearest train', IMAGES, 'real', '.2f',
     'Median pixel distance to the nearest training image over that of test '
-    'images; clearly below 1 smells of memorising.',
+    'images (1 for the row real); clearly below 1 smells of memorising.',
   ),
   'z_distance': Metric(
     'z distance', LATENTS, None, '.1f',
@@ -192,11 +197,13 @@ METRICS = {
   'latents_per_second': Metric(
     'Latents / s', COST, 'higher', ',.0f',
     'Latents moved or drawn per second, once compiled.',
+    'latents/s',
   ),
   'training_seconds': Metric(
     'Training s', COST, 'lower', ',.0f',
     'Seconds to train or fit what moves or draws the latents, beyond the VAE; '
     'of trainings that ran together, a share each.',
+    's',
   ),
   'success': Metric(
     'Success', EDITS, 'higher', '.3f',
@@ -218,3 +225,22 @@ METRICS = {
     'nobody asked to change; mean over attributes.',
   ),
 }  # fmt: skip
+
+
+def metric(name: str) -> Metric:
+  """How a column is shown; one that is not known, by its own name."""
+  unknown = Metric(name.replace('_', ' '), OTHER, None, '.4g', '')
+  return METRICS.get(name, unknown)
+
+
+def text(name: str, value: float, unit: bool = False) -> str:
+  """A value of a metric as every table, caption and legend prints it.
+
+  Args:
+    name: of the metric.
+    value: finite.
+    unit: whether to name the unit, if it has one.
+  """
+  shown = metric(name)
+  suffix = f' {shown.unit}' if unit and shown.unit else ''
+  return format(value, shown.fmt) + suffix

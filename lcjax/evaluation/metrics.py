@@ -4,20 +4,17 @@
 images alone; critics never score the samples that were made to please them.
 """
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import scipy.linalg
 from sklearn.metrics import pairwise_distances_chunked
 from sklearn.neighbors import NearestNeighbors
 
 Scores = dict[str, float]
-Statistics = dict[str, dict[str, dict[str, float | None]]]
 
 # Training images are searched in pieces, as floats they may exceed memory.
 _SEARCH_ROWS = 10_000
 _WORKING_MEMORY_MIB = 256
-_EDGE = 1e-6
+_EDGE = 1e-6  # part of a radius
 
 
 def predict(logits: np.ndarray, exclusive: bool) -> np.ndarray:
@@ -41,10 +38,11 @@ def classification_scores(
 ) -> Scores:
   """Agreement of predicted with requested attributes, every score in [0, 1].
 
-  Exclusive attributes are classes: the share of rows whose class agrees;
-  precision, recall and F1 averaged over the classes that occur; the lowest
-  recall of a requested class. Otherwise the share of bits that agree; the
-  averages over attributes; the lowest share of an attribute's bits.
+  Exclusive attributes are classes: the share of rows whose class agrees, and
+  the lowest recall of a requested class. Otherwise the share of bits that
+  agree, and the lowest share of an attribute's bits. Precision, recall and F1
+  are means over the attributes that are requested or predicted somewhere: of
+  the others they are 0 / 0, and say nothing. NaN where all are such.
 
   Args:
     predicted: [N, Y] of 0 and 1.
@@ -64,17 +62,20 @@ def classification_scores(
   recall = hits / np.maximum(num_requested, 1)
   f1 = 2 * hits / np.maximum(num_predicted + num_requested, 1)
   if exclusive:
-    occurs = num_predicted + num_requested > 0
     accuracy, worst = hits.sum() / len(requested), recall[num_requested > 0]
   else:
-    occurs = np.full(len(hits), True)
     agrees = predicted == requested
     accuracy, worst = agrees.mean(), agrees.mean(axis=0)
+  occurs = num_predicted + num_requested > 0
+
+  def mean(values: np.ndarray) -> float:
+    return float(values[occurs].mean()) if occurs.any() else float('nan')
+
   return {
     'accuracy': float(accuracy),
-    'macro_precision': float(precision[occurs].mean()),
-    'macro_recall': float(recall[occurs].mean()),
-    'macro_f1': float(f1[occurs].mean()),
+    'macro_precision': mean(precision),
+    'macro_recall': mean(recall),
+    'macro_f1': mean(f1),
     'worst_class_accuracy': float(np.min(worst)),
   }
 
@@ -110,7 +111,10 @@ def diversity(
   reference_features: np.ndarray,
   reference_attributes: np.ndarray,
 ) -> float:
-  """Variance within an attribute over that of real images; 1 is as varied.
+  """Variance within an attribute over that of real images.
+
+  1 is as varied as the reference. If a judge has been trained on it, its
+  features are tighter than those of other real images, which then exceed 1.
 
   Args:
     features: [N, F] of samples.
@@ -164,19 +168,26 @@ def neighbour_scores(
   names = ('knn_precision', 'knn_recall', 'density', 'coverage')
   if not np.isfinite(features).all():
     return dict.fromkeys(names, float('nan'))
-  radius = _ball_radius(features, num_neighbours)
-  real_radius = _ball_radius(reference, num_neighbours)
+  # The farther from 0, the more of a difference is lost in rounding.
+  centre = reference.mean(axis=0)
+  features, reference = features - centre, reference - centre
+  radius = _squared_radius(features, num_neighbours)
+  real_radius = _squared_radius(reference, num_neighbours)
+  rounding, real_rounding = _rounding(features), _rounding(reference)
   balls_around = np.empty(num)
   recalled, covered = np.zeros(num, bool), np.zeros(num, bool)
   start = 0
-  for distance in pairwise_distances_chunked(
-    features, reference, working_memory=_WORKING_MEMORY_MIB
+  for squared in pairwise_distances_chunked(
+    features, reference, working_memory=_WORKING_MEMORY_MIB, squared=True
   ):
-    rows = slice(start, start + len(distance))
-    in_real_ball = distance <= real_radius
+    rows = slice(start, start + len(squared))
+    # |a|^2 - 2ab + |b|^2 of two copies is not always 0, as their ball may be.
+    squared -= rounding[rows, None]
+    squared -= real_rounding
+    in_real_ball = squared <= real_radius
     balls_around[rows] = in_real_ball.sum(axis=1)
     covered |= in_real_ball.any(axis=0)
-    recalled |= (distance <= radius[rows, None]).any(axis=0)
+    recalled |= (squared <= radius[rows, None]).any(axis=0)
     start = rows.stop
   values = (
     (balls_around > 0).mean(),
@@ -235,37 +246,6 @@ def active_units(means: np.ndarray, threshold: float = 0.01) -> int:
   return int(np.sum(np.var(np.asarray(means, np.float64), axis=0) > threshold))
 
 
-def summarise(
-  runs: Sequence[Mapping[str, Mapping[str, float | None]]],
-) -> Statistics:
-  """Mean and spread over seeds of a table each.
-
-  Args:
-    runs: for each seed, row -> metric -> value. A metric that a run lacks, or
-      has as None, is left out of that average.
-
-  Returns:
-    row -> metric -> {'mean', 'std'}, in order of first appearance. `std` is
-    the sample standard deviation, None if only one run has the metric.
-  """
-  values: dict[str, dict[str, list[float]]] = {}
-  for run in runs:
-    for row, scores in run.items():
-      values.setdefault(row, {})
-      for name, value in scores.items():
-        if value is not None:
-          values[row].setdefault(name, []).append(float(value))
-  return {
-    row: {name: _mean_and_std(found) for name, found in scores.items()}
-    for row, scores in values.items()
-  }
-
-
-def _mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
-  std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-  return {'mean': float(np.mean(values)), 'std': std}
-
-
 def _matrices(*arrays: np.ndarray) -> list[np.ndarray]:
   """Checks [N, F] features with N > 1 and equal F; returns them as float64."""
   matrices = [np.asarray(array, np.float64) for array in arrays]
@@ -285,14 +265,23 @@ def _root(cov: np.ndarray) -> np.ndarray:
   return (vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ vectors.T
 
 
-def _ball_radius(points: np.ndarray, num_neighbours: int) -> np.ndarray:
-  """[N] distance of every point to its k-th neighbour among the others."""
+def _squared_radius(points: np.ndarray, num_neighbours: int) -> np.ndarray:
+  """[N] squared distance of every point to its k-th neighbour among others."""
   index = NearestNeighbors(n_neighbors=num_neighbours).fit(points)
-  distance, _ = (
-    index.kneighbors()
-  )  # without an argument, a point is not its own
+  # Without an argument, a point is not its own neighbour.
+  distance, _ = index.kneighbors()
   # A point on the edge is inside; rounding, here and there, must not decide.
-  return distance[:, -1] * (1 + _EDGE)
+  return np.square(distance[:, -1] * (1 + _EDGE))
+
+
+def _rounding(points: np.ndarray) -> np.ndarray:
+  """[N] each point's part in the error of a squared distance, at most.
+
+  A sum of F products is off by F eps |a| |b| at most; a squared distance is
+  three of them, and it is compared with another such.
+  """
+  eps = np.finfo(np.float64).eps
+  return 4 * (points.shape[1] + 4) * eps * np.square(points).sum(axis=1)
 
 
 def _nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -154,16 +154,18 @@ def compared_curves(
 
 def quality_against_compute(
   steps: Sequence[int],
-  optimizer: Mapping[str, Sequence[float]],
+  optimizer: Mapping[str, Sequence[float | None]],
   others: Mapping[str, Mapping[str, float | None]],
   path: Path | None = None,
 ) -> bytes:
   """What optimisation steps buy, beside movers that take none.
 
+  A value that is not finite, None as JSON has it, is not drawn; the legend says
+  so.
+
   Args:
     steps: S numbers of optimiser steps, 0 for where the latents start.
-    optimizer: one or two metrics by name, S values each, a panel for each;
-      'latents_per_second', if known, S values of which the last is quoted.
+    optimizer: one or two metrics by name, S values each, a panel for each.
     others: by name, the same metrics of further movers, drawn as levels; with
       'steps' as points. 'latents_per_second' is quoted if there.
     path: also write the figure there.
@@ -173,23 +175,23 @@ def quality_against_compute(
   """
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(_PAGE_INCHES, 3.1), layout='constrained')
-    speeds = optimizer.get('latents_per_second', ())
-    name = f'optimizer{_speed(speeds[-1] if len(speeds) else None)}'
-    shown = [name for name in optimizer if name != 'latents_per_second']
+    shown = list(optimizer)
+    values = {metric: _floats(optimizer[metric]) for metric in shown}
+    name = 'optimizer, one start'
+    name += _not_drawn([m for m, v in values.items() if np.isnan(v).any()])
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     for axis, metric in zip(axes, shown, strict=True):
-      axis.plot(
-        steps, optimizer[metric], 'o-', color=COLOURS[0], ms=4, label=name
-      )
-      _draw_levels(axis, metric, others)
+      axis.plot(steps, values[metric], 'o-', color=COLOURS[0], ms=4, label=name)
+      _draw_levels(axis, metric, shown, others)
       axis.set_xlabel('Optimiser steps')
       axis.grid(True)
       # Linear up to one step, so that none at all has a place.
       axis.set_xscale('symlog', linthresh=1, linscale=0.5)
       axis.set_xticks(list(steps), [str(step) for step in steps])
       axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-      axis.set_title(glossary.METRICS[metric].label, loc='left')
-      if metric == 'frechet' and min(optimizer[metric], default=0) > 0:
+      axis.set_title(glossary.metric(metric).label, loc='left')
+      known = values[metric][np.isfinite(values[metric])]
+      if metric == 'frechet' and min(known, default=0) > 0:
         axis.set_yscale('log')
         axis.yaxis.set_major_locator(
           matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0))
@@ -287,19 +289,35 @@ def _draw_band(
 
 
 def _draw_levels(
-  axis: Axes, metric: str, others: Mapping[str, Mapping[str, float | None]]
+  axis: Axes,
+  metric: str,
+  shown: Sequence[str],
+  others: Mapping[str, Mapping[str, float | None]],
 ) -> None:
   for index, (name, scores) in enumerate(others.items(), start=1):
-    value, steps = scores.get(metric), scores.get('steps')
-    if value is None:
+    values = dict(zip(scores, _floats(list(scores.values())), strict=True))
+    if metric not in values:
       continue
     colour = COLOURS[index % len(COLOURS)]
     label = f'{name}{_speed(scores.get("latents_per_second"))}'
-    if steps is None:
+    label += _not_drawn([m for m in shown if np.isnan(values.get(m, 0.0))])
+    # A level of NaN draws nothing, but stands in the legend.
+    if 'steps' not in values:
       dashes = (0, (4, 1 + index))  # told apart in grey print, too
-      axis.axhline(value, color=colour, linestyle=dashes, label=label)
+      axis.axhline(values[metric], color=colour, linestyle=dashes, label=label)
     else:
-      axis.plot(steps, value, 'D', color=colour, label=label)
+      axis.plot(values['steps'], values[metric], 'D', color=colour, label=label)
+
+
+def _floats(values: Sequence[float | None]) -> np.ndarray:
+  """Values as floats, NaN for all that are not finite."""
+  found = np.asarray(values, float)  # of None, NaN
+  return np.where(np.isfinite(found), found, np.nan)
+
+
+def _not_drawn(metrics: Sequence[str]) -> str:
+  labels = [glossary.metric(name).label for name in metrics]
+  return f', {", ".join(labels)} not finite' if labels else ''
 
 
 def _draw_panel(
@@ -330,7 +348,8 @@ def _draw_panel(
 def _speed(latents_per_second: float | None) -> str:
   if latents_per_second is None:
     return ''
-  return f' ({latents_per_second:,.0f} latents/s)'
+  text = glossary.text('latents_per_second', latents_per_second, unit=True)
+  return f' ({text})'
 
 
 def _finish(figure: Figure, path: Path | None) -> bytes:

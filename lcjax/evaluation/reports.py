@@ -1,6 +1,6 @@
 """Tables of several runs as sentences, Markdown, JSON and one HTML page.
 
-`rows` is what `metrics.summarise` returns: row -> metric -> {'mean', 'std'}.
+`rows` is what `summary.summarise` returns: row -> metric -> {'mean', 'std'}.
 """
 
 import base64
@@ -8,7 +8,7 @@ import importlib.resources
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -17,81 +17,54 @@ import rich.box
 import rich.console
 import rich.table
 
-from lcjax.evaluation import glossary
+from lcjax.evaluation import glossary, summary, verdicts
 from lcjax.evaluation.glossary import (
   ATTRIBUTES,
-  BASELINE_ROWS,
   IMAGES,
   METRICS,
-  OTHER,
   REFERENCE_ROWS,
-  Metric,
   row_description,
 )
+from lcjax.evaluation.verdicts import Rows, Scores
 
-Scores = Mapping[str, Mapping[str, float | None]]
-Rows = Mapping[str, Scores]
-
-_VERDICT_NAMES = {
-  'accuracy': 'accuracy',
-  'worst_class_accuracy': 'worst class',
-  'macro_f1': 'F1',
-  'frechet': 'Frechet',
-  'diversity': 'diversity',
-  'knn_recall': 'recall',
-}
-_MEMORISING_BELOW = 0.93
-_MEMORISING_MARGIN = 0.02  # about what seeds differ by
 _WIDE_ENOUGH = 116  # characters for all columns of `print_table` with spreads
 _REPORT_DEFAULTS: dict[str, Any] = {
   'title': 'Report', 'description': '', 'judge': {}, 'rows': {},
   'num_seeds': 1, 'exclusive': None, 'attribute_names': [], 'grids': {},
   'grid_labels': [], 'figures': [], 'commands': [], 'versions': {},
-  'hardware': '', 'seconds': {}, 'config': {}, 'notes': [],
+  'hardware': '', 'seconds': {}, 'config': {}, 'notes': [], 'not_finite': [],
 }  # fmt: skip
-
-
-def verdicts(rows: Rows, exclusive: bool) -> list[str]:
-  """Says in sentences which movers are worth more than a simple baseline.
-
-  Means that differ by no more than the larger of the two spreads over seeds
-  are called too close to tell; with one seed, by no more than .01 (a tenth, for
-  the Frechet distance).
-  """
-  sentences = []
-  for mover in (row for row in rows if _band(row) == 'Movers'):
-    baseline = glossary.baseline(exclusive)
-    if mover in glossary.UNLABELLED_ROWS:  # beside what saw no label either
-      baseline = glossary.UNLABELLED_BASELINE
-    if baseline in rows:
-      outcomes: dict[str, list[str]] = {'won': [], 'lost': [], 'close': []}
-      for metric in glossary.telling_metrics(exclusive):
-        outcome = _compare(metric, rows[mover], rows[baseline])
-        if outcome is not None:
-          outcomes[outcome].append(_VERDICT_NAMES[metric])
-      sentences.append(_sentence(mover, baseline, **outcomes))
-    ratio = _mean(rows[mover], 'nearest_train_ratio')
-    # Blurred reconstructions lie near training images whatever they show.
-    blurred = _mean(rows.get('reconstruction', {}), 'nearest_train_ratio')
-    limit = min(_MEMORISING_BELOW, 1.0 if blurred is None else blurred)
-    if ratio is not None and ratio < limit - _MEMORISING_MARGIN:
-      sentences.append(
-        f'{mover} may memorise: its images lie at {ratio:.2f} of the distance '
-        'that test images have to the nearest training image.'
-      )
-  return sentences
 
 
 def markdown_table(rows: Rows, metrics: Sequence[str] | None = None) -> str:
   """A Markdown table of mean ± std; `metrics` picks and orders the columns."""
   names = _columns(rows) if metrics is None else list(metrics)
   lines = [
-    ['', *(_metric(name).label for name in names)],
+    ['', *(glossary.metric(name).label for name in names)],
     ['---', *('---:' for _ in names)],
   ]
   for row, scores in rows.items():
     lines.append([row, *(cell(name, scores) for name in names)])
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
+
+
+def markdown_list(sentences: Sequence[str]) -> str:
+  """A Markdown list, a blank line before it; nothing where there is none."""
+  lines = [f'* {sentence}\n' for sentence in sentences]
+  return ''.join(['\n', *lines]) if lines else ''
+
+
+def not_finite(found: Iterable[summary.NotFinite]) -> list[str]:
+  """Says what `summary.not_finite` found, a sentence for each seed and row."""
+  sentences = []
+  for one in found:
+    labels = [glossary.metric(name).label for name in one['metrics']]
+    verb = 'is' if len(labels) == 1 else 'are'
+    sentences.append(
+      f'Seed {one["seed"]}: {", ".join(labels)} of {one["row"]} {verb} not '
+      'finite: no mean over seeds.'
+    )
+  return sentences
 
 
 def print_table(rows: Rows, exclusive: bool) -> None:
@@ -106,7 +79,7 @@ def print_table(rows: Rows, exclusive: bool) -> None:
   table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
   table.add_column('', no_wrap=True)
   for name in names:
-    table.add_column(_metric(name).label, justify='right', no_wrap=True)
+    table.add_column(glossary.metric(name).label, justify='right', no_wrap=True)
   for row, scores in rows.items():
     style = 'dim' if row in REFERENCE_ROWS else None
     table.add_row(row, *(show(name, scores) for name in names), style=style)
@@ -115,7 +88,7 @@ def print_table(rows: Rows, exclusive: bool) -> None:
 
 def to_json(report: Any) -> str:
   """JSON text; NaN and infinity become null, arrays lists."""
-  return json.dumps(_plain(report), indent=2, allow_nan=False) + '\n'
+  return json.dumps(plain(report), indent=2, allow_nan=False) + '\n'
 
 
 def render_html(report: Mapping[str, Any]) -> str:
@@ -125,7 +98,8 @@ def render_html(report: Mapping[str, Any]) -> str:
     report: any of title, description, judge {metric: value}, rows, num_seeds,
       exclusive, attribute_names, grids {row: PNG bytes}, grid_labels (one for
       each column of every grid), figures [{title, caption, png}], commands,
-      versions {name: text}, hardware, seconds {stage: float}, config, notes.
+      versions {name: text}, hardware, seconds {stage: float}, config, notes,
+      not_finite [as of `summary.not_finite`].
       What is missing is left out of the page; another key is a TypeError.
   """
   unknown = set(report) - set(_REPORT_DEFAULTS)
@@ -133,33 +107,21 @@ def render_html(report: Mapping[str, Any]) -> str:
     raise TypeError(f'a report has no {", ".join(sorted(unknown))}')
   context = {**_REPORT_DEFAULTS, **report}
   rows, names = context['rows'], _columns(context['rows'])
-  environment = jinja2.Environment(
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
-  environment.filters['data_uri'] = data_uri
-  template = importlib.resources.files(__package__) / 'report.html.j2'
-  return environment.from_string(template.read_text('utf-8')).render(
+  return template('report.html.j2').render(
     **context,
-    columns=[(name, _metric(name)) for name in names],
-    config_text=json.dumps(_plain(context['config']), indent=2),
+    columns=[(name, glossary.metric(name)) for name in names],
+    config_text=json.dumps(plain(context['config']), indent=2),
     row_descriptions={row: row_description(row) for row in rows},
     unlabelled_rows=glossary.UNLABELLED_ROWS,
-    sentences=verdicts(rows, context['exclusive'] is not False),
+    gaps=not_finite(context['not_finite']),
+    sentences=verdicts.sentences(rows, context['exclusive'] is not False),
     tables=_tables(rows, names),
     short_labels=all(len(str(label)) <= 3 for label in context['grid_labels']),
     judge_cells=[
-      (_metric(name).label, cell(name, {name: _as_statistic(value)}))
+      (glossary.metric(name).label, cell(name, {name: _as_statistic(value)}))
       for name, value in context['judge'].items()
     ],
   )
-
-
-def _metric(name: str) -> Metric:
-  unknown = Metric(name.replace('_', ' '), OTHER, None, '.4g', '')
-  return METRICS.get(name, unknown)
 
 
 def _columns(rows: Rows) -> list[str]:
@@ -167,59 +129,6 @@ def _columns(rows: Rows) -> list[str]:
   found = dict.fromkeys(name for scores in rows.values() for name in scores)
   known = [name for name in METRICS if name in found]
   return known + [name for name in found if name not in METRICS]
-
-
-def _mean(scores: Scores, name: str) -> float | None:
-  """The mean of a metric, None where it is absent or not finite."""
-  mean = scores.get(name, {}).get('mean')
-  return mean if mean is not None and math.isfinite(mean) else None
-
-
-def _cost(name: str, value: float) -> float:
-  """Turns a value into one that is better the lower it is."""
-  better = _metric(name).better
-  return {'lower': value, 'one': abs(value - 1)}.get(str(better), -value)
-
-
-def _compare(
-  metric: str,
-  mover: Scores,
-  baseline: Scores,
-) -> str | None:
-  ours, theirs = _mean(mover, metric), _mean(baseline, metric)
-  if ours is None or theirs is None:
-    return None
-  spreads = [scores[metric].get('std') for scores in (mover, baseline)]
-  known = [spread for spread in spreads if spread is not None]
-  # One seed has no spread: then a guess stands in, so that noise is not called.
-  spread = max(known) if known else _guess_spread(metric, theirs)
-  gain = _cost(metric, theirs) - _cost(metric, ours)
-  if abs(gain) <= spread:
-    return 'close'
-  return 'won' if gain > 0 else 'lost'
-
-
-def _guess_spread(metric: str, value: float) -> float:
-  return 0.1 * abs(value) if metric == 'frechet' else 0.01
-
-
-def _sentence(
-  mover: str,
-  baseline: str,
-  won: Sequence[str],
-  lost: Sequence[str],
-  close: Sequence[str],
-) -> str:
-  clauses = []
-  if won:
-    clauses.append(f'beats {baseline} on {", ".join(won)}')
-  if lost:
-    verb = 'does not' if won else f'does not beat {baseline}'
-    clauses.append(f'{verb} on {", ".join(lost)}')
-  if close:
-    object_ = '' if clauses else f' with {baseline}'
-    clauses.append(f'is too close to call{object_} on {", ".join(close)}')
-  return f'{mover} {"; ".join(clauses) or f"is not measured as {baseline} is"}.'
 
 
 def cell(name: str, scores: Scores) -> str:
@@ -233,13 +142,16 @@ def _mean_text(name: str, scores: Scores) -> str:
 
 
 def _texts(name: str, scores: Scores) -> tuple[str, str]:
-  """Mean and standard deviation as texts, '–' and '' where there is none."""
-  mean, std = _mean(scores, name), scores.get(name, {}).get('std')
+  """Mean and standard deviation as texts, '–' and '' where there is none.
+
+  NaN where a seed has one that is not finite.
+  """
+  mean, std = verdicts.mean(scores, name), scores.get(name, {}).get('std')
   if mean is None:
-    return '\N{EN DASH}', ''
-  fmt = _metric(name).fmt
-  known = std is not None and math.isfinite(std)
-  return format(mean, fmt), format(std, fmt) if known else ''
+    return 'NaN' if name in scores else '\N{EN DASH}', ''
+  if std is None or not math.isfinite(std):
+    return glossary.text(name, mean), ''
+  return glossary.text(name, mean), glossary.text(name, std)
 
 
 def _tables(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -249,65 +161,75 @@ def _tables(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
   """
   halves: tuple[list[str], list[str]] = ([], [])
   for name in names:
-    halves[_metric(name).group not in (ATTRIBUTES, IMAGES)].append(name)
+    halves[glossary.metric(name).group not in (ATTRIBUTES, IMAGES)].append(name)
   tables = []
   for half in filter(None, halves):
     measured = {
       row: scores for row, scores in rows.items() if scores.keys() & set(half)
     }
-    groups = itertools.groupby(half, key=lambda name: _metric(name).group)
+    groups = itertools.groupby(
+      half, key=lambda name: glossary.metric(name).group
+    )
     tables.append(
       {
-        'columns': [(name, _metric(name)) for name in half],
+        'columns': [(name, glossary.metric(name)) for name in half],
         'groups': [(group, len(list(members))) for group, members in groups],
-        'bands': _bands(measured, half),
+        'bands': _bands(measured, half, rows),
       }
     )
   return tables
 
 
-def _bands(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
-  """The rows in groups, every cell as texts and whether it is a best one."""
-  best = _best_costs(rows, names)
+def _bands(
+  measured: Rows, names: Sequence[str], rows: Rows
+) -> list[dict[str, Any]]:
+  """The rows in groups, every cell as texts and whether it is a best one.
+
+  Args:
+    measured: those of the table.
+    names: of its columns.
+    rows: all of the comparison.
+  """
+  best = verdicts.best_costs(rows, names)
   bands: dict[str, list[dict[str, Any]]] = {}
-  for row, scores in rows.items():
+  for row, scores in measured.items():
     cells = []
     for name in names:
       text, std = _texts(name, scores)
-      mean = _mean(scores, name)
+      cost = verdicts.cost(name, scores, rows)
       is_best = (
         row not in REFERENCE_ROWS
-        and mean is not None
-        and _cost(name, mean) == best.get(name)
+        and cost is not None
+        and cost == best.get(name)
       )
       cells.append({'mean': text, 'std': std, 'best': is_best})
-    bands.setdefault(_band(row), []).append({'name': row, 'cells': cells})
+    bands.setdefault(verdicts.band(row), []).append(
+      {'name': row, 'cells': cells}
+    )
   return [{'title': title, 'rows': bands[title]} for title in bands]
-
-
-def _best_costs(rows: Rows, names: Sequence[str]) -> dict[str, float]:
-  """The best cost of each column that has a direction and a competition."""
-  best = {}
-  for name in names:
-    means = [
-      _mean(scores, name)
-      for row, scores in rows.items()
-      if row not in REFERENCE_ROWS
-    ]
-    costs = [_cost(name, mean) for mean in means if mean is not None]
-    if len(costs) > 1 and _metric(name).better is not None:
-      best[name] = min(costs)
-  return best
-
-
-def _band(row: str) -> str:
-  if row in REFERENCE_ROWS:
-    return 'References'
-  return 'Baselines' if row in BASELINE_ROWS else 'Movers'
 
 
 def _as_statistic(value: Any) -> Mapping[str, float | None]:
   return value if isinstance(value, Mapping) else {'mean': value}
+
+
+def template(name: str) -> jinja2.Template:
+  """A template of this package, with the filters that pages share."""
+  environment = jinja2.Environment(
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  environment.filters['data_uri'] = data_uri
+  environment.filters['as_seconds'] = lambda value: glossary.text(
+    'training_seconds', value
+  )
+  environment.filters['named_values'] = lambda values: ', '.join(
+    f'{key} {value}' for key, value in values.items()
+  )
+  path = importlib.resources.files(__package__) / name
+  return environment.from_string(path.read_text('utf-8'))
 
 
 def data_uri(png: bytes) -> str:
@@ -315,14 +237,14 @@ def data_uri(png: bytes) -> str:
   return f'data:image/png;base64,{base64.b64encode(png).decode("ascii")}'
 
 
-def _plain(value: Any) -> Any:
-  """Turns arrays, tuples and numbers that JSON lacks into what it has."""
+def plain(value: Any) -> Any:
+  """What `to_json` writes, as it is read again: NaN and infinity are None."""
   if isinstance(value, np.ndarray | np.generic):
     value = value.tolist()
   if isinstance(value, Mapping):
-    return {str(key): _plain(item) for key, item in value.items()}
+    return {str(key): plain(item) for key, item in value.items()}
   if isinstance(value, list | tuple):
-    return [_plain(item) for item in value]
+    return [plain(item) for item in value]
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value

@@ -14,27 +14,43 @@ from etils import epath
 from lcjax import errors
 from lcjax.training import loop, steps
 
+FILE = 'metrics.jsonl'
+
 
 def read(folder: epath.PathLike) -> list[dict[str, Any]]:
   """Records of a training's metrics.jsonl, without an unfinished last line.
 
   Raises:
-    UserError: a line before the last is damaged; names it.
+    UserError: a line before the last is damaged, or the file cannot be read;
+      names it.
   """
-  path = epath.Path(folder) / 'metrics.jsonl'
+  path = epath.Path(folder) / FILE
   records: list[dict[str, Any]] = []
-  lines = path.read_bytes().splitlines() if path.exists() else []
+  try:
+    lines = path.read_bytes().splitlines() if path.exists() else []
+  except OSError as error:
+    raise errors.UserError(
+      f'{path} cannot be read ({error}): restore it from a copy, or delete it'
+    ) from error
   for number, line in enumerate(lines, start=1):
     try:
-      record = json.loads(line)
-      record['step'] += 0  # a number
-      records.append(record)
-    except (ValueError, TypeError, KeyError) as error:
+      records.append(_parse(line))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
       if number < len(lines):
         raise errors.UserError(
           f'line {number} of {path} is damaged: mend or delete it'
         ) from error
   return records
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+  record = json.loads(line)
+  if not isinstance(record['step'], int):
+    raise TypeError(f'step {record["step"]!r}')
+  for name, value in record.items():
+    if not isinstance(value, int | float):
+      raise TypeError(f'{name} is {value!r}')
+  return dict(record)
 
 
 def _appends(path: epath.Path) -> bool:
@@ -78,7 +94,7 @@ class MetricsLog:
     self._writes = jax.process_index() == 0
     if not self._writes:
       return
-    self._path = folder / 'metrics.jsonl'
+    self._path = folder / FILE
     kept = [r for r in read(folder) if r['step'] <= step]
     self._lines = [json.dumps(record) + '\n' for record in kept]
     self._write_all()
@@ -153,6 +169,6 @@ class MetricsLog:
       ) from error
 
   def _write_all(self) -> None:
-    temporary = self._path.with_name('metrics.jsonl.tmp')
+    temporary = self._path.with_name(f'{FILE}.tmp')
     temporary.write_text(''.join(self._lines))
     temporary.replace(self._path)

@@ -45,6 +45,33 @@ class ClassificationTest(parameterized.TestCase):
     self.assertAlmostEqual(scores['macro_f1'], f1)
     self.assertAlmostEqual(scores['accuracy'], np.mean(truth == guess))
 
+  def test_an_attribute_neither_requested_nor_predicted_is_left_out(self):
+    requested, predicted = np.random.default_rng(1).integers(0, 2, (2, 50, 5))
+    requested[:, :2] = predicted[:, 1:3] = 0
+    # 0 is predicted alone, 2 requested alone, 1 neither.
+    occurs = [0, 2, 3, 4]
+    scores = metrics.classification_scores(predicted, requested, False)
+    self.assertAlmostEqual(
+      scores['macro_f1'],
+      sklearn.metrics.f1_score(
+        requested, predicted, average='macro', zero_division=np.nan
+      ),
+    )
+    precision, recall, f1, _ = sklearn.metrics.precision_recall_fscore_support(
+      requested, predicted, labels=occurs, average='macro', zero_division=0
+    )
+    self.assertAlmostEqual(scores['macro_precision'], precision)
+    self.assertAlmostEqual(scores['macro_recall'], recall)
+    self.assertAlmostEqual(scores['macro_f1'], f1)
+    self.assertAlmostEqual(scores['accuracy'], np.mean(requested == predicted))
+
+  def test_means_over_no_attribute_are_nan(self):
+    nothing = np.zeros((3, 2))
+    scores = metrics.classification_scores(nothing, nothing, False)
+    self.assertEqual(scores['accuracy'], 1.0)
+    for name in ('macro_precision', 'macro_recall', 'macro_f1'):
+      self.assertTrue(np.isnan(scores[name]))
+
   def test_worst_class_is_the_lowest_recall_of_a_requested_class(self):
     truth, guess = [0, 0, 0, 0, 1, 1], [0, 0, 0, 2, 1, 0]
     scores = metrics.classification_scores(
@@ -135,7 +162,20 @@ class DiversityTest(absltest.TestCase):
     self.assertTrue(np.isnan(diversity))
 
 
-class NeighboursTest(absltest.TestCase):
+class NeighboursTest(parameterized.TestCase):
+  # Up to 15 features scikit-learn searches a tree, beyond it multiplies.
+  @parameterized.product(width=(2, 40), offset=(0.0, 1e4))
+  def test_copies_lie_in_balls_of_radius_0(self, width, offset):
+    rng = np.random.default_rng(11)
+    few = 30.0 * rng.normal(size=(7, width)) + offset
+    points = rng.permutation(np.repeat(few, 20, axis=0))
+    scores = metrics.neighbour_scores(points, points[::-1], 3)
+    for name in ('knn_precision', 'knn_recall', 'coverage'):
+      self.assertEqual(scores[name], 1.0)
+    self.assertAlmostEqual(scores['density'], 20 / 3)  # all copies crowd
+    beside = metrics.neighbour_scores(points + 1e-3, points, 3)
+    self.assertEqual(set(beside.values()), {0.0})
+
   def test_same_set(self):
     points = np.random.default_rng(5).normal(size=(30, 2))
     scores = metrics.neighbour_scores(points, points, 3)
@@ -222,22 +262,6 @@ class LatentsTest(absltest.TestCase):
   def test_active_units(self):
     means = np.random.default_rng(9).normal(size=(500, 3)) * [1.0, 0.05, 0.5]
     self.assertEqual(metrics.active_units(means), 2)
-
-
-class SummariseTest(absltest.TestCase):
-  def test_mean_and_sample_standard_deviation(self):
-    table = metrics.summarise(
-      [
-        {'real': {'accuracy': 1.0}, 'actor': {'frechet': 2.0, 'accuracy': 0.5}},
-        {'real': {'accuracy': 4.0}, 'actor': {'accuracy': None}},
-      ]
-    )
-    self.assertEqual(table['real']['accuracy']['mean'], 2.5)
-    self.assertEqual(table['real']['accuracy']['std'], np.sqrt(4.5))
-    self.assertEqual(table['actor']['frechet'], {'mean': 2.0, 'std': None})
-    self.assertEqual(table['actor']['accuracy'], {'mean': 0.5, 'std': None})
-    self.assertEqual(list(table), ['real', 'actor'])
-    self.assertEqual(list(table['actor']), ['frechet', 'accuracy'])
 
 
 if __name__ == '__main__':

@@ -10,12 +10,19 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from lcjax.evaluation import glossary, grids, metrics, plots, reports
+from lcjax.evaluation import (
+  glossary,
+  grids,
+  plots,
+  reports,
+  summary,
+  verdicts,
+)
 
 
 def table(**rows):
   """Rows of plain numbers as two seeds, which differ by 2 * 0.01."""
-  return metrics.summarise(
+  return summary.summarise(
     [
       {
         row: {name: value + offset for name, value in scores.items()}
@@ -37,6 +44,7 @@ BASELINE = {
   'diversity': 0.85,
   'knn_recall': 0.8,
 }
+REAL = {'diversity': 1.15}
 
 
 class VerdictsTest(parameterized.TestCase):
@@ -55,12 +63,12 @@ class VerdictsTest(parameterized.TestCase):
     ),
     (
       'better',
-      {'frechet': 0.1, 'diversity': 1.05},
+      {'frechet': 0.1, 'diversity': 1.3},  # .15 from real, the baseline .3
       'actor beats class_mixture on Frechet, diversity.',
     ),
     (
       'too_varied_is_no_better',
-      {'diversity': 1.4},
+      {'diversity': 1.5},
       'actor does not beat class_mixture on diversity.',
     ),
     (
@@ -70,16 +78,37 @@ class VerdictsTest(parameterized.TestCase):
     ),
   )  # fmt: skip
   def test_by_hand(self, actor, sentence):
-    rows = table(class_mixture=BASELINE, actor=actor)
-    self.assertEqual(reports.verdicts(rows, exclusive=True), [sentence])
+    rows = table(real=REAL, class_mixture=BASELINE, actor=actor)
+    self.assertEqual(verdicts.sentences(rows, exclusive=True), [sentence])
+
+  def test_diversity_is_measured_by_real_images_not_by_1(self):
+    rows = {
+      'real': {'diversity': 1.15},
+      'class_mixture': {'diversity': 1.0},
+      'actor': {'diversity': 1.1},
+    }
+    self.assertEqual(
+      verdicts.sentences(table(**rows), exclusive=True),
+      ['actor beats class_mixture on diversity.'],
+    )
+    page = reports.render_html({'rows': table(**rows)})
+    self.assertEqual(re.findall(r'<td class="best">([\d.]+)', page), ['1.10'])
+    self.assertIn('→real', page)
+    del rows['real']  # then nothing says what is better
+    self.assertEqual(
+      verdicts.sentences(table(**rows), exclusive=True),
+      ['actor is not measured as class_mixture is.'],
+    )
+    page = reports.render_html({'rows': table(**rows)})
+    self.assertNotIn('class="best"', page)
 
   @parameterized.parameters((0.9, 1), (0.95, 0))
   def test_memorising(self, ratio, num_sentences):
     rows = table(actor={'nearest_train_ratio': ratio})
-    self.assertLen(reports.verdicts(rows, exclusive=True), num_sentences)
+    self.assertLen(verdicts.sentences(rows, exclusive=True), num_sentences)
 
   def test_one_seed_and_nan(self):
-    rows = metrics.summarise(
+    rows = summary.summarise(
       [
         {
           'class_mixture': BASELINE,
@@ -90,7 +119,7 @@ class VerdictsTest(parameterized.TestCase):
     )
     # One seed has no spread, so small differences are not called.
     self.assertEqual(
-      reports.verdicts(rows, exclusive=True),
+      verdicts.sentences(rows, exclusive=True),
       [
         'actor is too close to call with class_mixture on accuracy, Frechet.',
         'optimizer beats class_mixture on accuracy.',
@@ -104,7 +133,7 @@ class VerdictsTest(parameterized.TestCase):
       class_mixture={'frechet': 0.1},
     )
     self.assertEqual(
-      reports.verdicts(rows, exclusive=True),
+      verdicts.sentences(rows, exclusive=True),
       ['realism_denoiser beats mixture on Frechet.'],
     )
     page = reports.render_html(
@@ -124,7 +153,7 @@ class VerdictsTest(parameterized.TestCase):
       actor={'accuracy': 0.9, 'macro_f1': 0.7, 'worst_class_accuracy': 0.9},
     )
     self.assertEqual(
-      reports.verdicts(rows, exclusive=False),
+      verdicts.sentences(rows, exclusive=False),
       [
         'actor beats attribute_mixture on F1; is too close to call on accuracy.'
       ],
@@ -148,7 +177,9 @@ class GlossaryTest(absltest.TestCase):
     )
     self.assertIn('weight 0.5', glossary.row_description('actor_lambda_0.5'))
     rows = table(class_mixture=BASELINE, **{'actor_lambda_0.5': BASELINE})
-    self.assertIn('actor_lambda_0.5', reports.verdicts(rows, exclusive=True)[0])
+    self.assertIn(
+      'actor_lambda_0.5', verdicts.sentences(rows, exclusive=True)[0]
+    )
     self.assertIn('weight 0.5', reports.render_html({'rows': rows}))
 
 
@@ -175,6 +206,25 @@ class MarkdownTest(absltest.TestCase):
     self.assertIn('class_mixture_kept', out.getvalue())
     self.assertIn('0.900 ± 0.014', out.getvalue())
     self.assertIn('newcomer', out.getvalue())
+
+
+class NotFiniteTest(absltest.TestCase):
+  def test_every_report_names_the_seed(self):
+    runs = [
+      {'actor': {'accuracy': 0.9, 'frechet': value, 'diversity': value}}
+      for value in (float('nan'), 0.01, 0.02)
+    ]
+    rows = summary.summarise(runs)
+    found = summary.not_finite(runs, [7, 8, 9])
+    sentence = (
+      'Seed 7: Frechet, Diversity of actor are not finite: no mean over seeds.'
+    )
+    self.assertEqual(reports.not_finite(found), [sentence])
+    no = '| actor | 0.900 ± 0.000 | NaN | NaN |'
+    self.assertIn(no, reports.markdown_table(rows))
+    page = reports.render_html({'rows': rows, 'not_finite': found})
+    self.assertIn(sentence, page)
+    self.assertEqual(page.count('<td>NaN</td>'), 2)
 
 
 class JsonTest(absltest.TestCase):
@@ -267,6 +317,49 @@ class PlotsTest(absltest.TestCase):
     )
     for png in (data, quality, plots.curves({})):
       self.assertTrue(png.startswith(b'\x89PNG'))
+
+  def test_what_is_not_finite_is_the_same_picture_as_json_has_it(self):
+    # The first metric, too: the legend is that of the first panel.
+    pictures = []
+    for none in (float('nan'), float('inf'), None):
+      scores = {'accuracy': none, 'frechet': none, 'latents_per_second': 5.0}
+      pictures.append(
+        plots.quality_against_compute(
+          [0, 10],
+          {'accuracy': [0.1, 0.9], 'frechet': [none, 0.2]},
+          {'actor': scores | {'steps': 1}, 'class_mixture': scores},
+        )
+      )
+    self.assertEqual(pictures[0], pictures[1])
+    self.assertEqual(pictures[0], pictures[2])
+
+  def test_a_speed_is_written_as_in_the_table(self):
+    rows = table(optimizer={'accuracy': 0.5, 'latents_per_second': 1234.5})
+    scores = {name: one['mean'] for name, one in rows['optimizer'].items()}
+    with absltest.mock.patch.object(
+      plots.Figure, 'legend', autospec=True
+    ) as legend:
+      plots.quality_against_compute(
+        [0, 1], {'accuracy': [0.1, 0.5]}, {'optimizer': scores}
+      )
+    _, _, labels = legend.call_args.args
+    self.assertEqual(
+      labels, ['optimizer, one start', 'optimizer (1,234 latents/s)']
+    )
+    self.assertIn('| 1,234 ± 0 |', reports.markdown_table(rows))
+
+  def test_the_legend_names_what_is_not_finite(self):
+    with absltest.mock.patch.object(
+      plots.Figure, 'legend', autospec=True
+    ) as legend:
+      plots.quality_against_compute(
+        [0, 10],
+        {'accuracy': [0.1, 0.9], 'frechet': [None, 0.2]},
+        {'actor': {'accuracy': 0.5, 'frechet': None, 'steps': 1}},
+      )
+    _, _, labels = legend.call_args.args
+    self.assertEqual(labels[1], 'actor, Frechet not finite')
+    self.assertIn('Frechet not finite', labels[0])
 
 
 if __name__ == '__main__':

@@ -7,13 +7,14 @@ import pytest
 from etils import epath
 
 from configs import digits
-from launch import ablate, ablation_report, lock, startup
+from launch import ablate, ablation_report, lock, stage, startup
 from lcjax import errors
 from lcjax.evaluation import ablations
 from tests.launch.test_pipeline import TINY, launch
 
 MOVERS = ('actor', 'optimizer', 'guided_denoiser')
 NAMES = ('default', 'no_distance')
+NOT_FINITE = [{'seed': 1, 'row': 'optimizer', 'metrics': ['frechet']}]
 
 
 @pytest.mark.parametrize(
@@ -91,14 +92,56 @@ def test_curves_are_means_over_seeds():
   np.testing.assert_allclose(line.std, [np.sqrt(2.0)])
 
 
+def test_a_seed_that_skipped_steps_is_named_with_its_curve(tmp_path):
+  config = digits.get_config()
+  config.num_seeds = 4
+  job = startup.Job(config, epath.Path(tmp_path))
+  for repeat, losses in enumerate(
+    ((3.0, 2.0, 1.0), (5.0, None, None), (None,), ())
+  ):
+    folder = epath.Path(stage.folder_of(job.workdir, stage.VAE, repeat))
+    folder.mkdir(parents=True)
+    lines = []
+    for step, loss in enumerate(losses, start=1):
+      record = {'step': step, 'train/nonfinite_gradients': 0.0}
+      record |= {} if loss is None else {'train/loss': loss}
+      lines.append(json.dumps(record) + '\n')
+    (folder / 'metrics.jsonl').write_text(''.join(lines))
+  found = ablation_report.curves({'default': job})
+  assert 'train/loss' not in found.panels['vae']  # not a step that all have
+  assert [gap.partition(';')[0] for gap in found.gaps] == [
+    'Seed 3 of all: vae has no log, so that no curve is a mean over seeds.',
+    *(
+      f'Seed {seed} of all: train/loss of vae is not finite at {count} of its '
+      'logged steps'
+      for seed, count in ((1, 2), (2, 1))
+    ),
+  ]
+
+
+def test_a_damaged_log_of_any_seed_is_named_before_the_work(tmp_path):
+  config = digits.get_config()
+  config.num_seeds = 2
+  jobs = {'default': startup.Job(config, epath.Path(tmp_path))}
+  ablation_report.check_logs(jobs)  # there is none yet
+  path = tmp_path / 'seeds' / '1' / 'denoiser' / 'metrics.jsonl'
+  path.parent.mkdir(parents=True)
+  path.write_text('{"st\n{"step": 2}\n')
+  with pytest.raises(errors.UserError, match=f'line 1 of {path}'):
+    ablation_report.check_logs(jobs)
+
+
 def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
   jobs = {}
   for index, name in enumerate(NAMES):
     config = digits.get_config(name)
     jobs[name] = startup.Job(config, epath.Path(tmp_path / name))
     score = {'accuracy': {'mean': 0.5 + 0.1 * index, 'std': 0.01}}
+    rows = {row: score for row in (*MOVERS, 'class_mixture')}
+    rows['real'] = {'diversity': {'mean': 1.15, 'std': 0.0}}
     report = {
-      'rows': {row: score for row in (*MOVERS, 'class_mixture', 'real')},
+      'rows': rows,
+      'not_finite': NOT_FINITE if index else [],
       'exclusive': True,
       'num_seeds': 2,
       'hardware': 'none',
@@ -123,10 +166,15 @@ def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
   page = (folder / 'report.html').read_text()
   assert page.count('0.500 ± 0.010') == 4
   assert 'actor_critic.distance_weight = 0.0' in page
+  for text in (page, '\n'.join(lines)):
+    assert '(the row real) of all: Diversity 1.15 ± 0.00; nearer' in text
+    assert 'no_distance: Seed 1: Frechet of optimizer is not finite' in text
+    assert 'default: Seed' not in text
   assert 'the command' in page
   assert (folder / 'curves_actor_critic.png').stat().st_size
   found = json.loads((folder / 'metrics.json').read_text())
   assert list(found['ablations']) == list(NAMES)
+  assert found['ablations']['no_distance']['not_finite'] == NOT_FINITE
   assert found['ablations']['default']['rows']['actor'] == {
     'accuracy': {'mean': 0.5, 'std': 0.01}
   }

@@ -120,6 +120,20 @@ def test_results_are_written_and_others_stay(tmp_path, capsys):
   assert 'met' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+  'text', ['', '{"first', '[1]', '{"first": 1}', '{"first": {}}']
+)
+def test_a_damaged_file_is_named_before_anything_is_measured(tmp_path, text):
+  def never(setting):
+    raise AssertionError('measured')
+
+  (tmp_path / 'benchmark').mkdir()
+  path = tmp_path / 'benchmark' / 'benchmark.json'
+  path.write_text(text)
+  with pytest.raises(errors.UserError, match=f'{path} is damaged'):
+    benchmark.run(make_setting(tmp_path), {'second': never})
+
+
 def test_a_misspelt_workload_is_named():
   with pytest.raises(errors.UserError, match='did you mean vae_step'):
     benchmark.chosen(['vea_step'])

@@ -48,12 +48,19 @@ def test_another_config_is_fitted_anew(tmp_path, train, capsys, change):
   assert len(found.mixture.weights) == 2 * count
 
 
-@pytest.mark.parametrize('name', ['mixture.npz'])
-def test_a_damaged_file_is_replaced(tmp_path, train, name):
+@pytest.mark.parametrize(
+  'damage',
+  [
+    lambda content: content[:20],
+    lambda content: b'',
+    lambda content: content[:90] + bytes(40) + content[130:],
+  ],
+)
+def test_a_damaged_file_is_replaced(tmp_path, train, damage):
   job = job_with(tmp_path)
   first = class_mixture.load_or_fit(job, 0, train).mixture
-  path = tmp_path / class_mixture.FOLDER / name
-  path.write_bytes(path.read_bytes()[:20])
+  path = tmp_path / class_mixture.FOLDER / 'mixture.npz'
+  path.write_bytes(damage(path.read_bytes()))
   again = class_mixture.load_or_fit(job, 0, train).mixture
   np.testing.assert_array_equal(first.means, again.means)
 

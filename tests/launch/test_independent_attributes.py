@@ -80,6 +80,7 @@ def test_compare_reports_every_attribute(job):
   ]
   assert report['exclusive'] is False
   assert set(report['curve'][0]) >= {'macro_f1', 'frechet'}
+  assert 'class_mixture' not in report['seconds']  # none was fitted
   assert any('rarest' in note for note in report['notes'])
   for row in ('actor', 'actor_lambda_0.1', 'guided_denoiser'):
     assert report['rows'][row]['z_distance']['mean'] > 0

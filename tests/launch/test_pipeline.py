@@ -114,6 +114,8 @@ def test_pipeline_writes_what_other_programs_read(finished):
   seconds = report['seconds']['actor_critic_lambda_0.1']
   row = report['rows']['actor_lambda_0.1']
   assert row['training_seconds']['mean'] == seconds
+  fitted = report['rows']['class_mixture']['training_seconds']['mean']
+  assert report['seconds']['class_mixture'] == fitted
   for name in ROWS:
     with np.load(workdir / 'compare' / 'samples' / f'{name}.npz') as arrays:
       number = 450 if name in ('real', 'real_train', 'reconstruction') else 90

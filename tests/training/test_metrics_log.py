@@ -89,13 +89,25 @@ def test_unfinished_last_line_is_dropped(tmp_path):
   assert [line['step'] for line in lines(tmp_path)] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize('line', [b'{"step"', b'7', b'{}', b'{"a": "\xff"}'])
+@pytest.mark.parametrize(
+  'line',
+  [
+    b'{"step"', b'7', b'{}', b'{"a": "\xff"}', b'{"step": "2"}', b'[' * 100_000,
+    b'{"step": 2, "train/loss": "low"}', b'{"step": 2, "train/loss": null}',
+  ],
+)  # fmt: skip
 def test_a_damaged_line_before_the_last_is_named(tmp_path, line):
   run(tmp_path, 0, 3)
   path = tmp_path / 'metrics.jsonl'
   first, _, last = path.read_bytes().splitlines()
   path.write_bytes(b'\n'.join([first, line, last, b'']))
   with pytest.raises(errors.UserError, match=r'line 2 of .*is damaged'):
+    metrics_log.read(tmp_path)
+
+
+def test_a_log_that_cannot_be_read_is_named(tmp_path):
+  (tmp_path / 'metrics.jsonl').mkdir()
+  with pytest.raises(errors.UserError, match=r'metrics\.jsonl cannot be read'):
     metrics_log.read(tmp_path)
 
 
