@@ -86,10 +86,10 @@ def write(
     for name, job in jobs.items()
   }
   first = next(iter(found.values()))
-  exclusive, num_seeds = first['exclusive'], first['num_seeds']
+  kind, num_seeds = first['labels'], first['num_seeds']
   scores = {name: report['rows'] for name, report in found.items()}
-  metrics = compare_report.readme_metrics(exclusive)
-  table = ablations.table(scores, metrics, exclusive)
+  metrics = compare_report.readme_metrics(kind)
+  table = ablations.table(scores, metrics, kind)
   drawn = curves(jobs)
   notes = [
     *ablations.references(scores, metrics),
@@ -120,7 +120,7 @@ def write(
   )
   files.write_json(
     folder / 'metrics.json',
-    {'title': title, 'baseline': table.columns[-1], 'exclusive': exclusive}
+    {'title': title, 'baseline': table.columns[-1], 'labels': kind}
     | facts
     | {
       'ablations': {

@@ -56,8 +56,8 @@ def quality_curve(
       y,
     )
     logits, features = judge.look(trained.decode(moved.z))
-    predicted = metrics.predict(logits, judge.test.exclusive)
-    scores = metrics.classification_scores(predicted, y, judge.test.exclusive)
+    predicted = judge.test.labels.predict(logits)
+    scores = metrics.classification_scores(predicted, y, judge.test.labels)
     curve.append(
       {
         'steps': max_steps,
@@ -83,7 +83,7 @@ def compare_once(
   start = samplers.prior(len(y), config.vae.latent_size, seed)
   rows = (
     rows_lib.real_rows(judge, trained, len(judge.test))
-    | rows_lib.baseline_rows(job, repeat, trained, judge.test.exclusive, y)
+    | rows_lib.baseline_rows(job, repeat, trained, judge.test.labels, y)
     | rows_lib.unlabelled_rows(config, trained, start, seed)
     | rows_lib.mover_rows(config, trained, start, y)
   )
@@ -146,7 +146,7 @@ def read(job: startup.Job) -> Before:
       f'below {least}: config.compare.num_samples, and the images of the '
       f'{config.compare.split} split'
     )
-  moved = glossary.baseline(test.exclusive), *movers.names(config)
+  moved = glossary.baseline(test.labels.kind), *movers.names(config)
   runs = []
   for repeat in range(config.num_seeds):
     steps = None if repeat else config.compare.curve_steps
@@ -202,11 +202,11 @@ def run(job: startup.Job) -> None:
   report = compare_report.describe(job, judge, runs)
   compare_report.write(folder, job, report, first_rows, before.curves)
   files.write_json(folder / 'metrics.json', report)
-  exclusive = judge.test.exclusive
-  reports.print_table(report['rows'], exclusive)
+  kind = judge.test.labels.kind
+  reports.print_table(report['rows'], kind)
   for sentence in (
     *reports.not_finite(report['not_finite']),
-    *verdicts.sentences(report['rows'], exclusive),
+    *verdicts.sentences(report['rows'], kind),
   ):
     print(sentence)
   print(f'report: {folder / "report.html"}')

@@ -13,6 +13,7 @@ from etils import epath
 
 from launch import files, stage, startup
 from launch import rows as rows_lib
+from lcjax import types
 from lcjax.evaluation import glossary, grids, plots, reports, summary
 
 _GRID_PIXELS = 112  # about: a side of a grid's images
@@ -41,9 +42,9 @@ _LAST_COLUMNS = (
 )
 
 
-def readme_metrics(exclusive: bool) -> tuple[str, ...]:
+def readme_metrics(kind: types.Kind) -> tuple[str, ...]:
   """Columns of a table that fits a README."""
-  if exclusive:
+  if kind == 'classes':
     return 'accuracy', 'worst_class_accuracy', *_LAST_COLUMNS
   scores = 'accuracy', 'macro_precision', 'macro_recall', 'macro_f1'
   return *scores, 'z_distance', *_LAST_COLUMNS
@@ -79,7 +80,7 @@ def notes(
     f'k = {section.num_neighbours} neighbours.'
   )
   requested = rows_lib.requested_attributes(test, section.num_samples)
-  if test.exclusive:
+  if isinstance(test.labels, types.Classes):
     return [number, *_left_out(requested, test.attribute_names)]
   rarest = int(np.argmin(train.attributes.sum(axis=0)))
   counts = [int(part.attributes[:, rarest].sum()) for part in (train, test)]
@@ -151,7 +152,7 @@ def describe(
   runs: list[dict[str, Any]],
 ) -> dict[str, Any]:
   """Everything in metrics.json: rows with mean and std, and how they came."""
-  config, exclusive = job.config, judge.test.exclusive
+  config = job.config
   seconds = {
     name: float(np.mean([run['seconds'][name] for run in runs]))
     for name in runs[0]['seconds']
@@ -172,7 +173,7 @@ def describe(
     },
     'num_seeds': config.num_seeds,
     'curve': runs[0]['curve'],
-    'exclusive': exclusive,
+    'labels': judge.test.labels.kind,
     'attribute_names': list(judge.test.attribute_names),
     'seconds': {'classifier': judge.seconds} | seconds,
     'commands': [job.command('pipeline'), job.command('compare')],
@@ -200,21 +201,19 @@ def write(
   """
   config, workdir = job.config, job.workdir
   names = report['attribute_names']
-  curve, exclusive = report['curve'], report['exclusive']
+  curve, kind = report['curve'], report['labels']
 
   def point(name: str) -> dict[str, float | None]:
     scores = report['rows'][name]
     return {key: scores[key]['mean'] for key in keys}
 
-  score = 'accuracy' if exclusive else 'macro_f1'
+  score = 'accuracy' if kind == 'classes' else 'macro_f1'
   keys = (score, 'frechet', 'latents_per_second')
   quality = plots.quality_against_compute(
     [point['steps'] for point in curve],
     {key: [point[key] for point in curve] for key in (score, 'frechet')},
     {name: point(name) | {'steps': 1} for name in stage.actors(config)}
-    | {
-      name: point(name) for name in (glossary.baseline(exclusive), 'optimizer')
-    },
+    | {name: point(name) for name in (glossary.baseline(kind), 'optimizer')},
   )
   figures = [
     {
@@ -259,7 +258,7 @@ def write(
   files.write(folder / 'report.html', reports.render_html(page))
   # A table that fits a README, then everything.
   tables = [
-    reports.markdown_table(report['rows'], readme_metrics(exclusive)),
+    reports.markdown_table(report['rows'], readme_metrics(report['labels'])),
     reports.markdown_table(report['rows']),
   ]
   gaps = reports.markdown_list(reports.not_finite(report['not_finite']))

@@ -18,7 +18,7 @@ from absl import flags
 from etils import epath
 
 from launch import experiment, files, movers, repetition, startup
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import dataset, pictures
 from lcjax.evaluation import grids
 from lcjax.latent import mixtures, samplers
@@ -39,7 +39,7 @@ def parse_labels(
     [C, Y] float32 and the C labels.
 
   Raises:
-    UserError: a name that does not exist, or several for exclusive classes.
+    UserError: a name that does not exist, or several of classes.
   """
   names = data.attribute_names
   vectors = np.zeros((len(labels), len(names)), np.float32)
@@ -52,7 +52,7 @@ def parse_labels(
           f'they are {", ".join(names)}'
         )
       vectors[row, names.index(name)] = 1.0
-    if data.exclusive and len(set(chosen)) != 1:
+    if isinstance(data.labels, types.Classes) and len(set(chosen)) != 1:
       raise errors.UserError(
         f'--labels={label!r} names {len(set(chosen))} classes: one holds at a '
         f'time; they are {", ".join(names)}'

@@ -271,7 +271,7 @@ def attribute_grid(scene: Scene) -> Drawn:
       images = trained.decode(movers.move(trained, mover, start, y).z)
       columns.append(images[: section.num_rows])
       scores = metrics.classification_scores(
-        scene.predict(images), y, test.exclusive
+        scene.predict(images), y, test.labels
       )
       accuracy.append(scores['accuracy'])
     if mover in pictured_actors(trained):
@@ -332,7 +332,7 @@ def optimizer_path(scene: Scene) -> Drawn:
     held = least_agreement(trained.attribute_critic(moved.z), y, test.labels)
     images = trained.decode(moved.z)
     agrees = metrics.classification_scores(
-      scene.predict(images), y, test.exclusive
+      scene.predict(images), y, test.labels
     )
     cells.append(images[: section.num_rows])
     cost = np.asarray(moved.cost)

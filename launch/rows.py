@@ -17,6 +17,7 @@ from launch import (
   startup,
   train_classifier,
 )
+from lcjax import types
 from lcjax.data import dataset
 from lcjax.evaluation import metrics
 from lcjax.latent import encodings, mixtures, samplers
@@ -105,11 +106,11 @@ def load_judge(
 def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
   """All metrics of one row."""
   logits, features = judge.look(row.images)
-  exclusive = judge.test.exclusive
+  labels = judge.test.labels
   scores: Scores = {}
   if row.attributes is not None:
     scores |= metrics.classification_scores(
-      metrics.predict(logits, exclusive), row.attributes, exclusive
+      labels.predict(logits), row.attributes, labels
     )
     scores['diversity'] = metrics.diversity(
       features, row.attributes, judge.train_features, judge.train.attributes
@@ -162,7 +163,7 @@ def baseline_rows(
   job: startup.Job,
   repeat: int,
   trained: repetition.Trained,
-  exclusive: bool,
+  labels: types.Labels,
   y: np.ndarray,
 ) -> dict[str, Row]:
   """Models in z from scikit-learn: of classes, or of attributes."""
@@ -172,7 +173,7 @@ def baseline_rows(
   accept = movers.accepts(trained)
 
   def fit(components: int) -> mixtures.Sampler:
-    if exclusive:
+    if isinstance(labels, types.Classes):
       model = mixtures.fit_classes(z, attributes, components, seed)
       return mixtures.class_sampler(model)
     return mixtures.fit_attributes(z, attributes, components, seed)
@@ -182,7 +183,9 @@ def baseline_rows(
     return fit(components), time.perf_counter() - started
 
   one = fit_timed(1)
-  if exclusive:  # fitted before, for the guided denoiser too
+  if isinstance(
+    labels, types.Classes
+  ):  # fitted before, for the guided denoiser too
     found = class_mixture.load_or_fit(job, repeat, trained.train)
     several = mixtures.class_sampler(found.mixture), found.seconds
   else:
@@ -207,7 +210,7 @@ def baseline_rows(
     }
     return Row(trained.decode(latents), y, latents, scores)
 
-  kind = 'class' if exclusive else 'attribute'
+  kind = 'class' if isinstance(labels, types.Classes) else 'attribute'
   return {
     f'{kind}_gaussian': make(one, keep=False),
     f'{kind}_mixture': make(several, keep=False),

@@ -9,7 +9,7 @@ import numpy as np
 
 from launch import experiment, repetition, rows, startup
 from lcjax.data import dataset
-from lcjax.evaluation import figures, metrics
+from lcjax.evaluation import figures
 
 
 class Drawn(NamedTuple):
@@ -63,7 +63,7 @@ class Scene:
 
   def predict(self, images: np.ndarray) -> np.ndarray:
     """[B, Y] of 0 and 1: what the judge says holds."""
-    return metrics.predict(self.look(images)[0], self.test.exclusive)
+    return self.test.labels.predict(self.look(images)[0])
 
 
 def pictured_actors(trained: repetition.Trained) -> list[str]:

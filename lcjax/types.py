@@ -2,12 +2,15 @@
 
 import abc
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+# What JSON and messages call `Classes` and `Bits`.
+Kind = Literal['classes', 'bits']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +22,11 @@ class Labels(abc.ABC):
 
   Attributes:
     names: Y names.
-    kind: what JSON and messages call it.
+    kind: which of the two.
   """
 
   names: tuple[str, ...]
-  kind: ClassVar[str]
+  kind: ClassVar[Kind]
 
   def __len__(self) -> int:
     """Y."""
@@ -178,6 +181,3 @@ class Bits(Labels):
     """A random attribute."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, y.shape[1], (len(y),))
-
-
-KINDS = {one.kind: one for one in (Classes, Bits)}

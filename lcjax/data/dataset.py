@@ -49,10 +49,6 @@ class Dataset:
     return self.labels.names
 
   @property
-  def exclusive(self) -> bool:
-    return isinstance(self.labels, types.Classes)
-
-  @property
   def image_shape(self) -> tuple[int, int, int]:
     """(H, W, C)."""
     height, width, channels = self.images.shape[1:]

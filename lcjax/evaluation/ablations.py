@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lcjax import types
 from lcjax.evaluation import glossary, reports
 
 Records = Sequence[Mapping[str, Any]]
@@ -42,16 +43,16 @@ class Table(NamedTuple):
 
 
 def table(
-  scores: Mapping[str, reports.Rows], metrics: Sequence[str], exclusive: bool
+  scores: Mapping[str, reports.Rows], metrics: Sequence[str], kind: types.Kind
 ) -> Table:
   """Lays the scores out so that ablations stand one below the other.
 
   Args:
     scores: of every ablation.
     metrics: which, in order.
-    exclusive: whether attributes are classes; says which row is the baseline.
+    kind: of the labels; says which row is the baseline.
   """
-  baseline = glossary.baseline(exclusive)
+  baseline = glossary.baseline(kind)
   aside = {*glossary.REFERENCE_ROWS, *glossary.BASELINE_ROWS}
   movers = {row for rows in scores.values() for row in rows} - aside
   columns = [*glossary.in_order(movers), baseline]

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Literal
 
+from lcjax import types
+
 REAL = 'real'
 REFERENCE_ROWS = (REAL, 'real_train', 'reconstruction')
 BASELINE_ROWS = (
@@ -76,18 +78,18 @@ def in_order(names: Iterable[str]) -> list[str]:
   return sorted(names, key=place)
 
 
-def baseline(exclusive: bool) -> str:
+def baseline(kind: types.Kind) -> str:
   """The row that a mover has to beat."""
-  return 'class_mixture' if exclusive else 'attribute_mixture'
+  return 'class_mixture' if kind == 'classes' else 'attribute_mixture'
 
 
-def telling_metrics(exclusive: bool) -> tuple[str, ...]:
+def telling_metrics(kind: types.Kind) -> tuple[str, ...]:
   """The columns that tell most.
 
   Most bits of independent attributes are 0 whatever was requested: there F1
   says more than the accuracy of the worst.
   """
-  second = 'worst_class_accuracy' if exclusive else 'macro_f1'
+  second = 'worst_class_accuracy' if kind == 'classes' else 'macro_f1'
   return 'accuracy', second, 'frechet', 'diversity', 'knn_recall'
 
 

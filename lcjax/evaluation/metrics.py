@@ -9,6 +9,8 @@ import scipy.linalg
 from sklearn.metrics import pairwise_distances_chunked
 from sklearn.neighbors import NearestNeighbors
 
+from lcjax import types
+
 Scores = dict[str, float]
 
 # Training images are searched in pieces, as floats they may exceed memory.
@@ -17,29 +19,13 @@ _WORKING_MEMORY_MIB = 256
 _EDGE = 1e-6  # part of a radius
 
 
-def predict(logits: np.ndarray, exclusive: bool) -> np.ndarray:
-  """Decides on attributes from the judge's logits.
-
-  Args:
-    logits: [N, Y] of a softmax if `exclusive`, else of Y sigmoids.
-    exclusive: whether every row has one attribute only.
-
-  Returns:
-    [N, Y] of 0.0 and 1.0; exactly one 1.0 in each row if `exclusive`.
-  """
-  logits = np.asarray(logits)
-  if exclusive:
-    return np.eye(logits.shape[1])[np.argmax(logits, axis=1)]
-  return (logits > 0).astype(np.float64)
-
-
 def classification_scores(
-  predicted: np.ndarray, requested: np.ndarray, exclusive: bool
+  predicted: np.ndarray, requested: np.ndarray, labels: types.Labels
 ) -> Scores:
   """Agreement of predicted with requested attributes, every score in [0, 1].
 
-  Exclusive attributes are classes: the share of rows whose class agrees, and
-  the lowest recall of a requested class. Otherwise the share of bits that
+  Of classes: the share of rows whose class agrees, and
+  the lowest recall of a requested class. Of bits: the share of those that
   agree, and the lowest share of an attribute's bits. Precision, recall and F1
   are means over the attributes that are requested or predicted somewhere: of
   the others they are 0 / 0, and say nothing. NaN where all are such.
@@ -47,7 +33,7 @@ def classification_scores(
   Args:
     predicted: [N, Y] of 0 and 1.
     requested: [N, Y] of 0 and 1.
-    exclusive: whether every row has one attribute only.
+    labels: of the attributes.
   """
   predicted = np.asarray(predicted) > 0.5
   requested = np.asarray(requested) > 0.5
@@ -61,7 +47,7 @@ def classification_scores(
   precision = hits / np.maximum(num_predicted, 1)
   recall = hits / np.maximum(num_requested, 1)
   f1 = 2 * hits / np.maximum(num_predicted + num_requested, 1)
-  if exclusive:
+  if isinstance(labels, types.Classes):
     accuracy, worst = hits.sum() / len(requested), recall[num_requested > 0]
   else:
     agrees = predicted == requested

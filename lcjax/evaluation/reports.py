@@ -17,6 +17,7 @@ import rich.box
 import rich.console
 import rich.table
 
+from lcjax import types
 from lcjax.evaluation import glossary, summary, verdicts
 from lcjax.evaluation.glossary import (
   ATTRIBUTES,
@@ -30,7 +31,7 @@ from lcjax.evaluation.verdicts import Rows, Scores
 _WIDE_ENOUGH = 116  # characters for all columns of `print_table` with spreads
 _REPORT_DEFAULTS: dict[str, Any] = {
   'title': 'Report', 'description': '', 'judge': {}, 'rows': {},
-  'num_seeds': 1, 'exclusive': None, 'attribute_names': [], 'grids': {},
+  'num_seeds': 1, 'labels': None, 'attribute_names': [], 'grids': {},
   'grid_labels': [], 'figures': [], 'commands': [], 'versions': {},
   'hardware': '', 'seconds': {}, 'config': {}, 'notes': [], 'not_finite': [],
 }  # fmt: skip
@@ -67,10 +68,10 @@ def not_finite(found: Iterable[summary.NotFinite]) -> list[str]:
   return sentences
 
 
-def print_table(rows: Rows, exclusive: bool) -> None:
+def print_table(rows: Rows, kind: types.Kind) -> None:
   """Prints the telling columns to the terminal."""
   present = _columns(rows)
-  telling = *glossary.telling_metrics(exclusive), 'nearest_train_ratio'
+  telling = *glossary.telling_metrics(kind), 'nearest_train_ratio'
   names = [name for name in telling if name in present]
   console = rich.console.Console()
   if not console.is_terminal:  # a log file has no width
@@ -96,9 +97,10 @@ def render_html(report: Mapping[str, Any]) -> str:
 
   Args:
     report: any of title, description, judge {metric: value}, rows, num_seeds,
-      exclusive, attribute_names, grids {row: PNG bytes}, grid_labels (one for
-      each column of every grid), figures [{title, caption, png}], commands,
-      versions {name: text}, hardware, seconds {stage: float}, config, notes,
+      labels (their kind), attribute_names, grids {row: PNG bytes},
+      grid_labels (one for each column of every grid), figures [{title,
+      caption, png}], commands, versions {name: text}, hardware, seconds
+      {stage: float}, config, notes,
       not_finite [as of `summary.not_finite`].
       What is missing is left out of the page; another key is a TypeError.
   """
@@ -114,7 +116,7 @@ def render_html(report: Mapping[str, Any]) -> str:
     row_descriptions={row: row_description(row) for row in rows},
     unlabelled_rows=glossary.UNLABELLED_ROWS,
     gaps=not_finite(context['not_finite']),
-    sentences=verdicts.sentences(rows, context['exclusive'] is not False),
+    sentences=verdicts.sentences(rows, context['labels'] or 'classes'),
     tables=_tables(rows, names),
     short_labels=all(len(str(label)) <= 3 for label in context['grid_labels']),
     judge_cells=[

@@ -6,6 +6,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from lcjax import types
 from lcjax.evaluation import glossary
 from lcjax.evaluation.glossary import BASELINE_ROWS, REAL, REFERENCE_ROWS
 
@@ -24,7 +25,7 @@ _MEMORISING_BELOW = 0.93
 _MEMORISING_MARGIN = 0.02  # about what seeds differ by
 
 
-def sentences(rows: Rows, exclusive: bool) -> list[str]:
+def sentences(rows: Rows, kind: types.Kind) -> list[str]:
   """Says which movers are worth more than a simple baseline.
 
   Means that differ by no more than the larger of the two spreads over seeds
@@ -33,12 +34,12 @@ def sentences(rows: Rows, exclusive: bool) -> list[str]:
   """
   found = []
   for mover in (row for row in rows if band(row) == 'Movers'):
-    baseline = glossary.baseline(exclusive)
+    baseline = glossary.baseline(kind)
     if mover in glossary.UNLABELLED_ROWS:  # beside what saw no label either
       baseline = glossary.UNLABELLED_BASELINE
     if baseline in rows:
       outcomes: dict[str, list[str]] = {'won': [], 'lost': [], 'close': []}
-      for metric in glossary.telling_metrics(exclusive):
+      for metric in glossary.telling_metrics(kind):
         outcome = _compare(metric, mover, baseline, rows)
         if outcome is not None:
           outcomes[outcome].append(_NAMES[metric])

@@ -5,7 +5,8 @@ import types
 import numpy as np
 import pytest
 
-from lcjax import errors, types
+import lcjax.types
+from lcjax import errors
 from lcjax.data import dataset, idx, tables, tfds
 from tests.data import fake_celeba, test_folder
 
@@ -62,7 +63,7 @@ def test_whatever_gives_the_names(monkeypatch):
   parts = (
     np.zeros((1, 2, 2, 1), np.uint8),
     np.ones((1, 1)),
-    types.Bits(('none',)),
+    lcjax.types.Bits(('none',)),
   )
   monkeypatch.setitem(dataset.SOURCES, 'mine', lambda split, options: parts)
   with pytest.raises(errors.UserError, match=r"name='mine': .*'none'"):

@@ -5,7 +5,11 @@ import scipy.linalg
 import sklearn.metrics
 from absl.testing import absltest, parameterized
 
+from lcjax import types
 from lcjax.evaluation import metrics
+
+# Scores follow from the kind of labels, not from their number.
+CLASSES, BITS = types.Classes(('a', 'b')), types.Bits(('a', 'b'))
 
 
 def with_moments(mean, cov, num=64):
@@ -17,19 +21,10 @@ def with_moments(mean, cov, num=64):
 
 
 class ClassificationTest(parameterized.TestCase):
-  def test_predict(self):
-    logits = np.array([[0.5, 2.0, -1.0], [-3.0, -2.0, -1.0]])
-    np.testing.assert_array_equal(
-      metrics.predict(logits, exclusive=True), [[0, 1, 0], [0, 0, 1]]
-    )
-    np.testing.assert_array_equal(
-      metrics.predict(logits, exclusive=False), [[1, 1, 0], [0, 0, 0]]
-    )
-
-  @parameterized.parameters(True, False)
-  def test_agrees_with_scikit_learn(self, exclusive):
+  @parameterized.parameters(CLASSES, BITS)
+  def test_agrees_with_scikit_learn(self, labels):
     rng = np.random.default_rng(1)
-    if exclusive:  # class 4 of 5 occurs nowhere
+    if labels is CLASSES:  # class 4 of 5 occurs nowhere
       truth, guess = rng.integers(0, 4, (2, 200))
       requested, predicted = np.eye(5)[truth], np.eye(5)[guess]
     else:
@@ -39,7 +34,7 @@ class ClassificationTest(parameterized.TestCase):
     precision, recall, f1, _ = sklearn.metrics.precision_recall_fscore_support(
       truth, guess, average='macro', zero_division=0
     )
-    scores = metrics.classification_scores(predicted, requested, exclusive)
+    scores = metrics.classification_scores(predicted, requested, labels)
     self.assertAlmostEqual(scores['macro_precision'], precision)
     self.assertAlmostEqual(scores['macro_recall'], recall)
     self.assertAlmostEqual(scores['macro_f1'], f1)
@@ -50,7 +45,7 @@ class ClassificationTest(parameterized.TestCase):
     requested[:, :2] = predicted[:, 1:3] = 0
     # 0 is predicted alone, 2 requested alone, 1 neither.
     occurs = [0, 2, 3, 4]
-    scores = metrics.classification_scores(predicted, requested, False)
+    scores = metrics.classification_scores(predicted, requested, BITS)
     self.assertAlmostEqual(
       scores['macro_f1'],
       sklearn.metrics.f1_score(
@@ -67,7 +62,7 @@ class ClassificationTest(parameterized.TestCase):
 
   def test_means_over_no_attribute_are_nan(self):
     nothing = np.zeros((3, 2))
-    scores = metrics.classification_scores(nothing, nothing, False)
+    scores = metrics.classification_scores(nothing, nothing, BITS)
     self.assertEqual(scores['accuracy'], 1.0)
     for name in ('macro_precision', 'macro_recall', 'macro_f1'):
       self.assertTrue(np.isnan(scores[name]))
@@ -75,7 +70,7 @@ class ClassificationTest(parameterized.TestCase):
   def test_worst_class_is_the_lowest_recall_of_a_requested_class(self):
     truth, guess = [0, 0, 0, 0, 1, 1], [0, 0, 0, 2, 1, 0]
     scores = metrics.classification_scores(
-      np.eye(3)[guess], np.eye(3)[truth], exclusive=True
+      np.eye(3)[guess], np.eye(3)[truth], CLASSES
     )
     self.assertAlmostEqual(scores['accuracy'], 4 / 6)
     self.assertAlmostEqual(scores['worst_class_accuracy'], 0.5)
@@ -83,7 +78,7 @@ class ClassificationTest(parameterized.TestCase):
   def test_multi_label_by_hand(self):
     requested = np.array([[1, 0], [1, 1], [0, 1], [0, 0]])
     predicted = np.array([[1, 1], [1, 1], [0, 0], [1, 0]])
-    scores = metrics.classification_scores(predicted, requested, False)
+    scores = metrics.classification_scores(predicted, requested, BITS)
     self.assertAlmostEqual(scores['accuracy'], 5 / 8)
     self.assertAlmostEqual(scores['macro_precision'], (2 / 3 + 1 / 2) / 2)
     self.assertAlmostEqual(scores['macro_recall'], (1 + 1 / 2) / 2)
@@ -92,13 +87,13 @@ class ClassificationTest(parameterized.TestCase):
 
   def test_one_attribute_is_not_taken_for_two_classes(self):
     requested, predicted = np.array([[1], [0], [0]]), np.array([[1], [1], [0]])
-    scores = metrics.classification_scores(predicted, requested, False)
+    scores = metrics.classification_scores(predicted, requested, BITS)
     self.assertAlmostEqual(scores['macro_precision'], 1 / 2)
     self.assertAlmostEqual(scores['macro_recall'], 1)
 
   def test_shapes_must_agree(self):
     with self.assertRaises(ValueError):
-      metrics.classification_scores(np.ones((3, 2)), np.ones((3, 1)), False)
+      metrics.classification_scores(np.ones((3, 2)), np.ones((3, 1)), BITS)
 
 
 class FrechetTest(parameterized.TestCase):

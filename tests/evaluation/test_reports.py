@@ -79,7 +79,7 @@ class VerdictsTest(parameterized.TestCase):
   )  # fmt: skip
   def test_by_hand(self, actor, sentence):
     rows = table(real=REAL, class_mixture=BASELINE, actor=actor)
-    self.assertEqual(verdicts.sentences(rows, exclusive=True), [sentence])
+    self.assertEqual(verdicts.sentences(rows, kind='classes'), [sentence])
 
   def test_diversity_is_measured_by_real_images_not_by_1(self):
     rows = {
@@ -88,7 +88,7 @@ class VerdictsTest(parameterized.TestCase):
       'actor': {'diversity': 1.1},
     }
     self.assertEqual(
-      verdicts.sentences(table(**rows), exclusive=True),
+      verdicts.sentences(table(**rows), kind='classes'),
       ['actor beats class_mixture on diversity.'],
     )
     page = reports.render_html({'rows': table(**rows)})
@@ -96,7 +96,7 @@ class VerdictsTest(parameterized.TestCase):
     self.assertIn('→real', page)
     del rows['real']  # then nothing says what is better
     self.assertEqual(
-      verdicts.sentences(table(**rows), exclusive=True),
+      verdicts.sentences(table(**rows), kind='classes'),
       ['actor is not measured as class_mixture is.'],
     )
     page = reports.render_html({'rows': table(**rows)})
@@ -105,7 +105,7 @@ class VerdictsTest(parameterized.TestCase):
   @parameterized.parameters((0.9, 1), (0.95, 0))
   def test_memorising(self, ratio, num_sentences):
     rows = table(actor={'nearest_train_ratio': ratio})
-    self.assertLen(verdicts.sentences(rows, exclusive=True), num_sentences)
+    self.assertLen(verdicts.sentences(rows, kind='classes'), num_sentences)
 
   def test_one_seed_and_nan(self):
     rows = summary.summarise(
@@ -119,7 +119,7 @@ class VerdictsTest(parameterized.TestCase):
     )
     # One seed has no spread, so small differences are not called.
     self.assertEqual(
-      verdicts.sentences(rows, exclusive=True),
+      verdicts.sentences(rows, kind='classes'),
       [
         'actor is too close to call with class_mixture on accuracy, Frechet.',
         'optimizer beats class_mixture on accuracy.',
@@ -133,7 +133,7 @@ class VerdictsTest(parameterized.TestCase):
       class_mixture={'frechet': 0.1},
     )
     self.assertEqual(
-      verdicts.sentences(rows, exclusive=True),
+      verdicts.sentences(rows, kind='classes'),
       ['realism_denoiser beats mixture on Frechet.'],
     )
     page = reports.render_html(
@@ -153,17 +153,17 @@ class VerdictsTest(parameterized.TestCase):
       actor={'accuracy': 0.9, 'macro_f1': 0.7, 'worst_class_accuracy': 0.9},
     )
     self.assertEqual(
-      verdicts.sentences(rows, exclusive=False),
+      verdicts.sentences(rows, kind='bits'),
       [
         'actor beats attribute_mixture on F1; is too close to call on accuracy.'
       ],
     )
     self.assertIn(
       'beats attribute_mixture',
-      reports.render_html({'rows': rows, 'exclusive': False}),
+      reports.render_html({'rows': rows, 'labels': 'bits'}),
     )
     with contextlib.redirect_stdout(io.StringIO()) as out:
-      reports.print_table(rows, exclusive=False)
+      reports.print_table(rows, kind='bits')
     self.assertIn('F1', out.getvalue())
     self.assertNotIn('Worst', out.getvalue())
 
@@ -178,7 +178,7 @@ class GlossaryTest(absltest.TestCase):
     self.assertIn('weight 0.5', glossary.row_description('actor_lambda_0.5'))
     rows = table(class_mixture=BASELINE, **{'actor_lambda_0.5': BASELINE})
     self.assertIn(
-      'actor_lambda_0.5', verdicts.sentences(rows, exclusive=True)[0]
+      'actor_lambda_0.5', verdicts.sentences(rows, kind='classes')[0]
     )
     self.assertIn('weight 0.5', reports.render_html({'rows': rows}))
 
@@ -202,7 +202,7 @@ class MarkdownTest(absltest.TestCase):
   def test_print_table(self):
     rows = table(class_mixture_kept=BASELINE, newcomer={'odd': 1.0})
     with contextlib.redirect_stdout(io.StringIO()) as out:
-      reports.print_table(rows, exclusive=True)
+      reports.print_table(rows, kind='classes')
     self.assertIn('class_mixture_kept', out.getvalue())
     self.assertIn('0.900 ± 0.014', out.getvalue())
     self.assertIn('newcomer', out.getvalue())
@@ -253,7 +253,7 @@ class HtmlTest(absltest.TestCase):
       'judge': {'accuracy': 0.9931},
       'rows': self.rows,
       'num_seeds': 2,
-      'exclusive': True,
+      'labels': 'classes',
       'attribute_names': ['zero', 'one', 'two'],
       'grids': {row: png for row in self.rows},
       'grid_labels': ['0', '1', '<2>'],

@@ -142,7 +142,7 @@ def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
     report = {
       'rows': rows,
       'not_finite': NOT_FINITE if index else [],
-      'exclusive': True,
+      'labels': 'classes',
       'num_seeds': 2,
       'hardware': 'none',
       'versions': {},

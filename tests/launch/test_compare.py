@@ -10,16 +10,16 @@ from etils import epath
 
 from configs import digits
 from launch import compare, compare_report, rows, startup
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.data import dataset
 from lcjax.evaluation import plots
 
 
-def data(attributes, exclusive):
+def data(attributes):
   attributes = np.asarray(attributes, np.float32)
   images = np.zeros((len(attributes), 4, 4, 1), np.uint8)
   names = ('hat', 'smile', 'beard')[: attributes.shape[1]]
-  return dataset.Dataset(images, attributes, names, exclusive)
+  return dataset.Dataset(images, attributes, types.Bits(names))
 
 
 def judge(train, test):
@@ -30,8 +30,8 @@ def judge(train, test):
 
 
 def test_attributes_that_nobody_requested_are_named():
-  train = data([[1, 1, 1], [0, 1, 0]], exclusive=False)
-  test = data([[0, 1, 0], [0, 1, 0]], exclusive=False)
+  train = data([[1, 1, 1], [0, 1, 0]])
+  test = data([[0, 1, 0], [0, 1, 0]])
   config = digits.get_config()
   found = compare_report.notes(config, judge(train, test))
   assert any('Never requested: hat, beard.' in note for note in found)

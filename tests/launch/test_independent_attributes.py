@@ -78,7 +78,7 @@ def test_compare_reports_every_attribute(job):
     'actor_then_optimizer',
     'guided_denoiser',
   ]
-  assert report['exclusive'] is False
+  assert report['labels'] == 'bits'
   assert set(report['curve'][0]) >= {'macro_f1', 'frechet'}
   assert 'class_mixture' not in report['seconds']  # none was fitted
   assert any('rarest' in note for note in report['notes'])
@@ -117,7 +117,7 @@ def test_figures_of_edits_report_leakage(job):
   figures.run(job, ['identity_edits', 'attribute_grid'])
   folder = job.workdir / 'figures'
   found = json.loads((folder / 'identity_edits.json').read_text())['numbers']
-  assert not found['exclusive']
+  assert found['labels'] == 'bits'
   for name in ('actor', 'actor_lambda_0.1', 'optimizer', 'guided_denoiser'):
     scores = found['scores'][name]
     assert 0.0 <= scores['leakage'] <= 1.0
