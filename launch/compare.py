@@ -148,7 +148,7 @@ def run(job: startup.Job) -> None:
   for repeat in range(config.num_seeds):
     key = results.result_key(job, ['compare'], repeat)
     path = folder / 'runs' / f'{repeat}.json'
-    found = results.stored(job, path, key)
+    found = results.stored(job, path, key, repeat)
     if found is not None:
       print(f'compare: seed {config.seed + repeat} was judged before')
     else:

@@ -6,9 +6,9 @@ from typing import Any
 
 from etils import epath
 
-from launch import stage, startup
+from launch import experiment, stage, startup
 from lcjax import errors
-from lcjax.training import checkpoints
+from lcjax.training import checkpoints, provenance
 
 
 def identity(job: startup.Job, repeat: int) -> dict[str, Any]:
@@ -40,38 +40,47 @@ def result_key(
 
   Returns:
     'config' (how many seeds and devices there are changes nothing in one
-    repetition) and 'trainings'.
+    repetition), 'trainings', and 'read' of the training and the held-out split.
   """
   config = stage.results_of(job.config) | {'seed': job.config.seed + repeat}
   for name in ('num_seeds', 'parallel', *RESULTS.difference(sections)):
     del config[name]
+  # Samples alone, which nobody judges, start from images of the test split.
+  split = job.config.compare.split if 'compare' in sections else 'test'
   return {
     'config': json.loads(json.dumps(config)),
     'trainings': identity(job, repeat),
+    provenance.READ: experiment.digests(job, ('train', split)),
   }
 
 
 def stored(
-  job: startup.Job, path: epath.Path, key: dict[str, dict[str, Any]]
+  job: startup.Job,
+  path: epath.Path,
+  key: dict[str, dict[str, Any]],
+  repeat: int = 0,
 ) -> dict[str, Any] | None:
-  """A JSON result from before, if it follows from the same config.
+  """A JSON result from before, if it follows from the same config and data.
 
   Args:
     job: says whether another config's result may be overwritten.
     path: of a JSON object with the items of `key`.
     key: from `result_key`.
+    repeat: which repetition the key is of.
 
   Returns:
     The object, or None where there is none, or one of former trainings.
 
   Raises:
-    UserError: the result follows from another config, or is damaged.
+    UserError: the result follows from another config or other data, or is
+      damaged.
   """
   if not path.exists():
     return None
   try:
     found = json.loads(path.read_text())
-    trainings, config = (found[name] for name in ('trainings', 'config'))
+    before = _follows_from(found)
+    trainings = found['trainings']
   except (ValueError, KeyError, TypeError) as error:
     if job.overwrite:
       return None
@@ -81,13 +90,19 @@ def stored(
     ) from error
   if trainings != key['trainings']:
     return None
-  difference = checkpoints.first_difference(config, key['config'])
-  if difference is None:
-    return found
-  if job.overwrite:
-    return None
-  name, old, new = difference
-  raise errors.UserError(
-    f'{path} was made with config.{name}={old!r}, now it is {new!r}: take '
-    'another --workdir, or --overwrite to make it again'
+  current = _follows_from(key)
+  refused = provenance.refusal(
+    path, before, current, stage.advice(job, repeat)._replace(verb='made')
   )
+  if refused is not None:
+    if job.overwrite:
+      return None
+    raise refused
+  if provenance.is_unread(before, current):
+    provenance.warn_unread(str(stage.root_of(job.workdir, repeat)))
+  return found
+
+
+def _follows_from(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+  """Config and data of a result, as a training stores them."""
+  return {**found['config'], provenance.READ: found.get(provenance.READ)}
