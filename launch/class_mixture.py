@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from etils import epath
 
-from launch import files, results, stage, startup
+from launch import experiment, files, results, stage, startup
 from lcjax.latent import encodings, mixtures
+from lcjax.training import provenance
 
 FOLDER = 'class_mixture'
 
@@ -25,6 +26,7 @@ def fit_key(job: startup.Job, repeat: int) -> dict[str, Any]:
   found = stage.results_of(job.config)
   key = {name: found[name] for name in ('data', 'vae', 'mixture')}
   key['seed'] = job.config.seed + repeat
+  key[provenance.READ] = experiment.digests(job, ('train',))
   key['vae_seconds'] = results.identity(job, repeat)[stage.VAE.name]
   return json.loads(json.dumps(key))
 
@@ -51,8 +53,8 @@ def load_or_fit(
 ) -> Fitted:
   """The mixture fitted to the encodings of every class.
 
-  A fit of the same VAE and settings is read from the workdir; any other is
-  replaced, since it takes a minute at most.
+  A fit of the same VAE, data and settings is read from the workdir; any other
+  is replaced, since it takes a minute at most.
 
   Args:
     job: what to do.

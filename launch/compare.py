@@ -152,7 +152,7 @@ def read(job: startup.Job) -> Before:
     steps = None if repeat else config.compare.curve_steps
     check = compare_files.run_checker(moved, steps)
     path, key = run_path(job, repeat), result_key(job, repeat)
-    runs.append(results.stored(job, path, key, check))
+    runs.append(results.stored(job, path, key, check, repeat))
   rows = {}
   if runs[0] is not None:
     rows = compare_files.load_samples(

@@ -39,6 +39,12 @@ class Networks:
   noised_attribute_critic: denoiser_lib.ResidualMlp
 
 
+@functools.cache
+def _read_once(split: str, **section: Any) -> dataset.Dataset:
+  """A split as a process sees it: read once, digested once for all stages."""
+  return dataset.load(split=split, **section)
+
+
 def load_data(job: startup.Job, split: str) -> dataset.Dataset:
   """One split of the config's data set; decoded pixels stay in the workdir.
 
@@ -49,11 +55,12 @@ def load_data(job: startup.Job, split: str) -> dataset.Dataset:
   """
   section = job.config.data.to_dict()
   section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
+  section['attributes'] = tuple(section['attributes'])
   data, problem = None, None
   for turn in (jax.process_index() == 0, jax.process_index() != 0):
     try:
       if turn:  # the first decodes for those that share its disk
-        data = dataset.load(split=split, **section)
+        data = _read_once(split, **section)
     except errors.UserError as error:
       problem = error
     parallel.raise_together(problem)
@@ -65,6 +72,28 @@ def load_data(job: startup.Job, split: str) -> dataset.Dataset:
       f'of {job.config.data.name!r} are independent of each other: set it to 1'
     )
   return data
+
+
+def digests(
+  job: startup.Job, splits: Sequence[str], labels: bool = True
+) -> dict[str, Any]:
+  """What tells the data that a job reads from any others, as JSON.
+
+  Args:
+    job: whose data.
+    splits: that are read.
+    labels: whether attributes, their names and their kind are read, too.
+
+  Returns:
+    By split, 'images' and perhaps 'labels' of `lcjax.data.digests`.
+  """
+  found: dict[str, Any] = {}
+  for split in splits:
+    data = load_data(job, split)
+    found[split] = {'images': data.image_digest}
+    if labels:
+      found[split]['labels'] = data.label_digest
+  return found
 
 
 def build_networks(

@@ -6,9 +6,9 @@ from typing import Any
 
 from etils import epath
 
-from launch import stage, startup
+from launch import experiment, stage, startup
 from lcjax import errors
-from lcjax.training import checkpoints
+from lcjax.training import checkpoints, provenance
 
 
 def identity(job: startup.Job, repeat: int) -> dict[str, Any]:
@@ -40,14 +40,17 @@ def result_key(
 
   Returns:
     'config' (how many seeds and devices there are changes nothing in one
-    repetition) and 'trainings'.
+    repetition), 'trainings', and 'read' of the training and the held-out split.
   """
   config = stage.results_of(job.config) | {'seed': job.config.seed + repeat}
   for name in ('num_seeds', 'parallel', *RESULTS.difference(sections)):
     del config[name]
+  # Samples alone, which nobody judges, start from images of the test split.
+  split = job.config.compare.split if 'compare' in sections else 'test'
   return {
     'config': json.loads(json.dumps(config)),
     'trainings': identity(job, repeat),
+    provenance.READ: experiment.digests(job, ('train', split)),
   }
 
 
@@ -56,8 +59,9 @@ def stored(
   path: epath.Path,
   key: dict[str, dict[str, Any]],
   check: Callable[[dict[str, Any]], None] = lambda found: None,
+  repeat: int = 0,
 ) -> dict[str, Any] | None:
-  """A JSON result from before, if it follows from the same config.
+  """A JSON result from before, if it follows from the same config and data.
 
   Args:
     job: says whether another config's result may be overwritten.
@@ -65,24 +69,28 @@ def stored(
     key: from `result_key`.
     check: raises ValueError, KeyError, TypeError or AttributeError for an
       object that is not such a result.
+    repeat: which repetition the key is of.
 
   Returns:
     The object, or None where there is none, or one of former trainings.
 
   Raises:
-    UserError: the result follows from another config, or is damaged.
+    UserError: the result follows from another config or other data, or is
+      damaged.
   """
   if not path.exists():
     return None
   try:
     found = json.loads(path.read_text())
-    trainings, config = (found[name] for name in ('trainings', 'config'))
-    if trainings != key['trainings']:
+    before = _follows_from(found)
+    if found['trainings'] != key['trainings']:
       return None
-    difference = checkpoints.first_difference(dict(config), key['config'])
-    if difference is None:
+    current = _follows_from(key)
+    refused = provenance.refusal(
+      path, before, current, stage.advice(job, repeat)._replace(verb='made')
+    )
+    if refused is None:
       check(found)
-      return dict(found)
   except (
     OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
   ) as error:  # fmt: skip
@@ -92,10 +100,15 @@ def stored(
       f'{path} is no result of a run ({type(error).__name__}: {error}): delete '
       'it, or --overwrite to make it again'
     ) from error
-  if job.overwrite:
-    return None
-  name, old, new = difference
-  raise errors.UserError(
-    f'{path} was made with config.{name}={old!r}, now it is {new!r}: take '
-    'another --workdir, or --overwrite to make it again'
-  )
+  if refused is not None:
+    if job.overwrite:
+      return None
+    raise refused
+  if provenance.is_unread(before, current):
+    provenance.warn_unread(str(stage.root_of(job.workdir, repeat)))
+  return found
+
+
+def _follows_from(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+  """Config and data of a result, as a training stores them."""
+  return {**found['config'], provenance.READ: found.get(provenance.READ)}

@@ -11,7 +11,7 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from launch import interrupts, startup
+from launch import experiment, interrupts, startup
 from lcjax import errors
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
@@ -20,6 +20,7 @@ from lcjax.training import (
   loop,
   metrics_log,
   parallel,
+  provenance,
   steps,
 )
 
@@ -35,6 +36,7 @@ class Stage(NamedTuple):
     shown: metrics in the progress bar.
     changes: pairs of a key of its own section and the value that holds instead
       of the config's.
+    labels: whether it learns from attributes, not from images alone.
   """
 
   name: str
@@ -43,6 +45,7 @@ class Stage(NamedTuple):
   sections: tuple[str, ...]
   shown: tuple[str, ...]
   changes: tuple[tuple[str, Any], ...] = ()
+  labels: bool = True
 
 
 VAE = Stage(
@@ -51,6 +54,7 @@ VAE = Stage(
   'train_vae',
   ('data', 'vae'),
   ('train/elbo_nats', 'train/kl_nats', 'validation/elbo_nats'),
+  labels=False,
 )
 CLASSIFIER = Stage(
   'classifier',
@@ -155,11 +159,23 @@ def results_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
 def dependencies(
   config: ml_collections.ConfigDict, stage: Stage, repeat: int
 ) -> dict[str, Any]:
-  """All that a stage's result follows from."""
+  """All of the config that a stage's result follows from."""
   found = results_of(config)
   kept = {name: found[name] for name in stage.sections}
   kept[stage.section] |= dict(stage.changes)
   return kept | {'seed': config.seed + repeat}
+
+
+def follows_from(job: startup.Job, stage: Stage, repeat: int) -> dict[str, Any]:
+  """All that a stage's result follows from: of the config, and the data."""
+  read = experiment.digests(job, ('train', 'validation'), stage.labels)
+  found = dependencies(job.config, stage, repeat)
+  return found | {provenance.READ: read}
+
+
+def advice(job: startup.Job, repeat: int) -> provenance.Advice:
+  """What the refusal of a former training has to know."""
+  return provenance.Advice(repeat, job.varied)
 
 
 class Finished(NamedTuple):
@@ -176,25 +192,25 @@ def load(
   make_state: Callable[[], Any],
 ) -> Finished:
   """Restores a finished training, or raises UserError naming its command."""
-  config, workdir = job.config, job.workdir
-  folder = folder_of(workdir, stage, repeat)
+  config, folder = job.config, folder_of(job.workdir, stage, repeat)
   command = job.command(stage.launcher)
   try:
     found = checkpoints.restore_newest(
       folder,
       jax.eval_shape(make_state),
-      dependencies(config, stage, repeat),
+      follows_from(job, stage, repeat),
+      advice(job, repeat),
     )
   except errors.UserError as error:  # it may advise to train anew
     raise errors.UserError(f'{error} ({command} --overwrite)') from error
   if found is None:
     raise errors.UserError(
-      f'{stage.name} has not been trained in {workdir}: run {command}'
+      f'{stage.name} has not been trained in {folder}: run {command}'
     )
   last = config[stage.section].train.num_steps
   if found.step < last:
     raise errors.UserError(
-      f'{stage.name} in {workdir} stands at step {found.step} of {last}: run '
+      f'{stage.name} in {folder} stands at step {found.step} of {last}: run '
       f'{command}'
     )
   return Finished(found.state, found.meta['seconds'])
@@ -223,22 +239,23 @@ def run(
     key: of the whole training.
 
   Raises:
-    UserError: the folder holds a training with another config.
+    UserError: the folder holds a training with another config, or of other
+      data.
     Interrupted: a signal came; the checkpoint is complete.
   """
-  config, workdir = job.config, job.workdir
+  config = job.config
   schedule = config[stage.section].train
   parallel.check_batch_size(
     schedule.batch_size, f'config.{stage.section}.train.batch_size'
   )
-  folder = folder_of(workdir, stage, repeat)
-  current = dependencies(config, stage, repeat)
+  folder = folder_of(job.workdir, stage, repeat)
+  current = follows_from(job, stage, repeat)
   title = stage.name + (f' (seed {config.seed + repeat})' if repeat else '')
   restored, refused = None, None
   started = time.perf_counter()
   try:
     restored = checkpoints.restore_newest(
-      folder, jax.eval_shape(make_state), current
+      folder, jax.eval_shape(make_state), current, advice(job, repeat)
     )
   except errors.UserError as error:
     refused = error
@@ -259,10 +276,12 @@ def run(
   folder.mkdir(parents=True, exist_ok=True)
   if restored is None:
     if metrics_log.read(folder):
-      print(f'{title}: no checkpoint is there, from step 0 again')
+      print(f'{title}: no checkpoint is there, from step 0 again ({folder})')
     state, spent = make_state(), 0.0
   else:
     state, spent = restored.state, restored.meta['seconds']
+    if provenance.is_unread(restored.meta['config'], current):
+      current = provenance.without_read(current)  # unknown it remains
     print(f'{title}: going on from step {restored.step}')
   skip = schedule.nonfinite == 'skip'
   log = metrics_log.MetricsLog(

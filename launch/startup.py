@@ -175,6 +175,8 @@ class Job(NamedTuple):
     overwrite: redo a stage whose config differs from the stored one.
     arguments: the flags that another launcher needs to go on with this run.
     lock: of the workdir; None in a test.
+    varied: dotted keys that `launch.ablate` takes from an ablation, so that no
+      flag may set them.
   """
 
   config: ml_collections.ConfigDict
@@ -182,6 +184,7 @@ class Job(NamedTuple):
   overwrite: bool = False
   arguments: str = ''
   lock: lock_lib.Lock | None = None
+  varied: tuple[str, ...] = ()
 
   def command(self, launcher: str) -> str:
     """The command that goes on with this run."""

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -12,7 +12,7 @@ from etils import epath
 from configs import base
 from launch import stage, startup, training
 from lcjax import errors
-from lcjax.training import checkpoints
+from lcjax.training import checkpoints, provenance
 
 
 class Task(NamedTuple):
@@ -49,30 +49,37 @@ class Task(NamedTuple):
 
 def dependencies(task: Task) -> dict[str, Any]:
   """All that a training's result follows from, as JSON stores it."""
-  found = stage.dependencies(task.job.config, task.which, task.repeat)
+  found = stage.follows_from(task.job, task.which, task.repeat)
   return json.loads(json.dumps(found))
+
+
+def text(follows_from: Mapping[str, Any]) -> str:
+  """The same text for the same mapping."""
+  return json.dumps(follows_from, sort_keys=True)
 
 
 def identity(task: Task) -> str:
   """The same text for trainings that have the same result."""
-  return json.dumps(dependencies(task), sort_keys=True)
+  return text(dependencies(task))
 
 
 def is_finished(task: Task) -> bool:
   """Whether the training lies in its folder.
 
   Raises:
-    UserError: one with another config does, and it may not be replaced.
+    UserError: one with another config, or of other data, does, and it may not
+      be replaced.
   """
-  if task.job.overwrite:
-    try:
-      found = checkpoints.latest_meta(task.folder)
-    except errors.UserError:
-      return False  # there is none that could be read
-    if found is None or found[1]['config'] != dependencies(task):
-      return False
-  else:
-    found = checkpoints.check_same_config(task.folder, dependencies(task))
+  try:
+    found = checkpoints.check_same_config(
+      task.folder,
+      dependencies(task),
+      advice=stage.advice(task.job, task.repeat),
+    )
+  except errors.UserError:
+    if not task.job.overwrite:
+      raise
+    return False  # there is another, or none that could be read
   last = task.job.config[task.which.section].train.num_steps
   return found is not None and found[0] >= last
 
@@ -96,12 +103,14 @@ def _is_number(key: str, value: Any) -> bool:
 def _signature(task: Task) -> str:
   """The same text for trainings that one program can hold."""
   found: dict[str, Any] = {'section': task.which.section}
+  # Its labels may be of another kind, its arrays of another size.
+  found[provenance.READ] = dependencies(task)[provenance.READ]
   for key, value in _leaves(task).items():
     if not _is_number(key, value):
       found[key] = value
     elif key.endswith('.average_decay'):
       found[key] = value > 0  # whether the state holds an average
-  return json.dumps(found, sort_keys=True)
+  return text(found)
 
 
 def groups(tasks: Sequence[Task], limit: int) -> list[list[Task]]:

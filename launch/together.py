@@ -17,7 +17,14 @@ from etils import epath
 
 from launch import interrupts, startup, tasks, training
 from lcjax import errors
-from lcjax.training import checkpoints, loop, members, metrics_log, steps
+from lcjax.training import (
+  checkpoints,
+  loop,
+  members,
+  metrics_log,
+  provenance,
+  steps,
+)
 
 # Makes a training's parts, from data and from earlier stages.
 Describe = Callable[[tasks.Task], training.Training]
@@ -131,7 +138,11 @@ def copy_folder(source: epath.Path, target: epath.Path) -> None:
 
 
 def _hand_out(
-  task: tasks.Task, log: epath.Path, state: Any, seconds: float
+  task: tasks.Task,
+  log: epath.Path,
+  state: Any,
+  follows_from: dict[str, Any],
+  seconds: float,
 ) -> None:
   """Writes a member's folder, as if it had been trained alone."""
   fresh = _fresh(task.folder)
@@ -139,8 +150,7 @@ def _hand_out(
   for path in log.iterdir():
     shutil.copy2(path, fresh / path.name)
   with checkpoints.open_manager(fresh, schedule.keep) as manager:
-    own = tasks.dependencies(task)
-    checkpoints.save(manager, int(state.step), state, own, seconds)
+    checkpoints.save(manager, int(state.step), state, follows_from, seconds)
   _replace(fresh, task.folder)
 
 
@@ -162,7 +172,11 @@ def train_group(
   for task in group:
     startup.note_config(task.job)
   schedule = group[0].config[group[0].which.section].train
-  meta = {'members': [tasks.dependencies(task) for task in group]}
+  begun = checkpoints.latest_meta(folder)
+  if begun is None:
+    meta = {'members': [tasks.dependencies(task) for task in group]}
+  else:  # `run` has found it by these; one from long ago has no digests
+    meta = begun[1]['config']
   title = f'{group[0].which.section}: {len(group)} together'
   started, spent = time.perf_counter(), 0.0
   template = jax.eval_shape(
@@ -254,29 +268,54 @@ def train_group(
   assert latest is not None
   # A member's own: the whole would count the others, too.
   share = latest[1]['seconds'] / len(group)
-  for task, path, own in zip(
-    group, log_folders, own_states(state), strict=True
+  for task, path, own, follows_from in zip(
+    group, log_folders, own_states(state), meta['members'], strict=True
   ):
     if not tasks.is_finished(task):
-      _hand_out(task, path, own, share)
+      _hand_out(task, path, own, follows_from, share)
 
 
 def _begun(
-  root: epath.Path, overwrite: bool
-) -> list[tuple[epath.Path, list[str]]]:
-  """Groups in `root` that were interrupted, with their members' identities."""
+  root: epath.Path, same: dict[str, list[tasks.Task]], overwrite: bool
+) -> list[tuple[epath.Path, list[tasks.Task]]]:
+  """Groups in `root` that were interrupted and are asked for again.
+
+  Raises:
+    UserError: one trains on other data, or cannot be read.
+  """
+  # Groups from before there were digests are known by their configs.
+  by_config = {
+    tasks.text(provenance.without_read(json.loads(key))): key for key in same
+  }
   found = []
   for folder in sorted(root.iterdir()) if root.exists() else []:
     try:
       latest = checkpoints.latest_meta(folder)
+      if latest is None:
+        continue
+      stored = latest[1]['config']['members']
+      keys = [
+        tasks.text(member)
+        if tasks.text(member) in same
+        else by_config.get(tasks.text(provenance.without_read(member)))
+        for member in stored
+      ]
+      group = [same[key][0] for key in keys if key is not None]
+      if len(group) < len(stored):  # another command has begun it
+        continue
+      for task, member in zip(group, stored, strict=True):
+        current = tasks.dependencies(task)
+        refused = provenance.refusal(folder, member, current)
+        if refused is not None:
+          raise refused
+        if provenance.is_unread(member, current):
+          provenance.warn_unread(str(folder))
     except errors.UserError:
       if not overwrite:
         raise
       checkpoints.delete(folder)
       continue
-    if latest is not None:
-      own = latest[1]['config']['members']
-      found.append((folder, [json.dumps(m, sort_keys=True) for m in own]))
+    found.append((folder, group))
   return found
 
 
@@ -302,11 +341,8 @@ def run(
   }
   # A group that was begun goes on as it is, also if it was killed while its
   # members' folders were written.
-  ready = []
   overwrite = any(task.job.overwrite for task in wanted)
-  for folder, keys in _begun(root, overwrite):
-    if all(key in same for key in keys):
-      ready.append((folder, [same[key][0] for key in keys]))
+  ready = _begun(root, same, overwrite)
   begun = {tasks.identity(task) for _, group in ready for task in group}
   fresh = [
     those[0] for key, those in same.items() if key not in {*done, *begun}

@@ -1,13 +1,14 @@
 """One type for every data set, and `load`, which finds the source by name."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lcjax import errors, types
-from lcjax.data import celeba, digits, folder, idx, tables, tfds
+from lcjax.data import celeba, digests, digits, folder, idx, tables, tfds
 
 SPLITS = tables.SPLITS
 
@@ -53,6 +54,16 @@ class Dataset:
     """(H, W, C)."""
     height, width, channels = self.images.shape[1:]
     return height, width, channels
+
+  @functools.cached_property
+  def image_digest(self) -> dict[str, Any]:
+    """What tells the images from others, see `digests.of_images`."""
+    return digests.of_images(self.images)
+
+  @functools.cached_property
+  def label_digest(self) -> dict[str, Any]:
+    """What tells attributes and their labels from others, likewise."""
+    return digests.of_labels(self.attributes, self.labels)
 
 
 class Options(NamedTuple):

@@ -20,10 +20,9 @@ from absl import logging
 from etils import epath
 
 from lcjax import errors
-from lcjax.training import parallel, steps
+from lcjax.training import parallel, provenance, steps
 from lcjax.training import state as state_lib
 
-MISSING = '(absent)'
 SEAL = 'seal.json'
 _all_finite = jax.jit(steps.all_finite)
 
@@ -133,7 +132,8 @@ def save(
     manager: of the training.
     step: number of the checkpoint.
     state: any tree of arrays, on all devices.
-    config: what the state depends on; compared before a resume.
+    config: what the state depends on, digests of the data among it; compared
+      before a resume.
     seconds: of training so far.
 
   Raises:
@@ -154,21 +154,6 @@ def save(
     raise _not_written(manager.directory, str(error)) from error
   if not saved:
     raise RuntimeError(f'checkpoint {step} was not saved')
-
-
-def first_difference(
-  stored: Mapping[str, Any], current: Mapping[str, Any], prefix: str = ''
-) -> tuple[str, Any, Any] | None:
-  """First dotted key at which two nested mappings differ, with both values."""
-  for key in sorted(set(stored) | set(current)):
-    old, new = stored.get(key, MISSING), current.get(key, MISSING)
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-      found = first_difference(old, new, f'{prefix}{key}.')
-      if found is not None:
-        return found
-    elif old != new:
-      return f'{prefix}{key}', old, new
-  return None
 
 
 def _checksums(folder: epath.Path) -> dict[str, int]:
@@ -259,32 +244,35 @@ def latest_meta(
 
 
 def check_same_config(
-  folder: epath.PathLike, current: Mapping[str, Any], below: int | None = None
+  folder: epath.PathLike,
+  current: Mapping[str, Any],
+  below: int | None = None,
+  advice: provenance.Advice = provenance.PLAIN,
 ) -> tuple[int, dict] | None:
-  """Newest step and meta, after comparing the config they were made with.
+  """Newest step and meta, after comparing what they were made with.
 
   Args:
     folder: of the training.
-    current: the config that is asked for now.
+    current: the config that is asked for now, and digests of the data.
     below: only steps below this one.
+    advice: for the remedy, where they differ.
 
   Returns:
     (step, meta), or None where nothing has been saved.
 
   Raises:
-    UserError: the configs differ; names the key and both values.
+    UserError: configs or data differ; names the first key, both values and
+      what to do.
   """
   found = latest_meta(folder, below)
   if found is None:
     return None
-  current = json.loads(json.dumps(current))  # tuples become lists, as stored
-  difference = first_difference(found[1]['config'], current)
-  if difference is not None:
-    key, old, new = difference
-    raise errors.UserError(
-      f'{folder} was trained with config.{key}={old!r}, now it is {new!r}: '
-      'take another --workdir, or --overwrite to train it again'
-    )
+  stored = found[1]['config']
+  refused = provenance.refusal(folder, stored, current, advice)
+  if refused is not None:
+    raise refused
+  if provenance.is_unread(stored, current):
+    provenance.warn_unread(str(epath.Path(folder).parent))
   return found
 
 
@@ -351,7 +339,7 @@ def restore(
   # Members of the former layout were attributes, now they are keys.
   stored = {_key(name): shape for name, shape in meta['shapes'].items()}
   built = {_key(name): shape for name, shape in shapes(template).items()}
-  difference = first_difference(stored, built)
+  difference = provenance.first_difference(stored, built)
   if difference is not None:
     key, old, new = difference
     raise errors.UserError(
@@ -379,23 +367,27 @@ class Restored(NamedTuple):
 
 
 def restore_newest(
-  folder: epath.PathLike, template: Any, current: Mapping[str, Any]
+  folder: epath.PathLike,
+  template: Any,
+  current: Mapping[str, Any],
+  advice: provenance.Advice = provenance.PLAIN,
 ) -> Restored | None:
   """Restores the newest checkpoint that can be read, warning of any newer.
 
   Args:
     folder: of the training; need not exist.
     template: a state, or its abstract shapes, as the config builds it.
-    current: the config that is asked for now.
+    current: the config that is asked for now, and digests of the data.
+    advice: for the remedy, where they differ.
 
   Returns:
     The training, or None where nothing has been saved.
 
   Raises:
-    UserError: another config, other shapes, or none of the checkpoints can be
-      read.
+    UserError: another config, other data or shapes, or none of the checkpoints
+      can be read.
   """
-  found = check_same_config(folder, current)
+  found = check_same_config(folder, current, advice=advice)
   while found is not None:
     step, meta = found
     try:
@@ -405,7 +397,7 @@ def restore_newest(
     except Exception as error:  # of many kinds, down to bare Exception
       reason = str(error).splitlines()[0][:200]
       logging.warning('Passing over checkpoint %d: %s', step, reason)
-      found = check_same_config(folder, current, below=step)
+      found = check_same_config(folder, current, step, advice)
   return None
 
 

@@ -170,6 +170,20 @@ def test_another_config_is_refused_and_nothing_lost(finished):
   assert before == (modified(workdir), (workdir / 'config.json').read_bytes())
 
 
+def test_a_forgotten_override_is_to_be_repeated(finished):
+  workdir, _ = finished
+  key = '--config.vae.hidden_sizes'
+  tiny = [argument for argument in TINY if not argument.startswith(key)]
+  status, _, err = launch('compare', workdir, *tiny)
+  assert status == 2
+  assert len(err.splitlines()) == 1
+  assert f"repeat '{key}=(16,)', take another --workdir" in err
+  assert f'{workdir / "vae"} was trained with config.vae.hidden_sizes' in err
+  status, out, err = launch('compare', workdir, *tiny, f'{key}=(16,)')
+  assert status == 0, err
+  assert 'was judged before' in out
+
+
 def test_generate_from_labels_and_images(finished):
   workdir, _ = finished
   images = workdir / 'mine.npz'

@@ -1,5 +1,7 @@
 """Groups of trainings: who is in them, and that each ends as if alone."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from etils import epath
 from configs import base, digits
 from launch import inputs, interrupts, stage, startup, tasks, together
 from launch.benchmarks import seeds_together
-from lcjax.training import members, metrics_log, steps
+from lcjax import errors
+from lcjax.training import checkpoints, members, metrics_log, steps
 
 SECTIONS = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
 
@@ -260,6 +263,73 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
     (log, state), (expected_log, expected) = final(one), final(other)
     assert log == expected_log
     jax.tree.map(np.testing.assert_array_equal, state, expected)
+
+
+@pytest.fixture
+def stopped(finished, tmp_path, monkeypatch):
+  """Two seeds of a VAE, stopped at step 2: their groups, tasks, describe."""
+  wanted = [task('a', stage.VAE, r, tmp_path) for r in (0, 1)]
+  groups = epath.Path(tmp_path / 'groups')
+  describe = described_by(finished[2], [])
+  real_train = together.loop.train
+
+  def stop(*arguments):
+    asked = iter([False, True])
+    return real_train(*arguments[:-1], lambda: next(asked))
+
+  with monkeypatch.context() as patch:
+    patch.setattr(together.loop, 'train', stop)
+    with pytest.raises(interrupts.Interrupted):
+      together.run(groups, wanted, describe, 64)
+  return groups, wanted, describe
+
+
+def test_a_stopped_group_does_not_go_on_with_other_images(
+  stopped, monkeypatch, capsys
+):
+  groups, wanted, describe = stopped
+  real = tasks.stage.experiment.digests
+
+  def changed(*arguments):
+    found = json.loads(json.dumps(real(*arguments)))
+    found['train']['images']['digest'] = 'another'
+    return found
+
+  monkeypatch.setattr(tasks.stage.experiment, 'digests', changed)
+  with pytest.raises(errors.UserError, match='other images of the train split'):
+    together.run(groups, wanted, describe, 64)
+  assert len(list(groups.iterdir())) == 1
+  again = [one._replace(job=one.job._replace(overwrite=True)) for one in wanted]
+  together.run(groups, again, describe, 64)
+  assert 'going on' not in capsys.readouterr().out
+  assert all(tasks.is_finished(one) for one in wanted)
+
+
+def test_a_stopped_group_without_digests_goes_on(stopped, capsys):
+  groups, wanted, describe = stopped
+  for path in groups.glob('*/checkpoints/*/meta/metadata'):
+    meta = json.loads(path.read_text())
+    for member in meta['config']['members']:
+      del member['read']
+    path.write_text(json.dumps(meta))
+    (path.parent.parent / 'seal.json').unlink()
+  together.run(groups, wanted, describe, 64)
+  assert 'going on from step 2' in capsys.readouterr().out
+  for one in wanted:
+    assert tasks.is_finished(one)
+    _, meta = checkpoints.latest_meta(one.folder)
+    assert 'read' not in meta['config']  # unknown it remains
+
+
+def test_trainings_on_other_data_share_nothing(monkeypatch):
+  monkeypatch.setattr(
+    tasks.stage.experiment,
+    'digests',
+    lambda job, *_: {'train': {'images': {'digest': job.config.data.dir}}},
+  )
+  here, there = task('a'), task('b', data__dir='elsewhere')
+  assert tasks.identity(here) != tasks.identity(there)
+  assert tasks.groups([here, there], 64) == [[here], [there]]
 
 
 def test_inputs_are_read_once(monkeypatch):

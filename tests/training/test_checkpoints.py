@@ -136,15 +136,6 @@ def test_foreign_config(tmp_path, change, message):
   assert str(tmp_path) in str(raised.value)
 
 
-def test_first_difference():
-  a = {'x': {'y': 1, 'z': 2}, 'w': 3}
-  assert checkpoints.first_difference(a, a) is None
-  b = {'x': {'y': 1, 'z': 4}, 'w': 3}
-  assert checkpoints.first_difference(a, b) == ('x.z', 2, 4)
-  found = checkpoints.first_difference(a, {'x': 5, 'w': 3})
-  assert found == ('x', {'y': 1, 'z': 2}, 5)
-
-
 def test_other_shapes(tmp_path):
   save(tmp_path, 10)
   number, meta = checkpoints.latest_meta(tmp_path)
