@@ -4,6 +4,7 @@ Experiments (`configs/digits.py`, ...) change values, ablations change a few
 more. Nothing else holds defaults.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -350,22 +351,79 @@ def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
   return leaves
 
 
+# What tuples hold that are empty by default.
+_ELEMENTS = {
+  'data.attributes': str,
+  'classifier.head_sizes': int,
+  'actor_critic.more_distance_weights': float,
+  'figures.attribute_vectors': str,
+}
+_KINDS = {int: 'whole numbers', float: 'numbers', str: 'names'}
+# NumPy, scikit-learn and JAX take seeds of 32 bits, and JAX drops further ones
+# without a word.
+MOST_SEED = 2**32 - 1
+
+
+def check_keys(config: ml_collections.ConfigDict) -> None:
+  """Raises UserError unless a config has exactly the keys of `get_config`."""
+  found, known = flatten(config), flatten(get_config())
+  for key in found:
+    # An optimiser's further arguments are optax's.
+    if key not in known and '.arguments.' not in key:
+      raise errors.UserError(
+        f'config.{key} does not exist: {errors.nearest(key, list(known))}'
+      )
+  for key in known:
+    if key not in found:
+      raise errors.UserError(
+        f'config.{key} is missing: a config file begins with '
+        'config = base.get_config()'
+      )
+
+
+def _check_type(key: str, value: Any, default: Any) -> None:
+  """Raises UserError if a value, or an element of a tuple, is of no such kind.
+
+  ml_collections compares types of whole values alone.
+  """
+  kind = type(default)
+  elements = value if isinstance(value, tuple) else (value,)
+  if kind is tuple:
+    kind = type(default[0]) if default else _ELEMENTS[key]
+  for one in elements:
+    fits = type(one) is kind or (kind is float and type(one) is int)
+    if not fits and kind in _KINDS:
+      many = isinstance(value, tuple)
+      wanted = f'a tuple of {_KINDS[kind]}' if many else f'of {kind.__name__}'
+      raise errors.UserError(f'config.{key}={value!r} must be {wanted}')
+    if isinstance(one, float) and not math.isfinite(one):
+      raise errors.UserError(f'config.{key}={value!r} must be finite')
+    if isinstance(one, str) and '\0' in one:
+      raise errors.UserError(f'config.{key}={value!r} holds a NUL character')
+
+
 def validate(config: ml_collections.ConfigDict) -> None:
-  """Raises UserError that names the first key out of its range."""
+  """Raises UserError that names the first key that is wrong, and its value."""
+  check_keys(config)
+  defaults = flatten(get_config())
   for key, value in flatten(config).items():
+    if key in defaults:
+      _check_type(key, value, defaults[key])
     last = key.rsplit('.', 1)[-1]
     suffixes = [s for s in RANGES if last == s or last.endswith(f'_{s}')]
     if not suffixes:
       continue
     test, meaning = RANGES[max(suffixes, key=len)]  # the most particular one
-    try:
-      within = test(value)
-    except (AttributeError, TypeError):
-      within = False
-    if not within:
+    if not test(value):
       raise errors.UserError(
         f'config.{key}={value!r} is out of range: it must be {meaning}'
       )
+  last_seed = config.seed + config.num_seeds - 1
+  if last_seed > MOST_SEED:
+    raise errors.UserError(
+      f'config.seed={config.seed} with config.num_seeds={config.num_seeds} '
+      f'counts up to {last_seed}: the last seed must be at most {MOST_SEED}'
+    )
 
 
 def ablate(

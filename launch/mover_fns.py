@@ -113,7 +113,7 @@ def make_denoiser(
   ) -> jax.Array:
     def distance(z: jax.Array, anchor: jax.Array) -> jax.Array:
       if not section.distance_weight:
-        return jnp.zeros(len(z))
+        return jnp.zeros(len(z), z.dtype)
       moved = z * spread[None] + center[None]
       penalty = constraint.distance_penalty(moved, anchor, mean_scale)
       return section.distance_weight * penalty
@@ -139,8 +139,9 @@ def make_denoiser(
     start_key, high_key, walk_key = keys
     time = section.edit_time if edit else 1.0
     if edit:
-      eps = noise.normal(start_key, rows, start.shape[1])
-      start = denoise.add_noise(to_unit(start), jnp.full(len(start), time), eps)
+      eps = noise.normal(start_key, rows, start.shape[1], start.dtype)
+      times = jnp.full(len(start), time, start.dtype)
+      start = denoise.add_noise(to_unit(start), times, eps)
     z, target, num_steps = start, (y, mask, anchor), section.num_steps
     above = section.mixture_above
     if time > above:

@@ -133,7 +133,7 @@ def describe(
   held_out = _HeldOut(
     z,
     noise.normal(jax.random.key(0), rows, z.shape[1]),
-    (rows + 0.5) / len(z),
+    (rows.astype(z.dtype) + 0.5) / len(z),
     jnp.asarray(setting.validation.attributes),
   )
   validate = _make_validate(networks, labels, config.denoiser.average_decay)

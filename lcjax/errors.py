@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Sequence
 
+_MOST_NAMES = 6  # in one line
+
 
 class UserError(Exception):
   """A mistake that one line can explain: the thing, its value, the remedy.
@@ -11,9 +13,15 @@ class UserError(Exception):
   """
 
 
+def listed(names: Sequence[str]) -> str:
+  """Names joined by commas; of many, the first ones and how many more."""
+  if len(names) <= _MOST_NAMES:
+    return ', '.join(names)
+  shown = _MOST_NAMES - 1
+  return f'{", ".join(names[:shown])} and {len(names) - shown} more'
+
+
 def nearest(name: str, names: Sequence[str]) -> str:
   """A hint that names what was probably meant."""
   close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-  return (
-    f'did you mean {close[0]}?' if close else f'there are {", ".join(names)}'
-  )
+  return f'did you mean {close[0]}?' if close else f'there are {listed(names)}'

@@ -98,7 +98,10 @@ def guided_denoise(
     [B, Z] latents at the noise time that the schedule ends at.
   """
   times = jnp.linspace(
-    schedule.start_time, schedule.end_time, schedule.num_steps + 1
+    schedule.start_time,
+    schedule.end_time,
+    schedule.num_steps + 1,
+    dtype=start.dtype,
   )
   energy_grad = jax.grad(lambda z, t: jnp.sum(energy_fn(z, t, target)))
 
@@ -117,7 +120,8 @@ def guided_denoise(
     along = jnp.sqrt(jnp.maximum(next_sigma**2 - added, 0.0))
     z = next_signal * clean + along * eps
     if schedule.eta:  # noise of a deterministic path is not drawn at all
-      fresh = noise.normal(jax.random.fold_in(key, index), rows, z.shape[1])
+      step_key = jax.random.fold_in(key, index)
+      fresh = noise.normal(step_key, rows, z.shape[1], z.dtype)
       z = z + jnp.sqrt(added) * fresh
     return z, None
 

@@ -1,29 +1,37 @@
 """Noise per example: it depends on (key, row), not on who computes the row.
 
 So a step has the same result on one device and on eight, and a row that is
-drawn again the same noise whichever rows are drawn with it.
+drawn again the same noise whichever rows are drawn with it. The dtype is given,
+not JAX's default: that is float64 under JAX_ENABLE_X64, where encodings and
+networks stay float32.
 """
 
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from lcjax.latent import encodings
 
 _ROWS_AT_ONCE = 4096
 
 
-def normal(key: jax.Array, rows: jax.Array, size: int) -> jax.Array:
+def normal(
+  key: jax.Array, rows: jax.Array, size: int, dtype: DTypeLike = jnp.float32
+) -> jax.Array:
   """Standard normal noise [B, size] for global row numbers [B]."""
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
-  return jax.vmap(lambda k: jax.random.normal(k, (size,)))(keys)
+  return jax.vmap(lambda k: jax.random.normal(k, (size,), dtype))(keys)
 
 
-def uniform(key: jax.Array, rows: jax.Array) -> jax.Array:
+def uniform(
+  key: jax.Array, rows: jax.Array, dtype: DTypeLike = jnp.float32
+) -> jax.Array:
   """Uniform noise [B] in [0, 1) for global row numbers [B]."""
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
-  return jax.vmap(jax.random.uniform)(keys)
+  return jax.vmap(lambda k: jax.random.uniform(k, dtype=dtype))(keys)
 
 
 _normal = jax.jit(normal, static_argnums=2)

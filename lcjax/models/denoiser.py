@@ -13,7 +13,8 @@ def embed_time(t: jax.Array, size: int) -> jax.Array:
   Vaswani et al., arXiv:1706.03762, section 3.5, with frequencies for a unit
   interval instead of positions.
   """
-  frequencies = jnp.exp(jnp.linspace(0.0, jnp.log(1000.0), size // 2))
+  exponents = jnp.linspace(0.0, jnp.log(1000.0), size // 2, dtype=t.dtype)
+  frequencies = jnp.exp(exponents)
   angles = t[:, None] * frequencies[None, :]
   return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 

@@ -126,3 +126,12 @@ def test_a_walk_may_be_split():
   ended = walk(no_energy, half, None, rows, denoise.Schedule(5, 0.5, 0.0))
   assert not np.allclose(half, whole, atol=0.1)
   np.testing.assert_allclose(ended, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_times_follow_the_latents_dtype(dtype):
+  schedule = denoise.Schedule(4, 1.0, 0.5)
+  with jax.enable_x64(True):
+    start = jnp.ones((3, 2), dtype)
+    found = walk(no_energy, start, None, jnp.arange(3), schedule)
+  assert found.dtype == dtype

@@ -1,0 +1,153 @@
+"""What --config names: a Python file, and the overrides of its keys.
+
+Everything is checked here before the flags are parsed, since ml_collections
+reports a mistake by whatever exception it happens to cause.
+"""
+
+import ast
+import importlib.util
+import os
+import re
+import traceback
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import ml_collections
+from ml_collections import config_flags
+from ml_collections.config_flags import tuple_parser
+
+from configs import base
+from lcjax import errors
+
+_EXAMPLE = '--config=configs/digits.py'
+
+
+def _literal(text: str) -> Any:
+  try:
+    return ast.literal_eval(text)
+  except (SyntaxError, ValueError):
+    return text
+
+
+class _TupleParser(tuple_parser.TupleParser):
+  """Takes names joined by commas, also those that begin like a number."""
+
+  def parse(self, argument: Any) -> tuple[Any, ...]:
+    try:
+      return super().parse(argument)
+    except ValueError:
+      if any(mark in argument for mark in '()[]{}\'"'):
+        raise
+      return tuple(_literal(part.strip()) for part in argument.split(','))
+
+
+config_flags.register_flag_parser_for_type(tuple, _TupleParser())
+
+
+def load(path: str) -> ModuleType:
+  """A config's file as a module.
+
+  Raises:
+    UserError: there is none, or it fails; names the line.
+  """
+  if not os.path.isfile(path):
+    what = 'it is a folder' if os.path.isdir(path) else 'there is no such file'
+    raise errors.UserError(
+      f'--config={path} cannot be read: {what}; name a file as in {_EXAMPLE}'
+    )
+  spec = importlib.util.spec_from_file_location('config_file', path)
+  if spec is None or spec.loader is None:
+    raise errors.UserError(
+      f'--config={path} is not a Python file: its name must end in .py, as in '
+      f'{_EXAMPLE}'
+    )
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+  except errors.UserError:
+    raise
+  except (Exception, SystemExit) as error:
+    raise _failure(path, path, error) from error
+  if not callable(getattr(module, 'get_config', None)):
+    raise errors.UserError(
+      f'--config={path} has no function get_config: see {_EXAMPLE}'
+    )
+  return module
+
+
+def _failure(given: str, path: str, error: BaseException) -> errors.UserError:
+  """One line for an exception in a config's file."""
+  line = None
+  if isinstance(error, SyntaxError) and error.filename == path:
+    line, reason = error.lineno, error.msg
+  else:
+    reason = str(error)
+    for frame in traceback.extract_tb(error.__traceback__):
+      if frame.filename == path:
+        line = frame.lineno
+  where = '' if line is None else f' in line {line}'
+  return errors.UserError(
+    f'--config={given} fails{where}: {type(error).__name__}: {reason}'
+  )
+
+
+def read(given: str) -> ml_collections.ConfigDict:
+  """The config that --config=FILE.py or --config=FILE.py:ABLATION names.
+
+  Raises:
+    UserError: the file cannot be read, or gives no config.
+  """
+  path, colon, ablation = given.partition(':')
+  module = load(path)
+  try:
+    config = module.get_config(*([ablation] if colon else []))
+  except errors.UserError:
+    raise
+  except (Exception, SystemExit) as error:
+    raise _failure(given, path, error) from error
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise errors.UserError(
+      f'--config={given}: get_config() returns {type(config).__name__}, not an '
+      f'ml_collections.ConfigDict: see {_EXAMPLE}'
+    )
+  base.check_keys(config)
+  return config
+
+
+def check_overrides(
+  arguments: Sequence[str], config: ml_collections.ConfigDict
+) -> None:
+  """Raises UserError if a flag sets what is no key of the config.
+
+  Args:
+    arguments: of the command line, as `--name=value`.
+    config: before any override.
+  """
+  known = list(base.flatten(config))
+  for argument in arguments:
+    match = re.match(r'--?(?:no)?config\.([^=]*)', argument)
+    if not match:
+      continue
+    key = match[1]
+    # An optimiser's further arguments are a dict of any keys.
+    if key in known or key.rpartition('.')[2] == 'arguments':
+      continue
+    own = [one for one in known if one.startswith(f'{key}.')]
+    if own:
+      raise errors.UserError(
+        f'config.{key} is a section and takes no value: set its keys, as in '
+        f'--config.{own[0]}=VALUE'
+      )
+    raise errors.UserError(
+      f'config.{key} does not exist: {errors.nearest(key, known)}'
+    )
+
+
+def explain(error: Exception) -> str:
+  """One line for what flags and ml_collections say of a wrong value."""
+  text = ' '.join(str(error).split())
+  match = re.search(r'[Ff]lag --(config\.[^=\s]+)=(.*?): ', text)
+  if match:
+    return f'{match[1]}={match[2]} has the wrong type: {text}'
+  return text

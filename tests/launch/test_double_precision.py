@@ -1,0 +1,174 @@
+"""Under JAX_ENABLE_X64 all arrays stay float32, as without it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend import core
+
+from configs import digits
+from launch import (
+  experiment,
+  mover_fns,
+  stage,
+  train_actor_critic,
+  train_classifier,
+  train_denoiser,
+  train_vae,
+  training,
+)
+from lcjax import types
+from lcjax.data import dataset
+from lcjax.latent import encodings, mixtures
+
+ROWS, LATENTS = 8, 4
+LABELS = types.Classes(('a', 'b'))
+
+
+@pytest.fixture
+def double():
+  """As JAX_ENABLE_X64=1 has it."""
+  with jax.enable_x64(True):
+    yield
+
+
+def tiny():
+  config = digits.get_config()
+  config.vae.update(latent_size=LATENTS, hidden_sizes=(5,))
+  config.classifier.hidden_sizes = (5,)
+  config.latent_critics.update(hidden_sizes=(5,))
+  config.latent_critics.inner.max_steps = 1
+  config.denoiser.update(width=5, attribute_width=5, num_blocks=1)
+  config.denoise.update(
+    num_steps=4, eta=0.3, distance_weight=0.1, mixture_above=0.4
+  )
+  for name in ('vae', 'classifier', 'latent_critics', 'actor_critic'):
+    config[name].train.batch_size = ROWS
+  config.vae.optimizer.schedule = 'log_linear'
+  # Adam counts a row's steps in float64.
+  config.optimize.optimizer.name = 'sgd'
+  config.latent_critics.inner.optimizer.name = 'sgd'
+  config.denoiser.train.batch_size = ROWS
+  return config
+
+
+def data():
+  rng = np.random.default_rng(0)
+  return dataset.Dataset(
+    rng.integers(0, 256, (20, 4, 4, 1), np.uint8),
+    np.eye(2, dtype=np.float32)[np.arange(20) % 2],
+    LABELS,
+  )
+
+
+def setting(config):
+  z = np.random.default_rng(1).standard_normal((20, LATENTS), np.float32)
+  encoded = encodings.Encodings(z, np.exp(z), data().attributes)
+  networks = experiment.build_networks(config, data())
+  return train_actor_critic.Setting(networks, encoded, encoded, LABELS, 0)
+
+
+def wide_arrays(fn, *args):
+  """Arrays of float64 that a function computes; a lone number is none."""
+  found = []
+
+  def visit(jaxpr):
+    for equation in jaxpr.eqns:
+      found.extend(
+        f'{equation.primitive} {v.aval.str_short()}'
+        for v in equation.outvars
+        if getattr(v.aval, 'dtype', None) == np.float64 and v.aval.shape
+      )
+      for value in jax.tree.leaves(
+        list(equation.params.values()),
+        is_leaf=lambda v: isinstance(v, core.Jaxpr | core.ClosedJaxpr),
+      ):
+        if isinstance(value, core.ClosedJaxpr):
+          visit(value.jaxpr)
+        elif isinstance(value, core.Jaxpr):
+          visit(value)
+
+  visit(jax.make_jaxpr(fn)(*args).jaxpr)
+  return found
+
+
+def test_float64_would_be_found(double):
+  assert wide_arrays(jax.jit(lambda x: x * jnp.ones(2)), np.float32(1.0))
+  assert not wide_arrays(jax.jit(lambda x: x * 2.0), np.ones(2, np.float32))
+
+
+def describe(name, config):
+  if name == 'vae':
+    return train_vae.describe(config, data(), data(), 0)
+  if name == 'classifier':
+    return train_classifier.describe(config, data(), data())
+  if name == 'latent_critics':
+    return train_actor_critic.describe_critics(config, setting(config))
+  if name == 'actor_critic':
+    return train_actor_critic.describe_actor(config, setting(config))
+  return train_denoiser.describe(config, setting(config))
+
+
+@pytest.mark.parametrize(
+  'which',
+  [
+    stage.VAE,
+    stage.CLASSIFIER,
+    stage.LATENT_CRITICS,
+    stage.ACTOR_CRITIC,
+    stage.DENOISER,
+  ],
+  ids=lambda which: which.name,
+)
+def test_a_step_computes_in_float32(double, which):
+  config = training.own_config(tiny(), which)
+  described = describe(which.name, config)
+  state = described.make_state()
+  assert not [v for v in jax.tree.leaves(state) if v.dtype == np.float64]
+  batch = {k: v[0] for k, v in described.make_batches(0, 1).items()}
+  step = described.make_step(config, described.constants, None)
+  assert not wide_arrays(step, state, batch, described.key)
+  new, _ = jax.eval_shape(step, state, batch, described.key)
+  same = jax.tree.map(lambda a, b: a.dtype == b.dtype, state, new)
+  assert all(jax.tree.leaves(same))
+  assert all(np.isfinite(v) for v in described.evaluate(state).values())
+
+
+@pytest.mark.parametrize('edit', [False, True])
+def test_the_guided_walk_is_float32(double, edit):
+  config = tiny()
+  parts = setting(config)
+  z, y = parts.train.mean[:ROWS], data().attributes[:ROWS]
+  fitted = mixtures.fit_classes(parts.train.mean, data().attributes, 1, 0)
+  noised = mixtures.prepare(fitted, parts.train.center, parts.train.spread)
+  config.denoise.edit_time = 0.7  # the mixture's part and the networks'
+  move = mover_fns.make_denoiser(
+    config.denoise, parts.networks, parts.train, LABELS, noised
+  )
+  state = describe('denoiser', config).make_state()
+  params = state['velocity'].params, state['attribute'].params
+
+  key = np.asarray(jax.random.key_data(jax.random.key(0)))
+
+  def walk(*arrays):
+    return move(*params, edit, key, *arrays)
+
+  arrays = z, y, np.ones_like(y), z, np.arange(ROWS)
+  assert not wide_arrays(walk, *arrays)
+  assert walk(*arrays).dtype == np.float32
+
+
+def test_optimizer_g_is_float32(double):
+  config = tiny()
+  parts = setting(config)
+  state = describe('latent_critics', config).make_state()
+  move = mover_fns.make_optimizer_g(
+    config.optimize, 'optimize', parts.networks, parts.train.mean_scale, LABELS
+  )
+  z, y = parts.train.mean[:ROWS], data().attributes[:ROWS]
+  params = state['attribute'].params, state['realism'].params
+  found = move(*params, 3, z, y, np.ones_like(y), z)
+  assert found.z.dtype == found.cost.dtype == np.float32
+  assert not wide_arrays(
+    lambda *arrays: move(*params, 3, *arrays), z, y, np.ones_like(y), z
+  )
