@@ -9,16 +9,10 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from lcjax import errors
+
 _PATIENCE_SECONDS = 5.0  # of an interrupted launcher with itself
 RESUME_ME = 75  # EX_TEMPFAIL: interrupted, checkpointed; run the command again
-
-
-class Interrupted(BaseException):
-  """Stopped by a signal.
-
-  Like KeyboardInterrupt no `Exception`: it may come in the middle of anything,
-  such as the reading of a checkpoint, and is no fault of that.
-  """
 
 
 @contextlib.contextmanager
@@ -53,7 +47,7 @@ def interrupt(number: int, frame: types.FrameType | None) -> None:
   anyway = threading.Timer(_PATIENCE_SECONDS, leave, ('',))
   anyway.daemon = True
   anyway.start()
-  raise Interrupted
+  raise errors.Interrupted
 
 
 def leave(reason: str) -> NoReturn:

@@ -1,6 +1,5 @@
 """One resumable training: checkpoints, log, progress and signals around it."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 import numpy as np
-import tqdm
 from etils import epath
 
 from launch import experiment, interrupts, startup
@@ -17,10 +15,10 @@ from lcjax.data import dataset
 from lcjax.evaluation import glossary
 from lcjax.training import (
   checkpoints,
-  loop,
   metrics_log,
   parallel,
   provenance,
+  runner,
   steps,
 )
 
@@ -178,6 +176,14 @@ def advice(job: startup.Job, repeat: int) -> provenance.Advice:
   return provenance.Advice(repeat, job.varied)
 
 
+def schedule_of(
+  config: ml_collections.ConfigDict, stage: Stage
+) -> runner.Schedule:
+  """The `train` section of a stage, as the runner takes it."""
+  section = config[stage.section].train
+  return runner.Schedule(*(section[key] for key in runner.Schedule._fields))
+
+
 class Finished(NamedTuple):
   """A finished training: its state, and the seconds it took."""
 
@@ -244,9 +250,10 @@ def run(
     Interrupted: a signal came; the checkpoint is complete.
   """
   config = job.config
-  schedule = config[stage.section].train
+  schedule = schedule_of(config, stage)
+  batch_size = config[stage.section].train.batch_size
   parallel.check_batch_size(
-    schedule.batch_size, f'config.{stage.section}.train.batch_size'
+    batch_size, f'config.{stage.section}.train.batch_size'
   )
   folder = folder_of(job.workdir, stage, repeat)
   current = follows_from(job, stage, repeat)
@@ -273,7 +280,6 @@ def run(
     print(f'{title}: finished before, nothing to do')
     return
   startup.note_config(job)
-  folder.mkdir(parents=True, exist_ok=True)
   if restored is None:
     if metrics_log.read(folder):
       print(f'{title}: no checkpoint is there, from step 0 again ({folder})')
@@ -283,83 +289,20 @@ def run(
     if provenance.is_unread(restored.meta['config'], current):
       current = provenance.without_read(current)  # unknown it remains
     print(f'{title}: going on from step {restored.step}')
-  skip = schedule.nonfinite == 'skip'
-  log = metrics_log.MetricsLog(
-    folder, title, schedule.log_every, int(state.step), skip
+  training = runner.Run(
+    title=title,
+    folder=folder,
+    schedule=schedule,
+    follows_from=current,
+    members=[runner.Member(title, folder, evaluate)],
+    state=state,
+    seconds=spent,
+    started=started,
+    shown=stage.shown,
   )
-  with (
-    checkpoints.open_manager(
-      folder, schedule.keep, schedule.keep_every, int(state.step)
-    ) as manager,
-    tqdm.tqdm(
-      mininterval=0.1 if sys.stderr.isatty() else 10.0,
-      disable=jax.process_index() != 0,
-      total=schedule.num_steps,
-      initial=int(state.step),
-      desc=title,
-      unit='step',
-    ) as bar,
-    interrupts.stop_on_signal() as should_stop,
-  ):
-
-    def show(step: int, state: Any, metrics: steps.Metrics) -> None:
-      del state, metrics
-      shown = {
-        name.replace('validation/', 'val/').replace('train/', ''): value
-        for name, value in log.latest.items()
-        if name in stage.shown
-      }
-      bar.set_postfix({k: f'{v:.4g}' for k, v in shown.items()}, refresh=False)
-      bar.update(step - bar.n)
-
-    last_step = int(state.step)
-
-    def save(step: int, state: Any) -> None:
-      log.sync()  # the log is never behind a checkpoint
-      state = parallel.on_all_devices(state)
-      checkpoints.check_state_finite(title, step, state)
-      seconds = spent + time.perf_counter() - started
-      checkpoints.save(manager, step, state, current, seconds)
-
-    def periodic(step: int, state: Any, metrics: steps.Metrics) -> None:
-      nonlocal last_step
-      count, last_step = step - last_step, step
-      if (
-        loop.crossed(step, count, schedule.evaluate_every)
-        or step == schedule.num_steps
-      ):
-        log.flush()
-        values = evaluate(parallel.on_all_devices(state))
-        loop.check_finite(title, step, values)
-        log.write(step, values, 'validation')
-      if (
-        loop.crossed(step, count, schedule.checkpoint_every)
-        or step == schedule.num_steps
-      ):
-        if not skip:
-          loop.check_finite(title, step, jax.device_get(metrics))
-        save(step, state)
-
-    try:
-      state = loop.train(
-        parallel.compile_step(make_step, config.parallel, skip),
-        state,
-        make_batches,
-        key,
-        schedule.num_steps,
-        schedule.steps_per_call,
-        [log, periodic, show],
-        lambda: parallel.any_process(should_stop()),
-      )
-      if int(state.step) < schedule.num_steps:
-        save(int(state.step), state)
-        raise interrupts.Interrupted(
-          f'{title} is checkpointed at step {int(state.step)}'
-        )
-      if parallel.any_process(should_stop()):  # it came with the last steps
-        raise interrupts.Interrupted(f'{title} is finished')
-    finally:
-      log.close()
+  step = parallel.compile_step(make_step, config.parallel, schedule.skips)
+  with interrupts.stop_on_signal() as should_stop:
+    runner.train(training, runner.alone(step), make_batches, key, should_stop)
   _forget_former(folder)
 
 

@@ -126,7 +126,7 @@ def run(main: Callable[[], None]) -> None:
       main()
     except errors.UserError as error:
       fail(error)
-    except (interrupts.Interrupted, KeyboardInterrupt) as error:
+    except (errors.Interrupted, KeyboardInterrupt) as error:
       if os.environ.get('LCJAX_DISTRIBUTED'):
         with contextlib.suppress(RuntimeError):
           jax.distributed.shutdown()  # with the other processes

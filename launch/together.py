@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,19 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 from etils import epath
 
-from launch import interrupts, startup, tasks, training
+from launch import interrupts, stage, startup, tasks, training
 from lcjax import errors
-from lcjax.training import (
-  checkpoints,
-  loop,
-  members,
-  metrics_log,
-  provenance,
-  steps,
-)
+from lcjax.training import checkpoints, members, provenance, runner, steps
 
 # Makes a training's parts, from data and from earlier stages.
 Describe = Callable[[tasks.Task], training.Training]
@@ -78,42 +69,6 @@ def make_batches(
     return jax.tree.map(lambda *a: np.stack([a[row] for row in rows]), *own)
 
   return make
-
-
-class _Logs:
-  """A hook that gives every member's log its own metrics, one call late."""
-
-  def __init__(self, logs: Sequence[metrics_log.MetricsLog]):
-    self._logs = logs
-    self._pending: tuple[int, steps.Metrics] | None = None
-
-  def __call__(self, step: int, state: Any, metrics: steps.Metrics) -> None:
-    del state
-    self._pass_on()
-    self._pending = step, metrics
-
-  def _pass_on(self) -> None:
-    if self._pending is not None:
-      step, metrics = self._pending
-      self._pending = None
-      metrics = jax.device_get(metrics)
-      for index, log in enumerate(self._logs):
-        log(step, None, {name: v[index] for name, v in metrics.items()})
-
-  def flush(self) -> None:
-    self._pass_on()
-    for log in self._logs:
-      log.flush()
-
-  def sync(self) -> None:
-    self._pass_on()
-    for log in self._logs:
-      log.sync()
-
-  def close(self) -> None:
-    self._pass_on()
-    for log in self._logs:
-      log.close()
 
 
 def _fresh(target: epath.Path) -> epath.Path:
@@ -171,7 +126,6 @@ def train_group(
   described = [describe(task) for task in group]
   for task in group:
     startup.note_config(task.job)
-  schedule = group[0].config[group[0].which.section].train
   begun = checkpoints.latest_meta(folder)
   if begun is None:
     meta = {'members': [tasks.dependencies(task) for task in group]}
@@ -188,88 +142,36 @@ def train_group(
   else:
     state, spent = found.state, found.meta['seconds']
     print(f'{title}: going on from step {found.step}')
-  first = last_step = int(state.step)
-  skip = schedule.nonfinite == 'skip'
-  log_folders = [folder / 'members' / str(i) for i in range(len(group))]
-  for path in log_folders:
-    path.mkdir(parents=True, exist_ok=True)
-  logs = [
-    metrics_log.MetricsLog(path, task.title, schedule.log_every, first, skip)
-    for path, task in zip(log_folders, group, strict=True)
-  ]
-  log = _Logs(logs)
+  logs = [folder / 'members' / str(i) for i in range(len(group))]
+  training = runner.Run(
+    title=title,
+    folder=folder,
+    schedule=stage.schedule_of(group[0].config, group[0].which),
+    follows_from=meta,
+    members=[
+      runner.Member(task.title, path, one.evaluate)
+      for task, path, one in zip(group, logs, described, strict=True)
+    ],
+    state=state,
+    seconds=spent,
+    started=started,
+  )
   compiled = compile_group(group, described)
-
-  def own_states(state: Any) -> list[Any]:
-    whole = compiled.unpack(state)
-    return [
-      jax.tree.map(jnp.asarray, members.member(whole, index))
-      for index in range(len(group))
-    ]
-
-  with (
-    checkpoints.open_manager(folder, schedule.keep, step=first) as manager,
-    tqdm.tqdm(
-      mininterval=0.1 if sys.stderr.isatty() else 10.0,
-      total=schedule.num_steps,
-      initial=first,
-      desc=title,
-      unit='step',
-    ) as bar,
-    interrupts.stop_on_signal() as should_stop,
-  ):
-
-    def seconds() -> float:
-      return spent + time.perf_counter() - started
-
-    def save(step: int, state: Any) -> None:
-      log.sync()  # the logs are never behind a checkpoint
-      for task, own in zip(group, own_states(state), strict=True):
-        checkpoints.check_state_finite(task.title, step, own)
-      whole = jax.tree.map(jnp.asarray, compiled.unpack(state))
-      checkpoints.save(manager, step, whole, meta, seconds())
-
-    def periodic(step: int, state: Any, metrics: steps.Metrics) -> None:
-      del metrics
-      nonlocal last_step
-      count, last_step = step - last_step, step
-      ends = step == schedule.num_steps
-      if loop.crossed(step, count, schedule.evaluate_every) or ends:
-        log.flush()
-        for index, own in enumerate(own_states(state)):
-          values = described[index].evaluate(own)
-          loop.check_finite(group[index].title, step, values)
-          logs[index].write(step, values, 'validation')
-      if loop.crossed(step, count, schedule.checkpoint_every) or ends:
-        save(step, state)
-      bar.update(step - bar.n)
-
-    try:
-      state = loop.train(
-        compiled.step,
-        compiled.pack(state),
-        make_batches(described, compiled.rows),
-        described[0].key,
-        schedule.num_steps,
-        schedule.steps_per_call,
-        [log, periodic],
-        should_stop,
-      )
-      if int(state.step) < schedule.num_steps:
-        save(int(state.step), state)
-        raise interrupts.Interrupted(
-          f'{title} is checkpointed at step {int(state.step)}'
-        )
-      if should_stop():  # it came with the last steps
-        raise interrupts.Interrupted(f'{title} is finished')
-    finally:
-      log.close()
+  program = members.program(compiled, len(group))
+  with interrupts.stop_on_signal() as should_stop:
+    state = runner.train(
+      training,
+      program,
+      make_batches(described, compiled.rows),
+      described[0].key,
+      should_stop,
+    )
   latest = checkpoints.latest_meta(folder)
   assert latest is not None
   # A member's own: the whole would count the others, too.
   share = latest[1]['seconds'] / len(group)
   for task, path, own, follows_from in zip(
-    group, log_folders, own_states(state), meta['members'], strict=True
+    group, logs, program.members(state), meta['members'], strict=True
   ):
     if not tasks.is_finished(task):
       _hand_out(task, path, own, follows_from, share)

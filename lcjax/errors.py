@@ -1,4 +1,4 @@
-"""The one exception that means: the user, not the program, must act."""
+"""The exceptions that are no faults of the program, and words for them."""
 
 import difflib
 from collections.abc import Sequence
@@ -10,6 +10,14 @@ class UserError(Exception):
   """A mistake that one line can explain: the thing, its value, the remedy.
 
   Launchers print the message without a traceback and leave with status 2.
+  """
+
+
+class Interrupted(BaseException):
+  """Stopped by a signal.
+
+  Like KeyboardInterrupt no `Exception`: it may come in the middle of anything,
+  such as the reading of a checkpoint, and is no fault of that.
   """
 
 

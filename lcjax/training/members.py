@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import sharding
 
-from lcjax.training import steps
+from lcjax.training import runner, steps
 
 # How the members of one device are computed. `vmap` makes their arrays larger,
 # which suits an accelerator. One CPU core is busy with a single member, and its
@@ -57,6 +57,24 @@ def member(stacked: Any, index: int) -> Any:
   bare = dataclasses.replace(stacked, step=())
   found = jax.tree.map(lambda leaf: leaf[index], bare)
   return dataclasses.replace(found, step=stacked.step)
+
+
+def program(compiled: Together, count: int) -> runner.Program:
+  """What the runner trains of `count` compiled members."""
+
+  def unpack(state: Any) -> Any:
+    return jax.tree.map(jnp.asarray, compiled.unpack(state))
+
+  return runner.Program(
+    compiled.step,
+    compiled.pack,
+    unpack,
+    members=lambda state: [member(state, index) for index in range(count)],
+    metrics=lambda metrics: [
+      {name: values[index] for name, values in metrics.items()}
+      for index in range(count)
+    ],
+  )
 
 
 def over_members(fn: Callable[..., Any], way: Way) -> Callable[..., Any]:

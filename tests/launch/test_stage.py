@@ -7,6 +7,7 @@ from etils import epath
 
 from configs import base, digits
 from launch import interrupts, results, stage, startup, train_vae
+from lcjax import errors
 from lcjax.training import checkpoints
 
 
@@ -102,7 +103,7 @@ def test_a_signal_during_the_last_step_stops_the_launcher(
     yield lambda: asked.append(None) or len(asked) > 2
 
   monkeypatch.setattr(interrupts, 'stop_on_signal', stop_after_two_steps)
-  with pytest.raises(interrupts.Interrupted, match='vae is finished'):
+  with pytest.raises(errors.Interrupted, match='vae is finished'):
     train_vae.train(job, 0)
   train_vae.train(job, 0)
   assert 'finished before' in capsys.readouterr().out
@@ -115,11 +116,11 @@ def test_a_signal_while_a_checkpoint_is_read_is_no_damage(
   train_vae.train(job, 0)
 
   def interrupt(*arguments):
-    raise interrupts.Interrupted
+    raise errors.Interrupted
 
   with monkeypatch.context() as patch:
     patch.setattr(checkpoints, 'restore', interrupt)
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(errors.Interrupted):
       train_vae.train(job, 0)
 
 

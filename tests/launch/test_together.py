@@ -8,10 +8,10 @@ import pytest
 from etils import epath
 
 from configs import base, digits
-from launch import inputs, interrupts, stage, startup, tasks, together
+from launch import inputs, stage, startup, tasks, together
 from launch.benchmarks import seeds_together
 from lcjax import errors
-from lcjax.training import checkpoints, members, metrics_log, steps
+from lcjax.training import checkpoints, members, metrics_log, runner, steps
 
 SECTIONS = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
 
@@ -226,15 +226,15 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
   again = [task('a', stage.VAE, r, tmp_path) for r in (0, 1)]
   groups, calls = epath.Path(tmp_path / 'groups'), []
   describe = described_by(described, calls)
-  real_train = together.loop.train
+  real_train = runner.loop.train
 
   def stopped(*arguments):
-    asked = iter([False, True])
+    asked = iter([False, True, True])
     return real_train(*arguments[:-1], lambda: next(asked))
 
   with monkeypatch.context() as patch:
-    patch.setattr(together.loop, 'train', stopped)
-    with pytest.raises(interrupts.Interrupted, match='at step 2'):
+    patch.setattr(runner.loop, 'train', stopped)
+    with pytest.raises(errors.Interrupted, match='at step 2'):
       together.run(groups, again, describe, 64)
   assert not again[0].folder.exists()
 
@@ -253,7 +253,7 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
   steps_taken = []
   with monkeypatch.context() as patch:
     patch.setattr(
-      together.loop,
+      runner.loop,
       'train',
       lambda *a: steps_taken.append(int(a[1].step)) or real_train(*a),
     )
@@ -271,15 +271,15 @@ def stopped(finished, tmp_path, monkeypatch):
   wanted = [task('a', stage.VAE, r, tmp_path) for r in (0, 1)]
   groups = epath.Path(tmp_path / 'groups')
   describe = described_by(finished[2], [])
-  real_train = together.loop.train
+  real_train = runner.loop.train
 
   def stop(*arguments):
-    asked = iter([False, True])
+    asked = iter([False, True, True])
     return real_train(*arguments[:-1], lambda: next(asked))
 
   with monkeypatch.context() as patch:
-    patch.setattr(together.loop, 'train', stop)
-    with pytest.raises(interrupts.Interrupted):
+    patch.setattr(runner.loop, 'train', stop)
+    with pytest.raises(errors.Interrupted):
       together.run(groups, wanted, describe, 64)
   return groups, wanted, describe
 
