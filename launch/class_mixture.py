@@ -27,7 +27,7 @@ def fit_key(job: startup.Job, repeat: int) -> dict[str, Any]:
   key = {name: found[name] for name in ('data', 'vae', 'mixture')}
   key['seed'] = job.config.seed + repeat
   key[provenance.READ] = experiment.digests(job, ('train',))
-  key['vae_seconds'] = results.identity(job, repeat)[stage.VAE.name]
+  key['trained_vae'] = results.identity(job, repeat)[stage.VAE.name]
   return json.loads(json.dumps(key))
 
 

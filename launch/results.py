@@ -14,13 +14,16 @@ from lcjax.training import checkpoints, provenance
 def identity(job: startup.Job, repeat: int) -> dict[str, Any]:
   """What tells the trainings of one repetition from any others.
 
-  Their wall time, which no second training repeats to the last digit.
+  The digest of their parameters; for those from before there were digests,
+  their wall time, which no second training repeats to the last digit.
   """
-  found = {}
+  found: dict[str, Any] = {}
   for one in stage.trainings(job.config):
     at = repeat if one is not stage.CLASSIFIER else 0
     meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
-    found[one.name] = None if meta is None else meta[1]['seconds']
+    found[one.name] = None
+    if meta is not None:
+      found[one.name] = meta[1].get('parameters', meta[1]['seconds'])
   return found
 
 

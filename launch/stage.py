@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from launch import experiment, interrupts, startup
+from launch import experiment, former, interrupts, startup
 from lcjax import errors
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
@@ -173,7 +173,9 @@ def follows_from(job: startup.Job, stage: Stage, repeat: int) -> dict[str, Any]:
 
 def advice(job: startup.Job, repeat: int) -> provenance.Advice:
   """What the refusal of a former training has to know."""
-  return provenance.Advice(repeat, job.varied)
+  return provenance.Advice(
+    repeat, job.varied, defaults=former.defaults(), upgrade=former.upgrade
+  )
 
 
 def schedule_of(

@@ -1,7 +1,6 @@
 """Trainings that differ in numbers alone, run together; the others in turn."""
 
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -185,10 +184,7 @@ def _begun(
   Raises:
     UserError: one trains on other data, or cannot be read.
   """
-  # Groups from before there were digests are known by their configs.
-  by_config = {
-    tasks.text(provenance.without_read(json.loads(key))): key for key in same
-  }
+  wanted = [those[0] for those in same.values()]
   found = []
   for folder in sorted(root.iterdir()) if root.exists() else []:
     try:
@@ -196,18 +192,14 @@ def _begun(
       if latest is None:
         continue
       stored = latest[1]['config']['members']
-      keys = [
-        tasks.text(member)
-        if tasks.text(member) in same
-        else by_config.get(tasks.text(provenance.without_read(member)))
-        for member in stored
-      ]
-      group = [same[key][0] for key in keys if key is not None]
+      asked = [_with_same_config(member, wanted) for member in stored]
+      group = [task for task in asked if task is not None]
       if len(group) < len(stored):  # another command has begun it
         continue
       for task, member in zip(group, stored, strict=True):
         current = tasks.dependencies(task)
-        refused = provenance.refusal(folder, member, current)
+        advice = stage.advice(task.job, task.repeat)
+        refused = provenance.refusal(folder, member, current, advice)
         if refused is not None:
           raise refused
         if provenance.is_unread(member, current):
@@ -219,6 +211,18 @@ def _begun(
       continue
     found.append((folder, group))
   return found
+
+
+def _with_same_config(
+  member: dict[str, Any], wanted: Sequence[tasks.Task]
+) -> tasks.Task | None:
+  """The task that a stored member is, whatever data either has read."""
+  for task in wanted:
+    current = provenance.without_read(tasks.dependencies(task))
+    advice = stage.advice(task.job, task.repeat)
+    if provenance.refusal('', member, current, advice) is None:
+      return task
+  return None
 
 
 def run(

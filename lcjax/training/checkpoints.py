@@ -7,6 +7,7 @@ silence, and says of a cut file what fills a screen.
 """
 
 import contextlib
+import hashlib
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
@@ -104,6 +106,24 @@ def shapes(state: Any) -> dict[str, list[int]]:
   return {jax.tree_util.keystr(p): list(leaf.shape) for p, leaf in leaves}
 
 
+def parameters_digest(state: Any) -> str:
+  """SHA-256 of all parameters of a state, cut to 16 hex digits.
+
+  Args:
+    state: a `TrainState`, or any tree of arrays, which then counts as a whole.
+  """
+  found = hashlib.sha256()
+  tree = state
+  if isinstance(state, state_lib.TrainState):
+    tree = {name: one.params for name, one in state.networks.items()}
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    array = np.ascontiguousarray(jax.device_get(leaf))
+    name = jax.tree_util.keystr(path)
+    found.update(f'{name} {array.dtype.str}{array.shape}'.encode())
+    found.update(array.tobytes())
+  return found.hexdigest()[:16]
+
+
 def check_state_finite(name: str, step: int, state: Any) -> None:
   """Raises UserError if a state holds a NaN: it must not become a checkpoint.
 
@@ -141,7 +161,12 @@ def save(
   """
   _finish(manager)
   _check_space(epath.Path(manager.directory), state)
-  meta = {'config': config, 'shapes': shapes(state), 'seconds': seconds}
+  meta = {
+    'config': config,
+    'shapes': shapes(state),
+    'seconds': seconds,
+    'parameters': parameters_digest(state),
+  }
   items = ocp.args.Composite(
     state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)
   )

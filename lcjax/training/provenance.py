@@ -10,7 +10,8 @@ import functools
 import itertools
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+import types
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from absl import logging
@@ -23,17 +24,22 @@ _MOST_FLAGS = 6  # that one line of error asks to repeat
 
 
 class Advice(NamedTuple):
-  """What a refusal has to know to name the right remedy.
+  """What a comparison has to know, to be just and to name the right remedy.
 
   Attributes:
     repeat: which repetition; its seed is config.seed + repeat.
     varied: dotted keys that an ablation sets, and no flag may.
     verb: what the result was: trained, or made.
+    defaults: of the config, by dotted key, as JSON has them: what a key was
+      when there was no such key.
+    upgrade: dotted keys and values as they were stored -> as they are now.
   """
 
   repeat: int = 0
   varied: tuple[str, ...] = ()
   verb: str = 'trained'
+  defaults: Mapping[str, Any] = types.MappingProxyType({})
+  upgrade: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored
 
   @property
   def again(self) -> str:
@@ -44,23 +50,46 @@ class Advice(NamedTuple):
 PLAIN = Advice()
 
 
+def flatten(nested: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+  """Leaves of a nested mapping by dotted key."""
+  leaves: dict[str, Any] = {}
+  for key, value in nested.items():
+    if isinstance(value, Mapping):
+      leaves |= flatten(value, f'{prefix}{key}.')
+    else:
+      leaves[f'{prefix}{key}'] = value
+  return leaves
+
+
 def differences(
-  stored: Mapping[str, Any], current: Mapping[str, Any], prefix: str = ''
+  stored: Mapping[str, Any],
+  current: Mapping[str, Any],
+  advice: Advice = PLAIN,
 ) -> Iterator[tuple[str, Any, Any]]:
-  """Dotted keys at which two nested mappings differ, with both values."""
-  for key in sorted(set(stored) | set(current)):
-    old, new = stored.get(key, MISSING), current.get(key, MISSING)
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-      yield from differences(old, new, f'{prefix}{key}.')
-    elif old != new:
-      yield f'{prefix}{key}', old, new
+  """Dotted keys at which two nested mappings differ, with both values.
+
+  A key that the stored one lacks had its default. Of what current no longer
+  depends on, whole sections, nothing is asked.
+  """
+  then, now = advice.upgrade(flatten(stored)), flatten(current)
+  for key in sorted(then.keys() | now.keys()):
+    if key.partition('.')[0] not in current:
+      continue
+    new = now.get(key, MISSING)
+    old = then.get(key, advice.defaults.get(key, MISSING))
+    if old != new:
+      yield key, then.get(key, MISSING), new
 
 
 def first_difference(
   stored: Mapping[str, Any], current: Mapping[str, Any]
 ) -> tuple[str, Any, Any] | None:
-  """The first of `differences`, or None."""
-  return next(differences(stored, current), None)
+  """First key at which two flat mappings differ, with both values, or None."""
+  for key in sorted(stored.keys() | current.keys()):
+    old, new = stored.get(key, MISSING), current.get(key, MISSING)
+    if old != new:
+      return key, old, new
+  return None
 
 
 def without_read(follows_from: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,7 +240,7 @@ def refusal(
     advice: for the remedy.
   """
   current = json.loads(json.dumps(current))  # tuples become lists, as stored
-  found = list(differences(without_read(stored), without_read(current)))
+  found = list(differences(without_read(stored), without_read(current), advice))
   if found:
     said, way = _other_config(found, advice)
   else:

@@ -58,7 +58,7 @@ def tiny(data):
   for name in STAGES:
     config[name].train.update(num_steps=2, steps_per_call=1, batch_size=8)
   config.vae.train.checkpoint_every = 1
-  config.latent_critics.inner_steps = 1
+  config.latent_critics.inner.max_steps = 1
   config.optimize.max_steps = config.denoise.num_steps = 2
   config.mixture.num_components = 1
   config.compare.update(num_samples=10, num_neighbours=1, curve_steps=(0,))

@@ -1,14 +1,16 @@
 """What a training's result follows from, and what it does not."""
 
 import contextlib
+import functools
+import json
 
 import pytest
 from etils import epath
 
 from configs import base, digits
-from launch import interrupts, results, stage, startup, train_vae
+from launch import former, interrupts, results, stage, startup, train_vae
 from lcjax import errors
-from lcjax.training import checkpoints
+from lcjax.training import checkpoints, provenance
 
 
 def config_with(**changes):
@@ -131,3 +133,72 @@ def test_lost_checkpoints_are_spoken_of(tmp_path, capsys):
   checkpoints.delete(tmp_path / 'vae' / 'checkpoints')
   train_vae.train(job, 0)
   assert 'no checkpoint is there, from step 0 again' in capsys.readouterr().out
+
+
+def without(found, *keys):
+  """A nested config without some dotted keys."""
+  found = json.loads(json.dumps(found))
+  for key in keys:
+    *path, last = key.split('.')
+    del functools.reduce(dict.__getitem__, path, found)[last]
+  return found
+
+
+def test_a_key_added_later_with_its_default_refuses_no_training():
+  config = digits.get_config()
+  job = startup.Job(config, epath.Path('w'))
+  for which in stage.trainings(config):
+    now = stage.dependencies(config, which, 0)
+    keys = [k for k in base.flatten(now) if k in former.defaults()]
+    unchanged = [
+      key
+      for key in keys
+      if json.loads(json.dumps(base.flatten(now)[key]))
+      == former.defaults()[key]
+    ]
+    assert len(unchanged) > 5
+    for key in unchanged:
+      stored = without(now, key)
+      advice = stage.advice(job, 0)
+      assert provenance.refusal('w', stored, now, advice) is None, key
+  section = now['denoiser']  # the last one
+  assert section['num_blocks'] != former.defaults()['denoiser.num_blocks']
+  stored = without(now, 'denoiser.num_blocks')
+  refused = provenance.refusal('w', stored, now, stage.advice(job, 0))
+  assert 'denoiser.num_blocks' in str(refused)
+
+
+def test_critics_from_before_they_had_an_inner_section_are_known():
+  config = config_with()
+  now = stage.dependencies(config, stage.LATENT_CRITICS, 0)
+  stored = json.loads(json.dumps(now))
+  inner = stored['latent_critics'].pop('inner')
+  stored['latent_critics']['inner_steps'] = inner.pop('max_steps')
+  stored['optimize'] = inner | {'max_steps': 100}
+  advice = stage.advice(startup.Job(config, epath.Path('w')), 0)
+  assert provenance.refusal('w', stored, now, advice) is None
+  stored['optimize']['attribute_weight'] = 7.0
+  refused = provenance.refusal('w', stored, now, advice)
+  assert 'latent_critics.inner.attribute_weight=7.0' in str(refused)
+
+
+def test_edits_from_before_they_had_a_section_of_optimizer_g_are_known():
+  config = config_with()
+  now = {'edit': config.edit.to_dict()}
+  stored = json.loads(json.dumps(now))
+  stored['edit'] |= stored['edit'].pop('optimize')
+  advice = stage.advice(startup.Job(config, epath.Path('w')), 0)
+  assert provenance.refusal('w', stored, now, advice) is None
+
+
+def test_trainings_are_told_apart_by_content(tmp_path):
+  """The same numbers again are the same training; a later one is another."""
+  jobs = [two_steps(tmp_path / name) for name in ('a', 'b')]
+  for job in jobs:
+    train_vae.train(job, 0)
+  first, again = (results.identity(job, 0)['vae'] for job in jobs)
+  assert first == again
+  other = two_steps(tmp_path / 'c')
+  other.config.seed = 1
+  train_vae.train(other, 0)
+  assert results.identity(other, 0)['vae'] != first

@@ -13,12 +13,33 @@ from lcjax.training import provenance
 
 
 def test_first_difference():
-  a = {'x': {'y': 1, 'z': 2}, 'w': 3}
+  a = {'.x.y': 1, '.x.z': 2, '.w': 3}
   assert provenance.first_difference(a, a) is None
-  b = {'x': {'y': 1, 'z': 4}, 'w': 3}
-  assert provenance.first_difference(a, b) == ('x.z', 2, 4)
-  found = provenance.first_difference(a, {'x': 5, 'w': 3})
-  assert found == ('x', {'y': 1, 'z': 2}, 5)
+  assert provenance.first_difference(a, a | {'.x.z': 4}) == ('.x.z', 2, 4)
+  found = provenance.first_difference({'.w': 3}, {'.w': 3, '.v': 1})
+  assert found == ('.v', provenance.MISSING, 1)
+
+
+def test_a_key_that_was_not_there_had_its_default():
+  stored = {'vae': {'latent_size': 8}, 'seed': 0}
+  now = {'vae': {'latent_size': 8, 'dropout': 0.0, 'widths': (4, 5)}, 'seed': 0}
+  advice = provenance.Advice(
+    defaults={'vae.dropout': 0.0, 'vae.widths': [4, 5], 'vae.latent_size': 16}
+  )
+  assert provenance.refusal('w/vae', stored, now, advice) is None
+  now['vae']['dropout'] = 0.1
+  said = str(provenance.refusal('w/vae', stored, now, advice))
+  assert 'vae.dropout' in said and 'leave out --config.vae.dropout' in said
+  # A key that was stored counts with its value, not with the default.
+  now['vae'].update(dropout=0.0, latent_size=16)
+  said = str(provenance.refusal('w/vae', stored, now, advice))
+  assert 'repeat --config.vae.latent_size=8' in said
+
+
+def test_a_section_that_is_read_no_more_refuses_nothing():
+  stored = {'vae': {'latent_size': 8}, 'optimize': {'max_steps': 3}, 'seed': 0}
+  now = {'vae': {'latent_size': 8}, 'seed': 0}
+  assert provenance.refusal('w/vae', stored, now) is None
 
 
 def said(stored, current, **advice):
