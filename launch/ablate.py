@@ -22,18 +22,19 @@ from etils import epath
 from ml_collections import config_flags
 
 from configs import base
-from launch import (
+from launch import compare, startup
+from lcjax import errors
+from lcjax.experiment import (
   ablation_report,
   class_mixture,
-  compare,
   stage,
-  startup,
   tasks,
   together,
 )
-from launch import inputs as inputs_lib
-from launch import lock as lock_lib
-from lcjax import errors
+from lcjax.experiment import inputs as inputs_lib
+from lcjax.experiment import (
+  jobs as jobs_lib,
+)
 from lcjax.training import checkpoints
 
 ABLATIONS = flags.DEFINE_list(
@@ -124,8 +125,8 @@ class Ablations(NamedTuple):
   """
 
   workdir: epath.Path
-  lock: lock_lib.Lock
-  jobs: dict[str, startup.Job]
+  lock: jobs_lib.Lock | None
+  jobs: dict[str, jobs_lib.Job]
   changes: dict[str, dict[str, Any]]
   command: str
 
@@ -180,7 +181,7 @@ def read_flags() -> Ablations:
     base.validate(config)
     config.lock()
     workdir = whole.workdir / name
-    jobs[name] = startup.Job(
+    jobs[name] = jobs_lib.Job(
       config,
       workdir,
       whole.overwrite,
@@ -194,7 +195,7 @@ def read_flags() -> Ablations:
 
 
 def train(
-  workdir: epath.Path, jobs: dict[str, startup.Job], limit: int
+  workdir: epath.Path, jobs: dict[str, jobs_lib.Job], limit: int
 ) -> None:
   """Trains every stage of every seed of every ablation.
 
@@ -223,7 +224,7 @@ def train(
     checkpoints.delete(groups)
 
 
-def share_mixtures(jobs: dict[str, startup.Job]) -> None:
+def share_mixtures(jobs: dict[str, jobs_lib.Job]) -> None:
   """Copies the mixture of classes where another ablation has fitted it."""
   fitted: dict[str, epath.Path] = {}
   lacking: list[tuple[str, epath.Path]] = []
@@ -244,7 +245,7 @@ def main() -> None:
   """Runs what has not been run."""
   together.use_all_cores()  # before anything starts JAX
   asked = read_flags()
-  startup.claim(asked.workdir, asked.lock)
+  jobs_lib.claim(asked.workdir, asked.lock)
   ablation_report.check_logs(asked.jobs)
   train(asked.workdir, asked.jobs, MAX_TOGETHER.value)
   for job in asked.jobs.values():

@@ -22,10 +22,11 @@ import rich.console
 import rich.table
 from absl import flags
 
-from launch import files, startup
+from launch import startup
 from launch.benchmarks import host, optimizer, ours, rounds, train_steps
 from lcjax import errors
 from lcjax.evaluation import plots
+from lcjax.experiment import files
 
 _WORKLOAD = flags.DEFINE_list(
   'workload', [], 'What to measure, by name; empty: everything.'

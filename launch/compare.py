@@ -12,21 +12,22 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from launch import (
+from launch import startup
+from lcjax import errors
+from lcjax.data import dataset
+from lcjax.evaluation import glossary, metrics, reports, verdicts
+from lcjax.experiment import (
+  build,
   compare_files,
   compare_report,
-  experiment,
   files,
+  jobs,
   movers,
   repetition,
   results,
   stage,
-  startup,
 )
-from launch import rows as rows_lib
-from lcjax import errors
-from lcjax.data import dataset
-from lcjax.evaluation import glossary, metrics, reports, verdicts
+from lcjax.experiment import rows as rows_lib
 from lcjax.latent import samplers
 from lcjax.training import metrics_log
 
@@ -71,7 +72,7 @@ def quality_curve(
 
 
 def compare_once(
-  job: startup.Job,
+  job: jobs.Job,
   judge: rows_lib.Judge,
   repeat: int,
 ) -> tuple[dict[str, Any], dict[str, rows_lib.Row]]:
@@ -128,7 +129,7 @@ class Before(NamedTuple):
   rows: dict[str, rows_lib.Row]
 
 
-def read(job: startup.Job) -> Before:
+def read(job: jobs.Job) -> Before:
   """Reads all that a comparison needs, so that it fails before any judging.
 
   Raises:
@@ -137,8 +138,8 @@ def read(job: startup.Job) -> Before:
   """
   config, folder = job.config, job.workdir / 'compare'
   curves = stage.curves(job)
-  train = experiment.load_data(job, 'train')
-  test = experiment.load_data(job, config.compare.split)
+  train = build.load_data(job, 'train')
+  test = build.load_data(job, config.compare.split)
   least = min(config.compare.num_samples, len(test))
   if config.compare.num_neighbours >= least:
     raise errors.UserError(
@@ -161,17 +162,17 @@ def read(job: startup.Job) -> Before:
   return Before(train, test, curves, runs, rows)
 
 
-def run_path(job: startup.Job, repeat: int) -> epath.Path:
+def run_path(job: jobs.Job, repeat: int) -> epath.Path:
   """Where the table of a seed lies."""
   return job.workdir / 'compare' / 'runs' / f'{repeat}.json'
 
 
-def result_key(job: startup.Job, repeat: int) -> dict[str, dict[str, Any]]:
+def result_key(job: jobs.Job, repeat: int) -> dict[str, dict[str, Any]]:
   """What the table of a seed follows from."""
   return results.result_key(job, ['compare'], repeat)
 
 
-def run(job: startup.Job) -> None:
+def run(job: jobs.Job) -> None:
   """Compares over all seeds; a repetition measured before is not redone."""
   config, folder = job.config, job.workdir / 'compare'
   before = read(job)
@@ -198,7 +199,7 @@ def run(job: startup.Job) -> None:
       compare_files.save_samples(folder / 'samples', rows)
     files.write_json(run_path(job, repeat), result)
     runs.append(result)
-  startup.note_config(job)
+  jobs.note_config(job)
   report = compare_report.describe(job, judge, runs)
   compare_report.write(folder, job, report, first_rows, before.curves)
   files.write_json(folder / 'metrics.json', report)

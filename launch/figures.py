@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from launch import files, identity, panels, results, startup
-from launch.scene import Drawn, Scene
+from launch import startup
 from lcjax import errors
+from lcjax.experiment import files, identity, jobs, panels, results
+from lcjax.experiment.scene import Drawn, Scene
 
 
 class Figure(NamedTuple):
@@ -55,7 +56,7 @@ def chosen(name: str) -> Sequence[str]:
   return [name]
 
 
-def result_key(job: startup.Job, name: str) -> dict[str, dict[str, Any]]:
+def result_key(job: jobs.Job, name: str) -> dict[str, dict[str, Any]]:
   """What a figure follows from; the second model of `holes` counts."""
   key = results.result_key(job, FIGURES[name].sections, 0)
   if name == 'holes':
@@ -64,7 +65,7 @@ def result_key(job: startup.Job, name: str) -> dict[str, dict[str, Any]]:
   return key
 
 
-def run(job: startup.Job, names: Sequence[str]) -> None:
+def run(job: jobs.Job, names: Sequence[str]) -> None:
   """Makes figures; one that was made before is not made again.
 
   Args:

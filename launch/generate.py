@@ -17,10 +17,11 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from launch import experiment, files, movers, repetition, startup
+from launch import startup
 from lcjax import errors, types
 from lcjax.data import dataset, pictures
 from lcjax.evaluation import grids
+from lcjax.experiment import build, files, jobs, movers, repetition
 from lcjax.latent import mixtures, samplers
 
 STARTS = ('prior', 'mixture', 'encodings')
@@ -191,7 +192,7 @@ def write(
 
 
 def run(
-  job: startup.Job,
+  job: jobs.Job,
   requests: Sequence[tuple[str, str]],
   labels: Sequence[str],
   images: Sequence[str],
@@ -213,8 +214,8 @@ def run(
       raise errors.UserError(
         f'--mover={mover} does not exist: {errors.nearest(mover, known)}'
       )
-  data = experiment.load_data(job, 'train')
-  held_out = experiment.load_data(job, 'test')
+  data = build.load_data(job, 'train')
+  held_out = build.load_data(job, 'test')
   trained = repetition.load(job, 0, data)
   if labels:
     y, names = parse_labels(labels, data)

@@ -5,13 +5,12 @@ python -m launch.pipeline --config=configs/digits.py --workdir=runs/digits
 
 import time
 
-from launch import (
-  compare,
+from launch import compare, generate, startup
+from lcjax.experiment import (
   files,
-  generate,
+  jobs,
   movers,
   results,
-  startup,
   train_actor_critic,
   train_classifier,
   train_denoiser,
@@ -19,7 +18,7 @@ from launch import (
 )
 
 
-def generate_once(job: startup.Job) -> None:
+def generate_once(job: jobs.Job) -> None:
   """Samples by every mover, and images moved by every mover."""
   done = job.workdir / 'generate' / 'pipeline.json'
   key = results.result_key(job, ['generate'], 0)

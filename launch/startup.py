@@ -1,13 +1,15 @@
 """What all mains do first: flags, one-line errors, compile cache, signals."""
 
 import contextlib
+import functools
+import json
 import os
 import pathlib
 import shlex
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import jax
 import ml_collections
@@ -16,10 +18,10 @@ from etils import epath
 from ml_collections import config_flags
 
 from configs import base
-from launch import files, interrupts
+from launch import interrupts
 from launch import lock as lock_lib
 from lcjax import errors
-from lcjax.training import parallel
+from lcjax.experiment import jobs
 
 USER_ERROR = 2
 
@@ -166,31 +168,6 @@ def use_compile_cache() -> None:
       jax.config.update(name, value)
 
 
-class Job(NamedTuple):
-  """What the flags ask for.
-
-  Attributes:
-    config: of the experiment, checked and locked.
-    workdir: of the run; need not exist.
-    overwrite: redo a stage whose config differs from the stored one.
-    arguments: the flags that another launcher needs to go on with this run.
-    lock: of the workdir; None in a test.
-    varied: dotted keys that `launch.ablate` takes from an ablation, so that no
-      flag may set them.
-  """
-
-  config: ml_collections.ConfigDict
-  workdir: epath.Path
-  overwrite: bool = False
-  arguments: str = ''
-  lock: lock_lib.Lock | None = None
-  varied: tuple[str, ...] = ()
-
-  def command(self, launcher: str) -> str:
-    """The command that goes on with this run."""
-    return f'python -m launch.{launcher} {self.arguments}'.strip()
-
-
 def joined(arguments: list[str]) -> list[str]:
   """Command-line flags as `--name=value`, however they were written."""
   flags_: list[str] = []
@@ -202,7 +179,7 @@ def joined(arguments: list[str]) -> list[str]:
   return flags_
 
 
-def job() -> Job:
+def job() -> jobs.Job:
   """Reads the flags; every mistake is a UserError."""
   if CONFIG.value is None:
     raise errors.UserError(
@@ -228,13 +205,21 @@ def job() -> Job:
   config.lock()
   workdir = epath.Path(WORKDIR.value)
   lock = locked(workdir)
-  return Job(
+  return jobs.Job(
     config,
     workdir,
     OVERWRITE.value,
     ' '.join(shlex.quote(a) for a in arguments),
     lock,
+    defaults=defaults(),
+    stop_on_signal=interrupts.stop_on_signal,
   )
+
+
+@functools.cache
+def defaults() -> dict[str, Any]:
+  """Every key's default by dotted key, as JSON has it."""
+  return dict(json.loads(json.dumps(base.flatten(base.get_config()))))
 
 
 def split_names(config: ml_collections.ConfigDict) -> None:
@@ -255,43 +240,5 @@ def locked(workdir: epath.Path) -> lock_lib.Lock:
     if workdir.exists():
       lock.acquire()
 
-  _try_to_write(workdir, acquire)
+  jobs.try_to_write(workdir, acquire)
   return lock
-
-
-def claim(workdir: epath.Path, lock: lock_lib.Lock | None) -> None:
-  """Makes a workdir and takes its lock, before anything is written there."""
-
-  def write() -> None:
-    workdir.mkdir(parents=True, exist_ok=True)
-    if lock is not None:
-      lock.acquire()
-
-  _try_to_write(workdir, write)
-
-
-def _try_to_write(workdir: epath.Path, write: Callable[[], None]) -> None:
-  """Writes in all processes, or stops all of them with one line."""
-  problem = None
-  try:
-    write()
-  except errors.UserError as error:
-    problem = error
-  except OSError as error:
-    problem = errors.UserError(
-      f'--workdir={workdir} cannot be written: {error}'
-    )
-  parallel.raise_together(problem)
-
-
-def note_config(job: Job) -> None:
-  """Writes the config into the workdir, for a reader.
-
-  Called once a stage has found that the workdir is its own. Whether a stage
-  fits the config is decided by what its checkpoint holds.
-  """
-  claim(job.workdir, job.lock)
-  path = job.workdir / 'config.json'
-  _try_to_write(
-    job.workdir, lambda: files.write_json(path, job.config.to_dict())
-  )

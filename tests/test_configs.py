@@ -9,14 +9,14 @@ import pytest
 from etils import epath
 
 from configs import base
-from launch import (
-  startup,
+from lcjax import errors
+from lcjax.experiment import (
+  jobs,
   train_actor_critic,
   train_classifier,
   train_denoiser,
   train_vae,
 )
-from lcjax import errors
 from lcjax.training import metrics_log
 from tests.data import fake_celeba
 from tests.data.shared import SHARED
@@ -67,7 +67,7 @@ def test_trains_two_steps(name, ablation, shared):
     if not (SHARED / config.data.name).is_dir():
       pytest.skip(f'there is no ../shared/data/{config.data.name}')
   tmp_path = shared[name]
-  job = startup.Job(config, epath.Path(tmp_path), overwrite=True)
+  job = jobs.Job(config, epath.Path(tmp_path), overwrite=True)
   train_classifier.run(job)
   train_vae.run(job)
   train_actor_critic.run(job)
@@ -86,7 +86,7 @@ def test_convolutions_train_two_steps(tmp_path, one_device):
     section.matmul_dtype = 'bfloat16'
   config.classifier.conv_strides = (2, 1)
   base.validate(config)
-  job = startup.Job(config, epath.Path(tmp_path))
+  job = jobs.Job(config, epath.Path(tmp_path))
   train_classifier.run(job)
   train_vae.run(job)
   train_actor_critic.run(job)

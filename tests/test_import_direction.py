@@ -22,6 +22,14 @@ ALLOWED = {
   'lcjax.evaluation': set(),
   'lcjax.latent': {'lcjax.losses'},
   'lcjax.training': {'lcjax.latent', 'lcjax.losses'},
+  'lcjax.experiment': {
+    'lcjax.data',
+    'lcjax.models',
+    'lcjax.losses',
+    'lcjax.evaluation',
+    'lcjax.latent',
+    'lcjax.training',
+  },
   'configs': set(),
   'launch': {
     'configs',
@@ -31,6 +39,7 @@ ALLOWED = {
     'lcjax.evaluation',
     'lcjax.latent',
     'lcjax.training',
+    'lcjax.experiment',
   },
 }
 PLOTS = 'lcjax/evaluation/plots.py', 'lcjax/evaluation/figures.py'
@@ -101,6 +110,10 @@ def test_all_files_keep_to_the_rules():
     ('lcjax/training/a.py', 'from lcjax.models import vae'),
     ('lcjax/training/a.py', 'import launch.startup as s'),
     ('lcjax/training/a.py', 'from configs import base'),
+    ('lcjax/training/a.py', 'from lcjax.experiment import build'),
+    ('lcjax/evaluation/a.py', 'from lcjax.experiment import rows'),
+    ('lcjax/experiment/a.py', 'from launch import startup'),
+    ('lcjax/experiment/a.py', 'from configs import base'),
     ('lcjax/errors.py', 'from lcjax.data import dataset'),
     ('lcjax/__init__.py', 'from lcjax.data import dataset'),
     ('configs/a.py', 'from launch import stage'),
@@ -124,6 +137,8 @@ def test_the_checker_sees(path, source):
     ('lcjax/training/a.py', 'from lcjax.latent import noise'),
     ('configs/a.py', 'from configs import base\nfrom lcjax import errors'),
     ('launch/a.py', 'from configs import base\nfrom lcjax.models import vae'),
+    ('launch/a.py', 'from lcjax.experiment import build'),
+    ('lcjax/experiment/a.py', 'from lcjax.evaluation import metrics'),
     (PLOTS[0], 'import matplotlib'),
     (PLOTS[1], 'from lcjax.evaluation import plots\nimport matplotlib'),
     (PARALLEL, 'import jax\njax.pmap(f, devices=jax.devices())'),

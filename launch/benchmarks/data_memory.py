@@ -13,9 +13,10 @@ import sys
 
 import jax
 
-from launch import experiment, startup
+from launch import startup
 from launch.benchmarks import ours
 from lcjax import errors
+from lcjax.experiment import build
 
 _ROLLUP = pathlib.Path('/proc/self/smaps_rollup')
 
@@ -45,9 +46,9 @@ def main() -> None:
   """Loads the training split, walks an epoch, then answers lines."""
   job = startup.job()
   # JAX takes some memory of its own at its first call, whatever the data.
-  jax.block_until_ready(experiment.stage_key(0, 'warm-up'))
+  jax.block_until_ready(build.stage_key(0, 'warm-up'))
   before = resident()
-  data = experiment.load_data(job, 'train')
+  data = build.load_data(job, 'train')
   training = ours.vae_training(job.config, data)
   count = training.steps_per_call
   batch_size = job.config.vae.train.batch_size

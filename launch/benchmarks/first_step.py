@@ -12,14 +12,15 @@ import time
 
 import jax
 
-from launch import experiment, startup
+from launch import startup
 from launch.benchmarks import ours
+from lcjax.experiment import build
 
 
 def main() -> None:
   """Prints `state_seconds` and `step_seconds`."""
   job = startup.job()
-  data = experiment.load_data(job, 'train')
+  data = build.load_data(job, 'train')
   training = ours.vae_training(job.config, data)
   started = time.perf_counter()
   state = jax.block_until_ready(training.make_state())

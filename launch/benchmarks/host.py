@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from launch import experiment
 from launch.benchmarks import ours, rounds
 from lcjax import errors
+from lcjax.experiment import build
 from lcjax.training import steps
 
 _NUM_PROCESSES = 2
@@ -76,7 +76,7 @@ def input_stall(setting: ours.Setting) -> list[rounds.Measurement]:
   of batches at whose end the device had nothing left to do.
   """
   job = setting.job
-  data = experiment.load_data(job, 'train')
+  data = build.load_data(job, 'train')
   training = ours.vae_training(job.config, data)
   ready: dict[int, dict[str, np.ndarray]] = {}
 
@@ -212,7 +212,7 @@ def memory(setting: ours.Setting) -> list[rounds.Measurement]:
   cache, of which their proportional shares make one.
   """
   job = setting.job
-  experiment.load_data(job, 'train')  # decodes, the first time
+  build.load_data(job, 'train')  # decodes, the first time
   cache = job.config.data.cache_dir or job.workdir / 'cache'
   command = _python(
     'data_memory',

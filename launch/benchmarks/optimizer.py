@@ -5,8 +5,8 @@ import itertools
 import jax
 import numpy as np
 
-from launch import experiment, repetition, stage, train_actor_critic
 from launch.benchmarks import ours, rounds, torch_latents, torch_peer
+from lcjax.experiment import build, repetition, stage, train_actor_critic
 from lcjax.training import state
 
 _BATCH_SIZES = (64, 256, 1024)
@@ -24,8 +24,8 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
   """
   job = setting.job
   config = job.config
-  data = experiment.load_data(job, 'train')
-  networks = experiment.build_networks(config, data)
+  data = build.load_data(job, 'train')
+  networks = build.build_networks(config, data)
   # Before anything slow: which training is missing.
   critics = stage.load(
     job,

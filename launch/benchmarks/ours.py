@@ -12,16 +12,16 @@ import jax
 import ml_collections
 import numpy as np
 
-from launch import (
-  experiment,
-  startup,
+from launch.benchmarks import rounds
+from lcjax import types
+from lcjax.data import dataset
+from lcjax.experiment import (
+  build,
+  jobs,
   train_actor_critic,
   train_vae,
   training,
 )
-from launch.benchmarks import rounds
-from lcjax import types
-from lcjax.data import dataset
 from lcjax.latent import encodings
 from lcjax.training import loop, parallel, steps
 
@@ -38,7 +38,7 @@ class Setting(NamedTuple):
     seconds: that a turn takes, about.
   """
 
-  job: startup.Job
+  job: jobs.Job
   num_rounds: int
   seconds: float
 
@@ -120,7 +120,7 @@ def vae_training(
 
 def actor_critic_training(
   config: ml_collections.ConfigDict,
-  networks: experiment.Networks,
+  networks: build.Networks,
   train: encodings.Encodings,
 ) -> Training:
   """The actor's training, as `launch.train_actor_critic` has it."""

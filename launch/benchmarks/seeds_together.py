@@ -15,17 +15,18 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from launch import (
-  experiment,
+from launch import startup
+from launch.benchmarks import rounds
+from lcjax.experiment import (
+  build,
   inputs,
+  jobs,
   stage,
-  startup,
   tasks,
   together,
   train_actor_critic,
   training,
 )
-from launch.benchmarks import rounds
 from lcjax.training import members, steps
 
 
@@ -39,18 +40,18 @@ def untrained(
     which: stage of the trainings.
     num_seeds: how many.
   """
-  job = startup.Job(config, epath.Path('nowhere'))
+  job = jobs.Job(config, epath.Path('nowhere'))
   read = inputs.Inputs()
   wanted = [tasks.Task('default', job, which, r) for r in range(num_seeds)]
   if which in (stage.VAE, stage.CLASSIFIER):
     return wanted, [inputs.describe(read, task) for task in wanted]
   data, held_out = read.data(job)
-  networks = experiment.build_networks(config, data)
+  networks = build.build_networks(config, data)
   image = np.zeros((1, *data.image_shape), np.float32)
   described = []
   for task in wanted:
     seed = config.seed + task.repeat
-    params = networks.vae.init(experiment.stage_key(seed, 'vae/init'), image)
+    params = networks.vae.init(build.stage_key(seed, 'vae/init'), image)
     train, validation = (
       train_actor_critic.encode(config, networks, params, split)
       for split in (data, held_out)

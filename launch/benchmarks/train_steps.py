@@ -14,8 +14,8 @@ import ml_collections
 import numpy as np
 
 from configs import celeba, mnist
-from launch import experiment, train_actor_critic
 from launch.benchmarks import ours, rounds, torch_latents, torch_peer
+from lcjax.experiment import build, train_actor_critic
 
 _MATRIX = 2048  # rows and columns of the product that rates are a share of
 _StepFn = Callable[[Mapping[str, np.ndarray]], Any]
@@ -169,7 +169,7 @@ def actor_critic_step(setting: ours.Setting) -> list[rounds.Measurement]:
   config = setting.job.config
   section = config.actor_critic
   train = ours.noise_encodings(config.vae.latent_size)
-  networks = experiment.build_networks(config, ours.noise_images((8, 8, 1)))
+  networks = build.build_networks(config, ours.noise_images((8, 8, 1)))
   training = ours.actor_critic_training(config, networks, train)
   start = jax.device_get(training.make_state())
   contenders = {'ours': ours.contender(training)}

@@ -33,6 +33,12 @@ def whole_everywhere() -> sharding.NamedSharding:
   return _placement(jax.devices())
 
 
+def describe_devices() -> str:
+  """How many devices of which kinds there are, for a reader."""
+  kinds = ', '.join(sorted({one.device_kind for one in jax.devices()}))
+  return f'{jax.device_count()} x {kinds} ({jax.default_backend()})'
+
+
 def check_batch_size(batch_size: int, name: str) -> None:
   """Raises UserError unless the devices share a batch evenly."""
   num_devices = jax.device_count()

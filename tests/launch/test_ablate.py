@@ -7,9 +7,11 @@ import pytest
 from etils import epath
 
 from configs import digits
-from launch import ablate, ablation_report, lock, stage, startup
+from launch import ablate, lock
 from lcjax import errors
 from lcjax.evaluation import ablations
+from lcjax.experiment import ablation_report, stage
+from lcjax.experiment import jobs as jobs_lib
 from tests.launch.test_pipeline import TINY, launch
 
 MOVERS = ('actor', 'optimizer', 'guided_denoiser')
@@ -95,7 +97,7 @@ def test_curves_are_means_over_seeds():
 def test_a_seed_that_skipped_steps_is_named_with_its_curve(tmp_path):
   config = digits.get_config()
   config.num_seeds = 4
-  job = startup.Job(config, epath.Path(tmp_path))
+  job = jobs_lib.Job(config, epath.Path(tmp_path))
   for repeat, losses in enumerate(
     ((3.0, 2.0, 1.0), (5.0, None, None), (None,), ())
   ):
@@ -122,7 +124,7 @@ def test_a_seed_that_skipped_steps_is_named_with_its_curve(tmp_path):
 def test_a_damaged_log_of_any_seed_is_named_before_the_work(tmp_path):
   config = digits.get_config()
   config.num_seeds = 2
-  jobs = {'default': startup.Job(config, epath.Path(tmp_path))}
+  jobs = {'default': jobs_lib.Job(config, epath.Path(tmp_path))}
   ablation_report.check_logs(jobs)  # there is none yet
   path = tmp_path / 'seeds' / '1' / 'denoiser' / 'metrics.jsonl'
   path.parent.mkdir(parents=True)
@@ -135,7 +137,7 @@ def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
   jobs = {}
   for index, name in enumerate(NAMES):
     config = digits.get_config(name)
-    jobs[name] = startup.Job(config, epath.Path(tmp_path / name))
+    jobs[name] = jobs_lib.Job(config, epath.Path(tmp_path / name))
     score = {'accuracy': {'mean': 0.5 + 0.1 * index, 'std': 0.01}}
     rows = {row: score for row in (*MOVERS, 'class_mixture')}
     rows['real'] = {'diversity': {'mean': 1.15, 'std': 0.0}}

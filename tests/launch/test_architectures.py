@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import pytest
 
 from configs import base
-from launch import architectures
 from lcjax import errors
+from lcjax.experiment import architectures
 
 SHAPE = (64, 48, 3)
 

@@ -9,14 +9,7 @@ import numpy as np
 import pytest
 
 from configs import celeba, digits
-from launch import (
-  architectures,
-  benchmark,
-  experiment,
-  mover_fns,
-  startup,
-  train_actor_critic,
-)
+from launch import benchmark
 from launch.benchmarks import (
   data_memory,
   host,
@@ -27,6 +20,13 @@ from launch.benchmarks import (
   train_steps,
 )
 from lcjax import errors
+from lcjax.experiment import (
+  architectures,
+  build,
+  jobs,
+  mover_fns,
+  train_actor_critic,
+)
 from lcjax.latent import optimize
 from lcjax.losses import elbo
 from lcjax.training import latent_steps
@@ -38,7 +38,7 @@ needs_torch = pytest.mark.skipif(
 
 def make_setting(tmp_path, config=None, num_rounds=1):
   config = config or digits.get_config()
-  return ours.Setting(startup.Job(config, tmp_path), num_rounds, 0.0)
+  return ours.Setting(jobs.Job(config, tmp_path), num_rounds, 0.0)
 
 
 def small_digits():
@@ -174,7 +174,7 @@ def test_input_stall_of_a_tiny_training(tmp_path):
 def test_products_of_a_step():
   config = small_digits()
   config.vae.hidden_sizes = (7, 5)
-  networks = experiment.build_networks(config, ours.noise_images((2, 3, 1)))
+  networks = build.build_networks(config, ours.noise_images((2, 3, 1)))
   params = jax.eval_shape(
     networks.vae.init, jax.random.key(0), np.zeros((1, 2, 3, 1))
   )
@@ -237,7 +237,7 @@ def latent_networks(size=4):
   config.actor_critic.actor_hidden_sizes = (8, 8)
   config.actor_critic.critic_hidden_sizes = (8, 9)
   config.latent_critics.hidden_sizes = (8, 8)
-  networks = experiment.build_networks(config, ours.noise_images((8, 8, 1)))
+  networks = build.build_networks(config, ours.noise_images((8, 8, 1)))
   return config, networks
 
 
@@ -303,7 +303,7 @@ def test_the_peers_vae_learns():
   torch_peer.torch_module(1)
   config, image_shape = small_digits(), (8, 8, 1)
   data = ours.noise_images(image_shape)
-  networks = experiment.build_networks(config, data)
+  networks = build.build_networks(config, data)
   params = networks.vae.init(jax.random.key(0), np.zeros((1, *image_shape)))
   step = torch_peer.vae_step(params, config.vae, image_shape, fused=True)
   losses = [step(data.images[:16]).item() for _ in range(20)]

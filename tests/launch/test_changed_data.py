@@ -11,19 +11,16 @@ from etils import epath
 from PIL import Image
 
 from configs import base
-from launch import (
-  compare,
-  experiment,
-  figures,
-  generate,
-  pipeline,
-  startup,
+from launch import compare, figures, generate, pipeline
+from lcjax import errors
+from lcjax.experiment import (
+  build,
+  jobs,
   train_actor_critic,
   train_classifier,
   train_denoiser,
   train_vae,
 )
-from lcjax import errors
 from lcjax.training import provenance
 
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -83,7 +80,7 @@ def finished(tmp_path_factory, one_device):
   data = tmp_path_factory.mktemp('data')
   write_data(data)
   workdir = tmp_path_factory.mktemp('run')
-  run_everything(startup.Job(tiny(data), epath.Path(workdir)))
+  run_everything(jobs.Job(tiny(data), epath.Path(workdir)))
   return data, workdir
 
 
@@ -92,10 +89,10 @@ def moved(finished, tmp_path):
   """A copy of both elsewhere, and what to do, as a new process sees them."""
   for folder, name in zip(finished, ('data', 'run'), strict=True):
     shutil.copytree(folder, tmp_path / name, copy_function=shutil.copyfile)
-  experiment._read_once.cache_clear()
+  build._read_once.cache_clear()
   provenance.warn_unread.cache_clear()
   config = tiny(tmp_path / 'data')
-  return tmp_path / 'data', startup.Job(config, epath.Path(tmp_path / 'run'))
+  return tmp_path / 'data', jobs.Job(config, epath.Path(tmp_path / 'run'))
 
 
 def edit(data, old, new, count=1):

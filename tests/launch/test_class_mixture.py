@@ -5,7 +5,7 @@ import pytest
 from etils import epath
 
 from configs import base
-from launch import class_mixture, startup
+from lcjax.experiment import class_mixture, jobs
 from lcjax.latent import encodings
 
 
@@ -21,7 +21,7 @@ def train():
 def job_with(tmp_path, **changes):
   config = base.get_config()
   config.update_from_flattened_dict(changes)
-  return startup.Job(config, epath.Path(tmp_path))
+  return jobs.Job(config, epath.Path(tmp_path))
 
 
 def test_a_fit_is_read_the_second_time(tmp_path, train, capsys):

@@ -9,10 +9,11 @@ import pytest
 from etils import epath
 
 from configs import digits
-from launch import compare, compare_report, rows, startup
+from launch import compare
 from lcjax import errors, types
 from lcjax.data import dataset
 from lcjax.evaluation import plots
+from lcjax.experiment import compare_report, jobs, rows
 
 
 def data(attributes):
@@ -74,7 +75,7 @@ def run(tmp_path, monkeypatch):
       config = digits.get_config()
       config.num_seeds = len(self.values)
       config.update(changes)
-      compare.run(startup.Job(config, epath.Path(tmp_path), False, '--config'))
+      compare.run(jobs.Job(config, epath.Path(tmp_path), False, '--config'))
 
   def load_judge(job, train, test):
     return judge(train, test)

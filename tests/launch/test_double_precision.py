@@ -7,8 +7,10 @@ import pytest
 from jax.extend import core
 
 from configs import digits
-from launch import (
-  experiment,
+from lcjax import types
+from lcjax.data import dataset
+from lcjax.experiment import (
+  build,
   mover_fns,
   stage,
   train_actor_critic,
@@ -17,8 +19,6 @@ from launch import (
   train_vae,
   training,
 )
-from lcjax import types
-from lcjax.data import dataset
 from lcjax.latent import encodings, mixtures
 
 ROWS, LATENTS = 8, 4
@@ -64,7 +64,7 @@ def data():
 def setting(config):
   z = np.random.default_rng(1).standard_normal((20, LATENTS), np.float32)
   encoded = encodings.Encodings(z, np.exp(z), data().attributes)
-  networks = experiment.build_networks(config, data())
+  networks = build.build_networks(config, data())
   return train_actor_critic.Setting(networks, encoded, encoded, LABELS, 0)
 
 

@@ -8,24 +8,24 @@ import pytest
 from etils import epath
 
 from configs import base, digits
-from launch import (
+from launch import figures
+from lcjax import errors, types
+from lcjax.data import celeba, dataset
+from lcjax.experiment import (
   edits,
-  figures,
   identity,
+  jobs,
   movers,
   panels,
   repetition,
   results,
   scene,
   stage,
-  startup,
   train_actor_critic,
   train_classifier,
   train_denoiser,
   train_vae,
 )
-from lcjax import errors, types
-from lcjax.data import celeba, dataset
 
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
 
@@ -61,7 +61,7 @@ def tiny():
 @pytest.fixture(scope='module')
 def run(tmp_path_factory, one_device):
   """A job whose trainings are finished, and its scene."""
-  job = startup.Job(tiny(), epath.Path(tmp_path_factory.mktemp('run')))
+  job = jobs.Job(tiny(), epath.Path(tmp_path_factory.mktemp('run')))
   train_classifier.run(job)
   train_vae.run(job)
   train_actor_critic.run(job)
@@ -250,7 +250,7 @@ def test_a_figure_is_made_once(run, name, capsys):
 
 
 def test_holes_of_an_unfinished_run_train_nothing(tmp_path):
-  job = startup.Job(tiny(), epath.Path(tmp_path))
+  job = jobs.Job(tiny(), epath.Path(tmp_path))
   with pytest.raises(errors.UserError, match='has not been trained'):
     figures.run(job, ['holes'])
   assert not (tmp_path / 'figures').exists()
@@ -335,6 +335,6 @@ def test_an_unknown_figure_names_the_nearest():
 
 
 def test_a_run_that_is_not_trained_names_the_command(tmp_path):
-  job = startup.Job(tiny(), epath.Path(tmp_path))
+  job = jobs.Job(tiny(), epath.Path(tmp_path))
   with pytest.raises(errors.UserError, match=r'launch\.train_vae'):
     figures.run(job, ['optimizer_path'])

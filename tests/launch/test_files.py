@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from launch import files
+from lcjax.experiment import files
 
 
 def test_round_trips(tmp_path):

@@ -8,18 +8,16 @@ import pytest
 from etils import epath
 
 from configs import base
-from launch import (
-  compare,
-  experiment,
-  figures,
-  generate,
-  startup,
+from launch import compare, figures, generate
+from lcjax import errors
+from lcjax.experiment import (
+  build,
+  jobs,
   train_actor_critic,
   train_classifier,
   train_denoiser,
   train_vae,
 )
-from lcjax import errors
 from tests.data import fake_celeba
 
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -49,7 +47,7 @@ def job(tmp_path_factory, one_device):
   config.denoise.num_steps = 2
   config.compare.update(num_samples=6, num_neighbours=1, curve_steps=(0, 2))
   config.lock()
-  found = startup.Job(config, epath.Path(tmp_path_factory.mktemp('run')))
+  found = jobs.Job(config, epath.Path(tmp_path_factory.mktemp('run')))
   train_classifier.run(found)
   train_vae.run(found)
   train_actor_critic.run(found)
@@ -92,7 +90,7 @@ def test_compare_reports_every_attribute(job):
 
 
 def test_an_own_image_is_cut_as_the_data_are(job, tmp_path):
-  test = experiment.load_data(job, 'test')
+  test = build.load_data(job, 'test')
   (tmp_path / 'own.jpg').write_bytes(fake_celeba.jpeg(2))  # its first image
   np.savez(tmp_path / 'data.npz', images=test.images[:1])
   found = []
@@ -138,4 +136,4 @@ def test_a_mixture_of_classes_is_refused_with_the_first_data(job):
   config = job.config.copy_and_resolve_references()
   config.denoise.mixture_above = 0.4
   with pytest.raises(errors.UserError, match=r'above=0\.4 needs classes'):
-    experiment.load_data(job._replace(config=config), 'train')
+    build.load_data(job._replace(config=config), 'train')

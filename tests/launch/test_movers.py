@@ -6,8 +6,8 @@ import jax
 import ml_collections
 import numpy as np
 
-from launch import experiment, movers, repetition
 from lcjax import types
+from lcjax.experiment import build, movers, repetition
 from lcjax.latent import optimize
 
 START = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -115,6 +115,6 @@ def test_attributes_of_an_image_are_those_of_its_encoding():
     )
     attribute_critic = Module(call=lambda shift, z: shift + z[:, :2])
 
-  found = experiment.make_image_attributes(Networks())(2.0, 5.0, START)
+  found = build.make_image_attributes(Networks())(2.0, 5.0, START)
   pixels = np.round(255.0 / (1.0 + np.exp(-2.0 * START))) / 255.0
   np.testing.assert_allclose(found, 5.0 + 2.0 * pixels[:, :2], rtol=1e-5)

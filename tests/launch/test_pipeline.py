@@ -14,8 +14,9 @@ import pytest
 from etils import epath
 
 from configs import digits
-from launch import results, startup
+from launch import startup
 from lcjax import errors
+from lcjax.experiment import jobs, results
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -178,7 +179,7 @@ def test_a_forgotten_override_is_to_be_repeated(finished):
   assert status == 2
   assert len(err.splitlines()) == 1
   assert f"repeat '{key}=(16,)', take another --workdir" in err
-  assert f'{workdir / "vae"} was trained with config.vae.hidden_sizes' in err
+  assert 'was made with config.vae.hidden_sizes' in err
   status, out, err = launch('compare', workdir, *tiny, f'{key}=(16,)')
   assert status == 0, err
   assert 'was judged before' in out
@@ -288,7 +289,7 @@ def test_overwrite_keeps_the_former_training_until_its_successor_is_done(
 def test_a_result_of_former_trainings_does_not_count(finished):
   workdir, _ = finished
   config = digits.get_config()
-  job = startup.Job(config, epath.Path(workdir))
+  job = jobs.Job(config, epath.Path(workdir))
   key = results.result_key(job, ['compare'], 0)
   path = epath.Path(workdir / 'result.json')
   path.write_text(json.dumps(key))

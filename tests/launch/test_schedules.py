@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from configs import base
-from launch import experiment, train_actor_critic
+from lcjax.experiment import build, train_actor_critic
 from lcjax.training import latent_steps
 from lcjax.training import state as state_lib
 
@@ -93,7 +93,7 @@ def test_middle_of_the_way():
   section.learning_rate, section.final_learning_rate = 1e-3, 1e-5
   for name, middle in (('cosine', 5.05e-4), ('log_linear', 1e-4)):
     section.schedule = name
-    schedule = experiment.make_schedule(section, 101)
+    schedule = build.make_schedule(section, 101)
     np.testing.assert_allclose(schedule(50), middle, rtol=1e-5)
 
 

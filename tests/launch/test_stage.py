@@ -8,8 +8,9 @@ import pytest
 from etils import epath
 
 from configs import base, digits
-from launch import former, interrupts, results, stage, startup, train_vae
+from launch import startup
 from lcjax import errors
+from lcjax.experiment import jobs, results, stage, train_vae
 from lcjax.training import checkpoints, provenance
 
 
@@ -45,7 +46,7 @@ def test_a_result_depends_on_which_actors_there_are_by_their_trainings(
   tmp_path,
 ):
   keys = [
-    results.result_key(startup.Job(config, epath.Path(tmp_path)), 'compare', 0)
+    results.result_key(jobs.Job(config, epath.Path(tmp_path)), 'compare', 0)
     for config in (config_with(), config_with(more_distance_weights=(0.1,)))
   ]
   # So that the result is made again, without being refused before.
@@ -91,12 +92,10 @@ def two_steps(folder):
   config = digits.get_config()
   config.vae.hidden_sizes = (4,)
   config.vae.train.update(num_steps=2, steps_per_call=1, batch_size=8)
-  return startup.Job(config, epath.Path(folder))
+  return jobs.Job(config, epath.Path(folder))
 
 
-def test_a_signal_during_the_last_step_stops_the_launcher(
-  tmp_path, monkeypatch, capsys
-):
+def test_a_signal_during_the_last_step_stops_the_launcher(tmp_path, capsys):
   job = two_steps(tmp_path)
   asked = []
 
@@ -104,9 +103,9 @@ def test_a_signal_during_the_last_step_stops_the_launcher(
   def stop_after_two_steps():
     yield lambda: asked.append(None) or len(asked) > 2
 
-  monkeypatch.setattr(interrupts, 'stop_on_signal', stop_after_two_steps)
+  stopped = job._replace(stop_on_signal=stop_after_two_steps)
   with pytest.raises(errors.Interrupted, match='vae is finished'):
-    train_vae.train(job, 0)
+    train_vae.train(stopped, 0)
   train_vae.train(job, 0)
   assert 'finished before' in capsys.readouterr().out
 
@@ -146,15 +145,15 @@ def without(found, *keys):
 
 def test_a_key_added_later_with_its_default_refuses_no_training():
   config = digits.get_config()
-  job = startup.Job(config, epath.Path('w'))
+  job = jobs.Job(config, epath.Path('w'), defaults=startup.defaults())
   for which in stage.trainings(config):
     now = stage.dependencies(config, which, 0)
-    keys = [k for k in base.flatten(now) if k in former.defaults()]
+    keys = [k for k in base.flatten(now) if k in startup.defaults()]
     unchanged = [
       key
       for key in keys
       if json.loads(json.dumps(base.flatten(now)[key]))
-      == former.defaults()[key]
+      == startup.defaults()[key]
     ]
     assert len(unchanged) > 5
     for key in unchanged:
@@ -162,7 +161,7 @@ def test_a_key_added_later_with_its_default_refuses_no_training():
       advice = stage.advice(job, 0)
       assert provenance.refusal('w', stored, now, advice) is None, key
   section = now['denoiser']  # the last one
-  assert section['num_blocks'] != former.defaults()['denoiser.num_blocks']
+  assert section['num_blocks'] != startup.defaults()['denoiser.num_blocks']
   stored = without(now, 'denoiser.num_blocks')
   refused = provenance.refusal('w', stored, now, stage.advice(job, 0))
   assert 'denoiser.num_blocks' in str(refused)
@@ -175,7 +174,9 @@ def test_critics_from_before_they_had_an_inner_section_are_known():
   inner = stored['latent_critics'].pop('inner')
   stored['latent_critics']['inner_steps'] = inner.pop('max_steps')
   stored['optimize'] = inner | {'max_steps': 100}
-  advice = stage.advice(startup.Job(config, epath.Path('w')), 0)
+  advice = stage.advice(
+    jobs.Job(config, epath.Path('w'), defaults=startup.defaults()), 0
+  )
   assert provenance.refusal('w', stored, now, advice) is None
   stored['optimize']['attribute_weight'] = 7.0
   refused = provenance.refusal('w', stored, now, advice)
@@ -187,7 +188,9 @@ def test_edits_from_before_they_had_a_section_of_optimizer_g_are_known():
   now = {'edit': config.edit.to_dict()}
   stored = json.loads(json.dumps(now))
   stored['edit'] |= stored['edit'].pop('optimize')
-  advice = stage.advice(startup.Job(config, epath.Path('w')), 0)
+  advice = stage.advice(
+    jobs.Job(config, epath.Path('w'), defaults=startup.defaults()), 0
+  )
   assert provenance.refusal('w', stored, now, advice) is None
 
 

@@ -14,6 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from configs import base
 from launch import interrupts, lock, startup
 from lcjax import errors
+from lcjax.experiment import jobs
 
 
 @pytest.fixture
@@ -77,10 +78,10 @@ def test_a_workdir_is_for_one_process(tmp_path):
 def test_a_second_launcher_refuses_a_workdir_in_use(tmp_path):
   own = lock.Lock(epath.Path(tmp_path))
   own.acquire()
-  job = startup.Job(base.get_config(), epath.Path(tmp_path))
+  job = jobs.Job(base.get_config(), epath.Path(tmp_path))
   again = job._replace(lock=lock.Lock(job.workdir))
   with pytest.raises(errors.UserError, match='is in use by process'):
-    startup.note_config(again)
+    jobs.note_config(again)
   assert not (tmp_path / 'config.json').exists()
 
 

@@ -8,9 +8,9 @@ import pytest
 from etils import epath
 
 from configs import base, digits
-from launch import inputs, stage, startup, tasks, together
 from launch.benchmarks import seeds_together
 from lcjax import errors
+from lcjax.experiment import inputs, jobs, stage, tasks, together
 from lcjax.training import checkpoints, members, metrics_log, runner, steps
 
 SECTIONS = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -39,7 +39,7 @@ def tiny(**changes):
 
 
 def task(name='a', which=stage.ACTOR_CRITIC, repeat=0, where='w', **changes):
-  job = startup.Job(tiny(**changes), epath.Path(where) / name)
+  job = jobs.Job(tiny(**changes), epath.Path(where) / name)
   return tasks.Task(name, job, which, repeat)
 
 
@@ -288,14 +288,14 @@ def test_a_stopped_group_does_not_go_on_with_other_images(
   stopped, monkeypatch, capsys
 ):
   groups, wanted, describe = stopped
-  real = tasks.stage.experiment.digests
+  real = tasks.stage.build.digests
 
   def changed(*arguments):
     found = json.loads(json.dumps(real(*arguments)))
     found['train']['images']['digest'] = 'another'
     return found
 
-  monkeypatch.setattr(tasks.stage.experiment, 'digests', changed)
+  monkeypatch.setattr(tasks.stage.build, 'digests', changed)
   with pytest.raises(errors.UserError, match='other images of the train split'):
     together.run(groups, wanted, describe, 64)
   assert len(list(groups.iterdir())) == 1
@@ -323,7 +323,7 @@ def test_a_stopped_group_without_digests_goes_on(stopped, capsys):
 
 def test_trainings_on_other_data_share_nothing(monkeypatch):
   monkeypatch.setattr(
-    tasks.stage.experiment,
+    tasks.stage.build,
     'digests',
     lambda job, *_: {'train': {'images': {'digest': job.config.data.dir}}},
   )
@@ -335,7 +335,7 @@ def test_trainings_on_other_data_share_nothing(monkeypatch):
 def test_inputs_are_read_once(monkeypatch):
   calls = []
   monkeypatch.setattr(
-    inputs.experiment, 'load_data', lambda job, split: calls.append(split)
+    inputs.build, 'load_data', lambda job, split: calls.append(split)
   )
   read = inputs.Inputs()
   for name in 'ab':

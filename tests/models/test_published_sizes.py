@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from configs import celeba, mnist
-from launch import experiment, train_actor_critic
 from lcjax import types
 from lcjax.data import dataset
+from lcjax.experiment import build, train_actor_critic
 from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
 from tests.training import one_network
@@ -19,7 +19,7 @@ EXPERIMENTS = {
 }
 
 
-def build(name):
+def paper(name):
   module, image_shape, num_attributes = EXPERIMENTS[name]
   data = dataset.Dataset(
     np.zeros((1, *image_shape), np.uint8),
@@ -29,7 +29,7 @@ def build(name):
     ),
   )
   config = module.get_config('paper')
-  return config, experiment.build_networks(config, data), data
+  return config, build.build_networks(config, data), data
 
 
 def count(module, *inputs):
@@ -52,7 +52,7 @@ def count(module, *inputs):
   ],
 )
 def test_sizes(name, vae, classifier, actor, critic, attribute_critic):
-  config, networks, data = build(name)
+  config, networks, data = paper(name)
   image = jnp.zeros((1, *data.image_shape))
   z, y = jnp.zeros((1, config.vae.latent_size)), jnp.zeros((1, 10))
   assert count(networks.vae, image) == vae
@@ -75,14 +75,14 @@ def take_two_steps(step, state, batch):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', EXPERIMENTS)
 def test_vae_trains(name):
-  config, networks, data = build(name)
+  config, networks, data = paper(name)
   loss_fn = objectives.make_vae_loss(
-    experiment.apply_fn(networks.vae, 'encode'),
-    experiment.apply_fn(networks.vae, 'decode'),
+    build.apply_fn(networks.vae, 'encode'),
+    build.apply_fn(networks.vae, 'decode'),
     config.vae.sigma_x,
     config.vae.beta,
   )
-  tx = experiment.make_optimizer(
+  tx = build.make_optimizer(
     config.vae.optimizer, config.vae.train.num_steps, 'vae.optimizer'
   )
   params = networks.vae.init(jax.random.key(0), jnp.zeros(data.images.shape))
@@ -102,7 +102,7 @@ def test_vae_trains(name):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', EXPERIMENTS)
 def test_actor_and_critic_train(name):
-  config, networks, _ = build(name)
+  config, networks, _ = paper(name)
   section = config.actor_critic
   actor_tx, critic_tx = train_actor_critic.make_actor_optimizers(config)
   z, y = jnp.zeros((1, config.vae.latent_size)), jnp.zeros((1, 10))
@@ -116,8 +116,8 @@ def test_actor_and_critic_train(name):
     }
   )
   step = latent_steps.make_actor_critic_step(
-    experiment.apply_fn(actor),
-    experiment.apply_fn(critic),
+    build.apply_fn(actor),
+    build.apply_fn(critic),
     jnp.ones(config.vae.latent_size),
     actor_tx,
     critic_tx,

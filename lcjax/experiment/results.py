@@ -6,12 +6,12 @@ from typing import Any
 
 from etils import epath
 
-from launch import experiment, stage, startup
 from lcjax import errors
+from lcjax.experiment import build, jobs, stage
 from lcjax.training import checkpoints, provenance
 
 
-def identity(job: startup.Job, repeat: int) -> dict[str, Any]:
+def identity(job: jobs.Job, repeat: int) -> dict[str, Any]:
   """What tells the trainings of one repetition from any others.
 
   The digest of their parameters; for those from before there were digests,
@@ -32,7 +32,7 @@ RESULTS = frozenset({'generate', 'compare', 'edit', 'figures'})
 
 
 def result_key(
-  job: startup.Job, sections: Collection[str], repeat: int
+  job: jobs.Job, sections: Collection[str], repeat: int
 ) -> dict[str, dict[str, Any]]:
   """What a result that is no training follows from, as JSON.
 
@@ -53,12 +53,12 @@ def result_key(
   return {
     'config': json.loads(json.dumps(config)),
     'trainings': identity(job, repeat),
-    provenance.READ: experiment.digests(job, ('train', split)),
+    provenance.READ: build.digests(job, ('train', split)),
   }
 
 
 def stored(
-  job: startup.Job,
+  job: jobs.Job,
   path: epath.Path,
   key: dict[str, dict[str, Any]],
   check: Callable[[dict[str, Any]], None] = lambda found: None,

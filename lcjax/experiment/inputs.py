@@ -3,10 +3,11 @@
 import dataclasses
 import json
 
-from launch import (
-  experiment,
+from lcjax.data import dataset
+from lcjax.experiment import (
+  build,
+  jobs,
   stage,
-  startup,
   tasks,
   train_actor_critic,
   train_classifier,
@@ -14,7 +15,6 @@ from launch import (
   train_vae,
   training,
 )
-from lcjax.data import dataset
 
 
 class Inputs:
@@ -24,15 +24,15 @@ class Inputs:
     self._data: dict[str, tuple[dataset.Dataset, dataset.Dataset]] = {}
     self._settings: dict[str, train_actor_critic.Setting] = {}
 
-  def data(self, job: startup.Job) -> tuple[dataset.Dataset, dataset.Dataset]:
+  def data(self, job: jobs.Job) -> tuple[dataset.Dataset, dataset.Dataset]:
     """The training and the validation split."""
     # The second is what `load_data` checks them against.
     read = job.config.data.to_dict(), job.config.denoise.mixture_above
     key = json.dumps(read)
     if key not in self._data:
       self._data[key] = (
-        experiment.load_data(job, 'train'),
-        experiment.load_data(job, 'validation'),
+        build.load_data(job, 'train'),
+        build.load_data(job, 'validation'),
       )
     return self._data[key]
 
@@ -46,7 +46,7 @@ class Inputs:
       )
     return dataclasses.replace(
       self._settings[key],
-      networks=experiment.build_networks(task.job.config, data[0]),
+      networks=build.build_networks(task.job.config, data[0]),
     )
 
 

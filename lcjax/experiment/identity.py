@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from launch import edits, repetition, stage
-from launch.scene import Drawn, Scene, pictured_actors, spaced
 from lcjax import types
 from lcjax.data import dataset
 from lcjax.evaluation import figures, reports
+from lcjax.experiment import edits, repetition, stage
+from lcjax.experiment.scene import Drawn, Scene, pictured_actors, spaced
 
 SUCCESS_GOAL = 0.95  # the frontier is quoted where success reaches it
 # Settings that a frontier sweeps, as figures call them.

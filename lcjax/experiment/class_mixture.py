@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from etils import epath
 
-from launch import experiment, files, results, stage, startup
+from lcjax.experiment import build, files, jobs, results, stage
 from lcjax.latent import encodings, mixtures
 from lcjax.training import provenance
 
@@ -21,12 +21,12 @@ class Fitted(NamedTuple):
   seconds: float
 
 
-def fit_key(job: startup.Job, repeat: int) -> dict[str, Any]:
+def fit_key(job: jobs.Job, repeat: int) -> dict[str, Any]:
   """What the fit follows from, as JSON."""
   found = stage.results_of(job.config)
   key = {name: found[name] for name in ('data', 'vae', 'mixture')}
   key['seed'] = job.config.seed + repeat
-  key[provenance.READ] = experiment.digests(job, ('train',))
+  key[provenance.READ] = build.digests(job, ('train',))
   key['trained_vae'] = results.identity(job, repeat)[stage.VAE.name]
   return json.loads(json.dumps(key))
 
@@ -49,7 +49,7 @@ def is_fitted(folder: epath.Path, key: dict[str, Any]) -> bool:
 
 
 def load_or_fit(
-  job: startup.Job, repeat: int, train: encodings.Encodings
+  job: jobs.Job, repeat: int, train: encodings.Encodings
 ) -> Fitted:
   """The mixture fitted to the encodings of every class.
 
@@ -78,7 +78,7 @@ def load_or_fit(
 
 
 def for_denoiser(
-  job: startup.Job, repeat: int, train: encodings.Encodings
+  job: jobs.Job, repeat: int, train: encodings.Encodings
 ) -> Fitted | None:
   """The mixture that the guided denoiser takes, or None where it takes none."""
   if job.config.denoise.mixture_above >= 1.0:

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from launch import interrupts, stage, startup, tasks, training
 from lcjax import errors
+from lcjax.experiment import jobs, stage, tasks, training
 from lcjax.training import checkpoints, members, provenance, runner, steps
 
 # Makes a training's parts, from data and from earlier stages.
@@ -124,7 +124,7 @@ def train_group(
   """
   described = [describe(task) for task in group]
   for task in group:
-    startup.note_config(task.job)
+    jobs.note_config(task.job)
   begun = checkpoints.latest_meta(folder)
   if begun is None:
     meta = {'members': [tasks.dependencies(task) for task in group]}
@@ -157,7 +157,7 @@ def train_group(
   )
   compiled = compile_group(group, described)
   program = members.program(compiled, len(group))
-  with interrupts.stop_on_signal() as should_stop:
+  with group[0].job.stop_on_signal() as should_stop:
     state = runner.train(
       training,
       program,
@@ -274,5 +274,5 @@ def _copy_shared(
   for key, source in done.items():
     for task in same[key]:
       if not tasks.is_finished(task):
-        startup.note_config(task.job)
+        jobs.note_config(task.job)
         copy_folder(source.folder, task.folder)

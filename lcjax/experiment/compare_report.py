@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
 from etils import epath
 
-from launch import files, stage, startup
-from launch import rows as rows_lib
 from lcjax import types
 from lcjax.evaluation import glossary, grids, plots, reports, summary
+from lcjax.experiment import files, jobs, stage
+from lcjax.experiment import rows as rows_lib
+from lcjax.training import parallel
 
 _GRID_PIXELS = 112  # about: a side of a grid's images
 
@@ -29,7 +29,6 @@ DESCRIPTION = (
   'those that try a row again from more of it, and are asked for the same '
   'labels; rows of realism alone for none.'
 )
-
 
 _LAST_COLUMNS = (
   'frechet',
@@ -119,11 +118,8 @@ def versions() -> dict[str, str]:
 
 def hardware() -> str:
   """What the numbers were measured on."""
-  kinds = sorted({d.device_kind for d in jax.devices()})
-  return (
-    f'{jax.device_count()} x {", ".join(kinds)} ({jax.default_backend()}), '
-    f'{os.cpu_count()} CPU cores, {platform.machine()}'
-  )
+  cores, machine = os.cpu_count(), platform.machine()
+  return f'{parallel.describe_devices()}, {cores} CPU cores, {machine}'
 
 
 def measured_on() -> dict[str, Any]:
@@ -147,7 +143,7 @@ def measured_on_all(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def describe(
-  job: startup.Job,
+  job: jobs.Job,
   judge: rows_lib.Judge,
   runs: list[dict[str, Any]],
 ) -> dict[str, Any]:
@@ -185,7 +181,7 @@ def describe(
 
 def write(
   folder: epath.Path,
-  job: startup.Job,
+  job: jobs.Job,
   report: dict[str, Any],
   rows: dict[str, rows_lib.Row],
   curves: dict[str, list[dict[str, Any]]],

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from launch import files
-from launch import rows as rows_lib
 from lcjax import errors
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
+from lcjax.experiment import files
+from lcjax.experiment import rows as rows_lib
 
 _QUALITY = 'accuracy', 'macro_f1', 'frechet'
 

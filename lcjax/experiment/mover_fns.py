@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from launch import experiment
 from lcjax import types
+from lcjax.experiment import build
 from lcjax.latent import denoise, encodings, mixtures, noise, optimize
 from lcjax.losses import constraint
 
@@ -21,7 +21,7 @@ _SMALLEST_LOOP = 16
 def make_optimizer_g(
   section: ml_collections.ConfigDict,
   key: str,
-  networks: experiment.Networks,
+  networks: build.Networks,
   mean_scale: np.ndarray,
   labels: types.Labels,
 ) -> Callable[..., optimize.Optimized]:
@@ -38,10 +38,10 @@ def make_optimizer_g(
     `(attribute params, realism params, max_steps, start, y, mask, anchor)`
     to `optimize.Optimized`.
   """
-  tx = experiment.make_optimizer(
+  tx = build.make_optimizer(
     section.optimizer, section.max_steps, f'{key}.optimizer'
   )
-  with_params = experiment.make_cost(
+  with_params = build.make_cost(
     section, networks, jnp.asarray(mean_scale), labels
   )
 
@@ -66,7 +66,7 @@ def make_optimizer_g(
 
 def make_denoiser(
   section: ml_collections.ConfigDict,
-  networks: experiment.Networks,
+  networks: build.Networks,
   train: encodings.Encodings,
   labels: types.Labels,
   mixture: mixtures.Noised | None,
@@ -91,8 +91,8 @@ def make_denoiser(
     partly noised first; otherwise it is the noise itself. `key` is the data of
     a random key, as an array of the host, which no device holds.
   """
-  velocity_fn = experiment.apply_fn(networks.denoiser)
-  attribute_fn = experiment.apply_fn(networks.noised_attribute_critic)
+  velocity_fn = build.apply_fn(networks.denoiser)
+  attribute_fn = build.apply_fn(networks.noised_attribute_critic)
   center, spread = jnp.asarray(train.center), jnp.asarray(train.spread)
   mean_scale = jnp.asarray(train.mean_scale)
 

@@ -9,10 +9,10 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from launch import experiment, former, interrupts, startup
 from lcjax import errors
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
+from lcjax.experiment import build, former, jobs
 from lcjax.training import (
   checkpoints,
   metrics_log,
@@ -164,17 +164,17 @@ def dependencies(
   return kept | {'seed': config.seed + repeat}
 
 
-def follows_from(job: startup.Job, stage: Stage, repeat: int) -> dict[str, Any]:
+def follows_from(job: jobs.Job, stage: Stage, repeat: int) -> dict[str, Any]:
   """All that a stage's result follows from: of the config, and the data."""
-  read = experiment.digests(job, ('train', 'validation'), stage.labels)
+  read = build.digests(job, ('train', 'validation'), stage.labels)
   found = dependencies(job.config, stage, repeat)
   return found | {provenance.READ: read}
 
 
-def advice(job: startup.Job, repeat: int) -> provenance.Advice:
+def advice(job: jobs.Job, repeat: int) -> provenance.Advice:
   """What the refusal of a former training has to know."""
   return provenance.Advice(
-    repeat, job.varied, defaults=former.defaults(), upgrade=former.upgrade
+    repeat, job.varied, defaults=job.defaults, upgrade=former.upgrade
   )
 
 
@@ -194,7 +194,7 @@ class Finished(NamedTuple):
 
 
 def load(
-  job: startup.Job,
+  job: jobs.Job,
   stage: Stage,
   repeat: int,
   make_state: Callable[[], Any],
@@ -225,7 +225,7 @@ def load(
 
 
 def run(
-  job: startup.Job,
+  job: jobs.Job,
   stage: Stage,
   repeat: int,
   make_state: Callable[[], Any],
@@ -281,7 +281,7 @@ def run(
     _forget_former(folder)  # if this was killed just before
     print(f'{title}: finished before, nothing to do')
     return
-  startup.note_config(job)
+  jobs.note_config(job)
   if restored is None:
     if metrics_log.read(folder):
       print(f'{title}: no checkpoint is there, from step 0 again ({folder})')
@@ -303,7 +303,7 @@ def run(
     shown=stage.shown,
   )
   step = parallel.compile_step(make_step, config.parallel, schedule.skips)
-  with interrupts.stop_on_signal() as should_stop:
+  with job.stop_on_signal() as should_stop:
     runner.train(training, runner.alone(step), make_batches, key, should_stop)
   _forget_former(folder)
 
@@ -314,7 +314,7 @@ def _forget_former(folder: epath.Path) -> None:
     checkpoints.delete(checkpoints.aside(folder))
 
 
-def curves(job: startup.Job) -> dict[str, list[dict[str, Any]]]:
+def curves(job: jobs.Job) -> dict[str, list[dict[str, Any]]]:
   """Records of every training of the first repetition, by stage name."""
   return {
     stage.name: metrics_log.read(folder_of(job.workdir, stage, 0))

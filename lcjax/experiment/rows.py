@@ -9,17 +9,17 @@ import jax
 import ml_collections
 import numpy as np
 
-from launch import (
-  class_mixture,
-  experiment,
-  movers,
-  repetition,
-  startup,
-  train_classifier,
-)
 from lcjax import types
 from lcjax.data import dataset
 from lcjax.evaluation import metrics
+from lcjax.experiment import (
+  build,
+  class_mixture,
+  jobs,
+  movers,
+  repetition,
+  train_classifier,
+)
 from lcjax.latent import encodings, mixtures, samplers
 from lcjax.training import parallel
 
@@ -67,12 +67,12 @@ class Judge(NamedTuple):
   seconds: float
 
 
-def load_look(job: startup.Job, train: dataset.Dataset) -> tuple[Look, float]:
+def load_look(job: jobs.Job, train: dataset.Dataset) -> tuple[Look, float]:
   """Restores the classifier: how it looks at images, and its seconds."""
   config = job.config
-  networks = experiment.build_networks(config, train)
+  networks = build.build_networks(config, train)
   found = train_classifier.load(job, networks, train)
-  fn = experiment.make_judge(networks)
+  fn = build.make_judge(networks)
   params = found.state['classifier'].params
 
   def look(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +87,7 @@ def load_look(job: startup.Job, train: dataset.Dataset) -> tuple[Look, float]:
 
 
 def load_judge(
-  job: startup.Job,
+  job: jobs.Job,
   train: dataset.Dataset,
   test: dataset.Dataset,
 ) -> Judge:
@@ -160,7 +160,7 @@ def real_rows(
 
 
 def baseline_rows(
-  job: startup.Job,
+  job: jobs.Job,
   repeat: int,
   trained: repetition.Trained,
   labels: types.Labels,

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from launch import stage
-from launch.repetition import Constrained, Trained
+from lcjax.experiment import stage
+from lcjax.experiment.repetition import Constrained, Trained
 from lcjax.latent import encodings, noise, samplers
 from lcjax.latent import optimize as optimize_lib
 

@@ -9,18 +9,18 @@ import jax
 import ml_collections
 import numpy as np
 
-from launch import (
+from lcjax import types
+from lcjax.data import dataset
+from lcjax.experiment import (
+  build,
   class_mixture,
-  experiment,
+  jobs,
   mover_fns,
   stage,
-  startup,
   train_actor_critic,
   train_denoiser,
   train_vae,
 )
-from lcjax import types
-from lcjax.data import dataset
 from lcjax.latent import encodings, mixtures
 from lcjax.training import parallel, state
 
@@ -107,7 +107,7 @@ def _in_batches(
 
 
 def load_constrained(
-  job: startup.Job, repeat: int, data: dataset.Dataset
+  job: jobs.Job, repeat: int, data: dataset.Dataset
 ) -> Constrained:
   """Restores the VAE and the latent critics of one repetition.
 
@@ -120,7 +120,7 @@ def load_constrained(
     UserError: a training is missing or unfinished; names its command.
   """
   config = job.config
-  networks = experiment.build_networks(config, data)
+  networks = build.build_networks(config, data)
   vae = train_vae.load(job, networks, data, repeat)
   critics = stage.load(
     job,
@@ -149,22 +149,22 @@ def load_constrained(
     )
 
   return Constrained(
-    encode=bind(experiment.make_encode(networks), params),
-    decode=bind(experiment.make_decode(networks), params),
+    encode=bind(build.make_encode(networks), params),
+    decode=bind(build.make_decode(networks), params),
     optimizer=make_optimizer(config.optimize, 'optimize'),
     make_optimizer=make_optimizer,
     attribute_critic=bind(
-      jax.jit(experiment.apply_fn(networks.attribute_critic)), attribute
+      jax.jit(build.apply_fn(networks.attribute_critic)), attribute
     ),
     # Asked again and again for fewer and fewer rows, as the denoiser is.
     image_attributes=bind(
-      experiment.make_image_attributes(networks),
+      build.make_image_attributes(networks),
       params,
       attribute,
       one_shape=True,
     ),
     realism_critic=bind(
-      jax.jit(experiment.apply_fn(networks.realism_critic)), realism
+      jax.jit(build.apply_fn(networks.realism_critic)), realism
     ),
     train=train,
     seconds={'vae': vae.seconds, 'latent_critics': critics.seconds},
@@ -175,7 +175,7 @@ def load_constrained(
 
 
 def load(
-  job: startup.Job,
+  job: jobs.Job,
   repeat: int,
   data: dataset.Dataset,
 ) -> Trained:
@@ -190,7 +190,7 @@ def load(
     UserError: a training is missing or unfinished; names its command.
   """
   config = job.config
-  networks = experiment.build_networks(config, data)
+  networks = build.build_networks(config, data)
   seed, num_attributes = config.seed + repeat, len(data.attribute_names)
   base = load_constrained(job, repeat, data)
   make_actor = train_actor_critic.make_actor_state(
@@ -230,8 +230,8 @@ def load(
 
     return walk
 
-  actor_fn = jax.jit(experiment.apply_fn(networks.actor))
-  critic_fn = jax.jit(experiment.apply_fn(networks.critic))
+  actor_fn = jax.jit(build.apply_fn(networks.actor))
+  critic_fn = jax.jit(build.apply_fn(networks.critic))
   decay = config.actor_critic.average_decay
   actors = {
     name: Actor(

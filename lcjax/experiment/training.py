@@ -7,7 +7,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from launch import stage, startup
+from lcjax.experiment import jobs, stage
 from lcjax.training import steps
 
 
@@ -47,7 +47,7 @@ def own_config(
 
 
 def run_alone(
-  job: startup.Job, which: stage.Stage, repeat: int, training: Training
+  job: jobs.Job, which: stage.Stage, repeat: int, training: Training
 ) -> None:
   """Runs one training to its end, as `stage.run` does.
 

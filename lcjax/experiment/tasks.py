@@ -9,9 +9,8 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from configs import base
-from launch import stage, startup, training
 from lcjax import errors
+from lcjax.experiment import jobs, stage, training
 from lcjax.training import checkpoints, provenance
 
 
@@ -26,7 +25,7 @@ class Task(NamedTuple):
   """
 
   name: str
-  job: startup.Job
+  job: jobs.Job
   which: stage.Stage
   repeat: int
 
@@ -92,7 +91,7 @@ def _leaves(task: Task) -> dict[str, Any]:
     # Later trainings see encodings, whatever VAE has made them.
     kept['vae'] = {'latent_size': kept['vae']['latent_size']}
   kept[task.which.section] = task.config[task.which.section].to_dict()
-  return base.flatten(kept)
+  return provenance.flatten(kept)
 
 
 def _is_number(key: str, value: Any) -> bool:

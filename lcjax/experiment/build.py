@@ -14,9 +14,9 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from launch import architectures, startup
 from lcjax import errors, types
 from lcjax.data import dataset
+from lcjax.experiment import architectures, jobs
 from lcjax.latent import encodings, optimize
 from lcjax.losses import constraint
 from lcjax.models import actor, classifier, vae
@@ -45,7 +45,7 @@ def _read_once(split: str, **section: Any) -> dataset.Dataset:
   return dataset.load(split=split, **section)
 
 
-def load_data(job: startup.Job, split: str) -> dataset.Dataset:
+def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
   """One split of the config's data set; decoded pixels stay in the workdir.
 
   Raises:
@@ -75,7 +75,7 @@ def load_data(job: startup.Job, split: str) -> dataset.Dataset:
 
 
 def digests(
-  job: startup.Job, splits: Sequence[str], labels: bool = True
+  job: jobs.Job, splits: Sequence[str], labels: bool = True
 ) -> dict[str, Any]:
   """What tells the data that a job reads from any others, as JSON.
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from launch import experiment, repetition, rows, startup
 from lcjax.data import dataset
 from lcjax.evaluation import figures
+from lcjax.experiment import build, jobs, repetition, rows
 
 
 class Drawn(NamedTuple):
@@ -34,17 +34,17 @@ class Scene:
     job: what to do.
   """
 
-  job: startup.Job
+  job: jobs.Job
 
   @functools.cached_property
   def train(self) -> dataset.Dataset:
     """The training split."""
-    return experiment.load_data(self.job, 'train')
+    return build.load_data(self.job, 'train')
 
   @functools.cached_property
   def test(self) -> dataset.Dataset:
     """The split that results are reported on."""
-    return experiment.load_data(self.job, self.job.config.compare.split)
+    return build.load_data(self.job, self.job.config.compare.split)
 
   @functools.cached_property
   def trained(self) -> repetition.Trained:

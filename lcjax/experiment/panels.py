@@ -9,20 +9,19 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from launch import (
-  generate,
+from lcjax import errors, types
+from lcjax.data import celeba, dataset
+from lcjax.evaluation import edits, figures, metrics
+from lcjax.experiment import (
+  jobs,
   movers,
   repetition,
   rows,
   stage,
-  startup,
   train_actor_critic,
   train_vae,
 )
-from launch.scene import Drawn, Scene, pictured_actors, spaced
-from lcjax import errors, types
-from lcjax.data import celeba, dataset
-from lcjax.evaluation import edits, figures, metrics
+from lcjax.experiment.scene import Drawn, Scene, pictured_actors
 from lcjax.latent import samplers
 
 # The paper's columns for its ten attributes of CelebA, in their order.
@@ -40,7 +39,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
   return np.asarray(jax.nn.sigmoid(logits))
 
 
-def comparison_job(job: startup.Job) -> startup.Job:
+def comparison_job(job: jobs.Job) -> jobs.Job:
   """The second model of `holes`: another sigma_x, in a folder of its own."""
   config = job.config.copy_and_resolve_references()
   with config.unlocked():
@@ -56,7 +55,7 @@ def comparison_job(job: startup.Job) -> startup.Job:
   return job._replace(config=config, workdir=job.workdir / 'figures' / 'holes')
 
 
-def train_comparison(job: startup.Job) -> None:
+def train_comparison(job: jobs.Job) -> None:
   """Trains the second model and its critics; skips what is finished."""
   train_vae.run(job)
   setting = train_actor_critic.prepare(job, 0)
@@ -256,7 +255,7 @@ def attribute_grid(scene: Scene) -> Drawn:
   section = config.figures
   vectors = grid_vectors(section.attribute_vectors, test)
   names = [
-    generate.describe(vector, spaced(test.attribute_names)).replace('+', '\n')
+    test.labels.describe(vector).replace('_', ' ').replace('+', '\n')
     for vector in vectors
   ]
   size = trained.train.mean.shape[1]
@@ -352,7 +351,7 @@ def optimizer_path(scene: Scene) -> Drawn:
   block = figures.Block(
     images=np.stack(cells, axis=1),
     row_labels=[
-      generate.describe(vector, spaced(test.attribute_names)).replace('+', '\n')
+      test.labels.describe(vector).replace('_', ' ').replace('+', '\n')
       for vector in y[: section.num_rows]
     ],
     column_labels=[f'step {steps}' for steps in found],

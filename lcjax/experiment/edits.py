@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from launch import movers, repetition, stage
-from launch.scene import Scene
 from lcjax import types
 from lcjax.evaluation import edits, metrics
+from lcjax.experiment import movers, repetition, stage
+from lcjax.experiment.scene import Scene
 from lcjax.latent import draw_back
 
 _POINTS_ON_THE_WAY = 40  # that drawing back tries

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
-from launch import compare_report, files, stage, startup, tasks
 from lcjax.evaluation import ablations, plots, reports
+from lcjax.experiment import compare_report, files, stage, tasks
+from lcjax.experiment import jobs as jobs_lib
 from lcjax.training import metrics_log
 
 
@@ -22,7 +23,7 @@ class Curves(NamedTuple):
   gaps: list[str]
 
 
-def check_logs(jobs: Mapping[str, startup.Job]) -> None:
+def check_logs(jobs: Mapping[str, jobs_lib.Job]) -> None:
   """Reads the logs there are: a damaged one is named before hours of work."""
   for job in jobs.values():
     for which in stage.trainings(job.config):
@@ -30,13 +31,13 @@ def check_logs(jobs: Mapping[str, startup.Job]) -> None:
         metrics_log.read(stage.folder_of(job.workdir, which, repeat))
 
 
-def curves(jobs: Mapping[str, startup.Job]) -> Curves:
+def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
   """Means over seeds of all that trainings have logged.
 
   Ablations that share a training share a line.
   """
   names: dict[tuple[str, str], list[str]] = {}
-  shared: dict[tuple[str, str], tuple[stage.Stage, startup.Job]] = {}
+  shared: dict[tuple[str, str], tuple[stage.Stage, jobs_lib.Job]] = {}
   for name, job in jobs.items():
     for which in stage.trainings(job.config):
       key = which.name, tasks.identity(tasks.Task(name, job, which, 0))
@@ -69,7 +70,7 @@ def curves(jobs: Mapping[str, startup.Job]) -> Curves:
 
 def write(
   workdir: epath.Path,
-  jobs: Mapping[str, startup.Job],
+  jobs: Mapping[str, jobs_lib.Job],
   changes: Mapping[str, Mapping[str, Any]],
   command: str,
 ) -> None:

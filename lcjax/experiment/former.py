@@ -1,10 +1,6 @@
-"""How configs were stored before keys had their present names and defaults."""
+"""How configs were stored before keys had their present names."""
 
-import functools
-import json
 from typing import Any
-
-from configs import base
 
 _OPTIMIZE = (
   'realism_weight',
@@ -15,13 +11,6 @@ _OPTIMIZE = (
   'max_steps',
   'optimizer',
 )
-
-
-@functools.cache
-def defaults() -> dict[str, Any]:
-  """Every key's default, as JSON has it."""
-  found = base.flatten(base.get_config())
-  return dict(json.loads(json.dumps(found)))
 
 
 def upgrade(stored: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""From a config and a workdir to trainings, movers and comparisons."""

@@ -1,0 +1,361 @@
+"""Trains what moves latents: optimizer-G's critics, then actors and critics.
+
+The data set is encoded once; all trainings see encodings and labels only.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from lcjax import types
+from lcjax.data import batches, dataset
+from lcjax.experiment import build, jobs, stage, train_vae, training
+from lcjax.latent import encodings
+from lcjax.losses import adversarial
+from lcjax.training import latent_steps, parallel, state, steps
+
+CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """What all trainings share: the networks and the encoded data."""
+
+  networks: build.Networks
+  train: encodings.Encodings
+  validation: encodings.Encodings
+  labels: types.Labels
+  seed: int
+
+  @property
+  def mean_scale(self) -> jax.Array:
+    """[Z] training mean of the encoder's scale."""
+    return jnp.asarray(self.train.mean_scale)
+
+
+def encode(
+  config: ml_collections.ConfigDict,
+  networks: build.Networks,
+  params: Any,
+  data: dataset.Dataset,
+) -> encodings.Encodings:
+  """Encodes one split with a trained VAE."""
+  fn = build.make_encode(networks)
+  return encodings.encode(
+    parallel.over_devices(lambda images: fn(params, images)),
+    data.images,
+    data.attributes,
+    config.generate.batch_size,
+  )
+
+
+def prepare(job: jobs.Job, repeat: int) -> Setting:
+  """Loads the data and the trained VAE, and encodes the data with it."""
+  data = build.load_data(job, 'train')
+  return prepare_with(job, repeat, data, build.load_data(job, 'validation'))
+
+
+def prepare_with(
+  job: jobs.Job,
+  repeat: int,
+  data: dataset.Dataset,
+  held_out: dataset.Dataset,
+) -> Setting:
+  """Loads the trained VAE and encodes the two splits with it."""
+  config = job.config
+  networks = build.build_networks(config, data)
+  vae = train_vae.load(job, networks, data, repeat)
+  params = vae.state['vae'].params
+  return Setting(
+    networks,
+    encode(config, networks, params, data),
+    encode(config, networks, params, held_out),
+    data.labels,
+    config.seed + repeat,
+  )
+
+
+def make_batches(
+  setting: Setting, batch_size: int
+) -> Callable[[int, int], dict[str, np.ndarray]]:
+  """Builds (first step, K) -> stacked batches of encodings and attributes."""
+  data = setting.train
+
+  def make(step: int, count: int) -> dict[str, np.ndarray]:
+    (rows, numbers), (others, _) = (
+      parallel.local_rows(
+        batches.stacked_indices(
+          (setting.seed, order), step, count, batch_size, len(data.mean)
+        )
+      )
+      for order in (0, 1)
+    )
+    return {
+      'mean': data.mean[rows],
+      'scale': data.scale[rows],
+      'attributes': data.attributes[rows],
+      'other_attributes': data.attributes[others],
+      'row': numbers,
+    }
+
+  return make
+
+
+def make_critics_state(
+  config: ml_collections.ConfigDict, networks: build.Networks, seed: int
+) -> Callable[[], state.TrainState]:
+  """Builds the function that makes D_attr's and D_realism's first state."""
+  section = config.latent_critics
+  key = build.stage_key(seed, 'latent_critics/init')
+  attribute_key, realism_key = jax.random.split(key)
+  z = jnp.zeros((1, config.vae.latent_size))
+  attribute_tx, realism_tx = build.make_optimizers(
+    config, 'latent_critics', CRITICS_OPTIMIZERS
+  )
+
+  def make() -> state.TrainState:
+    average = section.average_decay > 0
+    attribute = networks.attribute_critic.init(attribute_key, z)
+    realism = networks.realism_critic.init(realism_key, z)
+    return state.create(
+      {
+        'attribute': state.create_network(attribute, attribute_tx, average),
+        'realism': state.create_network(realism, realism_tx, average),
+      }
+    )
+
+  return make
+
+
+def describe_critics(
+  config: ml_collections.ConfigDict, setting: Setting
+) -> training.Training:
+  """The training of D_attr(z) and D_realism(z) of one repetition."""
+  networks, labels = setting.networks, setting.labels
+  attribute_fn = build.apply_fn(networks.attribute_critic)
+  realism_fn = build.apply_fn(networks.realism_critic)
+
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    section, inner = config.latent_critics, config.latent_critics.inner
+    attribute_tx, realism_tx = build.make_optimizers(
+      config, 'latent_critics', CRITICS_OPTIMIZERS
+    )
+    return latent_steps.make_latent_critics_step(
+      attribute_fn,
+      realism_fn,
+      build.make_cost(inner, networks, constants['mean_scale'], labels),
+      build.make_optimizer(
+        inner.optimizer, inner.max_steps, 'latent_critics.inner.optimizer'
+      ),
+      attribute_tx,
+      realism_tx,
+      latent_steps.CriticWeights(
+        moved=section.moved_weight,
+        prior=section.prior_weight,
+        mismatched=0.0,
+        gradient_penalty=section.gradient_penalty_weight,
+      ),
+      labels,
+      inner.max_steps,
+      section.average_decay,
+      axis_name,
+      section.train.nonfinite == 'skip',
+    )
+
+  z = jnp.asarray(setting.validation.sample(0))
+  y = jnp.asarray(setting.validation.attributes)
+  decay = config.latent_critics.average_decay
+
+  def evaluate(current: state.TrainState) -> dict[str, float]:
+    attribute_params = state.averaged(current['attribute'], decay)
+    realism_params = state.averaged(current['realism'], decay)
+    logits = attribute_fn(attribute_params, z)
+    realism = realism_fn(realism_params, z)
+    accuracy = labels.accuracy(logits, y)
+    return {
+      'attribute_accuracy': float(jnp.mean(accuracy)),
+      'realism_of_encodings': float(jnp.mean(jax.nn.sigmoid(realism))),
+    }
+
+  return training.Training(
+    make_critics_state(config, networks, setting.seed),
+    make_step,
+    {'mean_scale': setting.mean_scale},
+    make_batches(setting, config.latent_critics.train.batch_size),
+    evaluate,
+    build.stage_key(setting.seed, 'latent_critics'),
+  )
+
+
+def train_critics(job: jobs.Job, repeat: int, setting: Setting) -> None:
+  """Trains D_attr(z) and D_realism(z) of one repetition."""
+  described = describe_critics(job.config, setting)
+  training.run_alone(job, stage.LATENT_CRITICS, repeat, described)
+
+
+def make_actor_optimizers(
+  config: ml_collections.ConfigDict,
+) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+  """The optimisers of actor and critic, each with its own number of updates.
+
+  The critic takes one update a step. The actor takes one in
+  `critic_steps_per_actor_step`, and with a distance penalty a second one from
+  encodings.
+  """
+  section = config.actor_critic
+  num_steps = section.train.num_steps
+  turns = num_steps // section.critic_steps_per_actor_step
+  # The weight may be a tracer: members of an ensemble may differ in it.
+  on_encodings = (section.distance_weight > 0) & section.actor_on_encodings
+  return (
+    build.make_optimizer(
+      section.actor_optimizer,
+      turns * (1 + on_encodings),
+      'actor_critic.actor_optimizer',
+    ),
+    build.make_optimizer(
+      section.critic_optimizer, num_steps, 'actor_critic.critic_optimizer'
+    ),
+  )
+
+
+def make_actor_state(
+  config: ml_collections.ConfigDict,
+  networks: build.Networks,
+  num_attributes: int,
+  seed: int,
+) -> Callable[[], state.TrainState]:
+  """Builds the function that makes actor's and critic's first state."""
+  key = build.stage_key(seed, 'actor_critic/init')
+  actor_key, critic_key = jax.random.split(key)
+  z = jnp.zeros((1, config.vae.latent_size))
+  y = jnp.zeros((1, num_attributes))
+  actor_tx, critic_tx = make_actor_optimizers(config)
+  average = config.actor_critic.average_decay > 0
+
+  def make() -> state.TrainState:
+    actor = networks.actor.init(actor_key, z, y)
+    critic = networks.critic.init(critic_key, z, y)
+    return state.create(
+      {
+        'actor': state.create_network(actor, actor_tx, average),
+        'critic': state.create_network(critic, critic_tx, False),
+      }
+    )
+
+  return make
+
+
+def critic_weights(
+  section: ml_collections.ConfigDict,
+) -> latent_steps.CriticWeights:
+  """Of the kinds of rows, as `config.actor_critic` has them."""
+  return latent_steps.CriticWeights(
+    moved=section.moved_weight,
+    prior=section.prior_weight,
+    mismatched=section.mismatched_weight,
+    gradient_penalty=section.gradient_penalty_weight,
+  )
+
+
+def describe_actor(
+  config: ml_collections.ConfigDict, setting: Setting
+) -> training.Training:
+  """The training of G(z, y) and D(z, y) of one repetition.
+
+  Args:
+    config: `training.own_config` of one of `stage.actors`.
+    setting: of the repetition.
+  """
+  networks = setting.networks
+  actor_fn = build.apply_fn(networks.actor)
+  critic_fn = build.apply_fn(networks.critic)
+
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    section = config.actor_critic
+    actor_tx, critic_tx = make_actor_optimizers(config)
+    return latent_steps.make_actor_critic_step(
+      actor_fn,
+      critic_fn,
+      constants['mean_scale'],
+      actor_tx,
+      critic_tx,
+      critic_weights(section),
+      section.distance_weight,
+      section.actor_on_encodings,
+      section.critic_steps_per_actor_step,
+      section.average_decay,
+      axis_name,
+      section.train.nonfinite == 'skip',
+    )
+
+  y = setting.validation.attributes
+  real = setting.validation.sample(0)
+  prior = np.random.default_rng(0).standard_normal(real.shape, np.float32)
+
+  def evaluate(current: state.TrainState) -> dict[str, float]:
+    decay = config.actor_critic.average_decay
+    params = state.averaged(current['actor'], decay)
+    critic_params = current['critic'].params
+    moved = actor_fn(params, prior, y)
+    fake_logits = critic_fn(critic_params, moved, y)
+    real_logits = critic_fn(critic_params, real, y)
+    fake, true = jax.nn.sigmoid(fake_logits), jax.nn.sigmoid(real_logits)
+    return {
+      'critic_loss': float(
+        jnp.mean(adversarial.real_loss(real_logits))
+        + jnp.mean(adversarial.fake_loss(fake_logits))
+      ),
+      'generator_score': float(jnp.mean(fake)),
+      'discriminator_score': float(jnp.mean(true + 1.0 - fake) / 2.0),
+      'moved_variance': float(jnp.mean(jnp.var(moved, axis=0))),
+      'encodings_variance': float(np.mean(np.var(real, axis=0))),
+    }
+
+  return training.Training(
+    make_actor_state(config, networks, y.shape[-1], setting.seed),
+    make_step,
+    {'mean_scale': setting.mean_scale},
+    make_batches(setting, config.actor_critic.train.batch_size),
+    evaluate,
+    build.stage_key(setting.seed, 'actor_critic'),
+  )
+
+
+def train_actor(
+  job: jobs.Job,
+  repeat: int,
+  setting: Setting,
+  which: stage.Stage,
+) -> None:
+  """Trains G(z, y) and D(z, y) of one repetition: one of `stage.actors`."""
+  config = training.own_config(job.config, which)
+  described = describe_actor(config, setting)
+  training.run_alone(job, which, repeat, described)
+
+
+def train(job: jobs.Job, repeat: int, setting: Setting) -> None:
+  """Trains critics and actors of one repetition."""
+  train_critics(job, repeat, setting)
+  for which in stage.actors(job.config).values():
+    train_actor(job, repeat, setting, which)
+
+
+def run(job: jobs.Job) -> None:
+  """Trains critics and actors for every seed."""
+  for repeat in range(job.config.num_seeds):
+    train(job, repeat, prepare(job, repeat))

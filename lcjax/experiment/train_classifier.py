@@ -1,0 +1,130 @@
+"""Trains the pixel classifier that judges samples, on real data only."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import ml_collections
+import numpy as np
+
+from lcjax import types
+from lcjax.data import batches, dataset
+from lcjax.experiment import build, jobs, stage, training
+from lcjax.training import objectives, parallel, state, steps
+
+
+def make_state(
+  config: ml_collections.ConfigDict,
+  networks: build.Networks,
+  data: dataset.Dataset,
+) -> Callable[[], state.TrainState]:
+  """Builds the function that makes the state before the first step."""
+  key = build.stage_key(config.seed, 'classifier/init')
+  image = np.zeros((1, *data.image_shape), np.float32)
+  tx = build.make_optimizer(
+    config.classifier.optimizer,
+    config.classifier.train.num_steps,
+    'classifier.optimizer',
+  )
+
+  def make() -> state.TrainState:
+    params = networks.classifier.init(key, image)
+    return state.create({'classifier': state.create_network(params, tx, False)})
+
+  return make
+
+
+def load(
+  job: jobs.Job,
+  networks: build.Networks,
+  data: dataset.Dataset,
+) -> stage.Finished:
+  """The trained classifier: one judge for all repetitions."""
+  config = job.config
+  make = make_state(config, networks, data)
+  return stage.load(job, stage.CLASSIFIER, 0, make)
+
+
+def make_loss(
+  networks: build.Networks,
+  labels: types.Labels,
+  pixel_noise: float,
+  flip: bool,
+) -> steps.LossFn:
+  """The judge's loss with such changes of the images."""
+  logits_and_features = build.apply_fn(networks.classifier)
+  return objectives.make_classifier_loss(
+    lambda p, x: logits_and_features(p, x)[0], labels, pixel_noise, flip
+  )
+
+
+# Judges of several seeds evaluate by the same function, compiled once.
+_evaluated_loss = functools.lru_cache(maxsize=16)(make_loss)
+
+
+def describe(
+  config: ml_collections.ConfigDict,
+  data: dataset.Dataset,
+  held_out: dataset.Dataset,
+) -> training.Training:
+  """The judge's training."""
+  networks = build.build_networks(config, data)
+
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    del constants
+    section = config.classifier
+    update = steps.make_update(
+      make_loss(networks, data.labels, section.pixel_noise, section.flip),
+      build.make_optimizer(
+        section.optimizer, section.train.num_steps, 'classifier.optimizer'
+      ),
+      axis_name=axis_name,
+      skip_nonfinite=section.train.nonfinite == 'skip',
+    )
+    return steps.make_train_step({'classifier': update})
+
+  def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
+    rows, numbers = parallel.local_rows(
+      batches.stacked_indices(
+        (config.seed, 0),
+        step,
+        count,
+        config.classifier.train.batch_size,
+        len(data),
+      )
+    )
+    return {
+      'image': data.images[rows],
+      'attributes': data.attributes[rows],
+      'row': numbers,
+    }
+
+  key = build.stage_key(config.seed, 'classifier')
+  validate = build.make_validate(
+    _evaluated_loss(networks, data.labels, 0.0, flip=False), key
+  )
+
+  def evaluate(current: state.TrainState) -> dict[str, float]:
+    arrays = {'image': held_out.images, 'attributes': held_out.attributes}
+    return validate(current['classifier'].params, arrays)
+
+  return training.Training(
+    make_state(config, networks, data),
+    make_step,
+    {},
+    make_batches,
+    evaluate,
+    key,
+  )
+
+
+def run(job: jobs.Job) -> None:
+  """Trains the judge."""
+  data = build.load_data(job, 'train')
+  held_out = build.load_data(job, 'validation')
+  described = describe(job.config, data, held_out)
+  training.run_alone(job, stage.CLASSIFIER, 0, described)

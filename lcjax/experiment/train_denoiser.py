@@ -1,0 +1,164 @@
+"""Trains the guided denoiser's two networks on noised encodings.
+
+The denoiser sees no labels; D_attr(z_t, t) learns them on the same latents.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from lcjax import types
+from lcjax.experiment import (
+  build,
+  class_mixture,
+  jobs,
+  stage,
+  train_actor_critic,
+  training,
+)
+from lcjax.latent import denoise, noise
+from lcjax.training import denoiser_steps, state, steps
+
+OPTIMIZERS = ('velocity_optimizer', 'attribute_optimizer')
+
+
+def make_state(
+  config: ml_collections.ConfigDict, networks: build.Networks, seed: int
+) -> Callable[[], state.TrainState]:
+  """Builds the function that makes the state before the first step."""
+  first, second = jax.random.split(build.stage_key(seed, 'denoiser/init'))
+  z, t = jnp.zeros((1, config.vae.latent_size)), jnp.zeros(1)
+  average = config.denoiser.average_decay > 0
+
+  def make() -> state.TrainState:
+    modules = networks.denoiser, networks.noised_attribute_critic
+    velocity, attribute = (
+      state.create_network(module.init(key, z, t), tx, average)
+      for module, key, tx in zip(
+        modules,
+        (first, second),
+        build.make_optimizers(config, 'denoiser', OPTIMIZERS),
+        strict=True,
+      )
+    )
+    return state.create({'velocity': velocity, 'attribute': attribute})
+
+  return make
+
+
+class _HeldOut(NamedTuple):
+  """The same latents, noise and times at every evaluation.
+
+  Attributes:
+    z: [B, Z] held-out latents, in units of q(z)'s spread.
+    eps: [B, Z] noise.
+    time: [B] noise times.
+    attributes: [B, Y].
+  """
+
+  z: jax.Array
+  eps: jax.Array
+  time: jax.Array
+  attributes: jax.Array
+
+
+@functools.lru_cache(maxsize=16)  # repetitions share one program
+def _make_validate(
+  networks: build.Networks, labels: types.Labels, decay: float
+) -> Callable[[state.TrainState, _HeldOut], dict[str, jax.Array]]:
+  """Builds jitted `(state, held-out rows) -> validation values`."""
+  velocity_fn = build.apply_fn(networks.denoiser)
+  attribute_fn = build.apply_fn(networks.noised_attribute_critic)
+
+  @jax.jit
+  def validate(
+    current: state.TrainState, rows: _HeldOut
+  ) -> dict[str, jax.Array]:
+    noised = denoise.add_noise(rows.z, rows.time, rows.eps)
+    velocity_params = state.averaged(current['velocity'], decay)
+    predicted = velocity_fn(velocity_params, noised, rows.time)
+    attribute_params = state.averaged(current['attribute'], decay)
+    logits = attribute_fn(attribute_params, noised, rows.time)
+    target = denoise.velocity(rows.z, rows.time, rows.eps)
+    accuracy = labels.accuracy(logits, rows.attributes)
+    return {
+      'velocity_mse': jnp.mean(jnp.square(predicted - target)),
+      'attribute_accuracy': jnp.mean(accuracy),
+    }
+
+  return validate
+
+
+def describe(
+  config: ml_collections.ConfigDict, setting: train_actor_critic.Setting
+) -> training.Training:
+  """The denoiser's training of one repetition."""
+  networks, labels = setting.networks, setting.labels
+  velocity_fn = build.apply_fn(networks.denoiser)
+  attribute_fn = build.apply_fn(networks.noised_attribute_critic)
+  center = jnp.asarray(setting.train.center)
+  spread = jnp.asarray(setting.train.spread)
+
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    section = config.denoiser
+    velocity_tx, attribute_tx = build.make_optimizers(
+      config, 'denoiser', OPTIMIZERS
+    )
+    return denoiser_steps.make_denoiser_step(
+      velocity_fn,
+      attribute_fn,
+      constants['center'],
+      constants['spread'],
+      velocity_tx,
+      attribute_tx,
+      labels,
+      section.average_decay,
+      axis_name,
+      section.train.nonfinite == 'skip',
+    )
+
+  z = (jnp.asarray(setting.validation.sample(0)) - center[None]) / spread[None]
+  rows = jnp.arange(len(z))
+  held_out = _HeldOut(
+    z,
+    noise.normal(jax.random.key(0), rows, z.shape[1]),
+    (rows.astype(z.dtype) + 0.5) / len(z),
+    jnp.asarray(setting.validation.attributes),
+  )
+  validate = _make_validate(networks, labels, config.denoiser.average_decay)
+
+  def evaluate(current: state.TrainState) -> dict[str, float]:
+    return {name: float(v) for name, v in validate(current, held_out).items()}
+
+  return training.Training(
+    make_state(config, networks, setting.seed),
+    make_step,
+    {'center': center, 'spread': spread},
+    train_actor_critic.make_batches(setting, config.denoiser.train.batch_size),
+    evaluate,
+    build.stage_key(setting.seed, 'denoiser'),
+  )
+
+
+def train(
+  job: jobs.Job, repeat: int, setting: train_actor_critic.Setting
+) -> None:
+  """Trains the denoiser of one repetition."""
+  # With the training that it belongs to, not at the first use of the mover.
+  class_mixture.for_denoiser(job, repeat, setting.train)
+  described = describe(job.config, setting)
+  training.run_alone(job, stage.DENOISER, repeat, described)
+
+
+def run(job: jobs.Job) -> None:
+  """Trains the denoiser for every seed."""
+  for repeat in range(job.config.num_seeds):
+    train(job, repeat, train_actor_critic.prepare(job, repeat))

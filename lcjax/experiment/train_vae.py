@@ -1,0 +1,138 @@
+"""Trains the unconditional VAE. It sees no labels."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import ml_collections
+import numpy as np
+
+from lcjax.data import batches, dataset
+from lcjax.evaluation import metrics
+from lcjax.experiment import build, jobs, stage, training
+from lcjax.latent import encodings
+from lcjax.training import objectives, parallel, state, steps
+
+
+def make_state(
+  config: ml_collections.ConfigDict,
+  networks: build.Networks,
+  data: dataset.Dataset,
+  repeat: int,
+) -> Callable[[], state.TrainState]:
+  """Builds the function that makes the state before the first step."""
+  key = build.stage_key(config.seed + repeat, 'vae/init')
+  image = np.zeros((1, *data.image_shape), np.float32)
+  tx = build.make_optimizer(
+    config.vae.optimizer, config.vae.train.num_steps, 'vae.optimizer'
+  )
+
+  def make() -> state.TrainState:
+    params = networks.vae.init(key, image)
+    return state.create({'vae': state.create_network(params, tx, False)})
+
+  return make
+
+
+def load(
+  job: jobs.Job,
+  networks: build.Networks,
+  data: dataset.Dataset,
+  repeat: int,
+) -> stage.Finished:
+  """The trained VAE."""
+  config = job.config
+  make = make_state(config, networks, data, repeat)
+  return stage.load(job, stage.VAE, repeat, make)
+
+
+def make_loss(
+  networks: build.Networks, sigma_x: float, beta: float
+) -> steps.LossFn:
+  """The VAE's loss at some width of p(x|z) and weight of the KL divergence."""
+  return objectives.make_vae_loss(
+    build.apply_fn(networks.vae, 'encode'),
+    build.apply_fn(networks.vae, 'decode'),
+    sigma_x,
+    beta,
+  )
+
+
+# Repetitions evaluate by the same function: it is compiled once.
+_evaluated_loss = functools.lru_cache(maxsize=16)(make_loss)
+
+
+def describe(
+  config: ml_collections.ConfigDict,
+  data: dataset.Dataset,
+  held_out: dataset.Dataset,
+  repeat: int,
+) -> training.Training:
+  """The VAE's training of one repetition."""
+  networks = build.build_networks(config, data)
+  seed = config.seed + repeat
+
+  def make_step(
+    config: ml_collections.ConfigDict,
+    constants: dict[str, jax.Array],
+    axis_name: str | None,
+  ) -> steps.Step:
+    del constants
+    section = config.vae
+    update = steps.make_update(
+      make_loss(networks, section.sigma_x, section.beta),
+      build.make_optimizer(
+        section.optimizer, section.train.num_steps, 'vae.optimizer'
+      ),
+      axis_name=axis_name,
+      skip_nonfinite=section.train.nonfinite == 'skip',
+    )
+    return steps.make_train_step({'vae': update})
+
+  def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
+    rows, numbers = parallel.local_rows(
+      batches.stacked_indices(
+        (seed, 0), step, count, config.vae.train.batch_size, len(data)
+      )
+    )
+    return {'image': data.images[rows], 'row': numbers}
+
+  encode = build.make_encode(networks)
+  key = build.stage_key(seed, 'vae')
+  validate = build.make_validate(
+    _evaluated_loss(networks, config.vae.sigma_x, config.vae.beta), key
+  )
+
+  def evaluate(current: state.TrainState) -> dict[str, float]:
+    params = current['vae'].params
+    values = validate(params, {'image': held_out.images})
+    mean, _ = encodings.in_batches(
+      parallel.over_devices(lambda images: encode(params, images)),
+      held_out.images,
+      batch_size=config.generate.batch_size,
+    )
+    return values | {'active_units': float(metrics.active_units(mean))}
+
+  return training.Training(
+    make_state(config, networks, data, repeat),
+    make_step,
+    {},
+    make_batches,
+    evaluate,
+    key,
+  )
+
+
+def train(job: jobs.Job, repeat: int) -> None:
+  """Trains the VAE of one repetition."""
+  data = build.load_data(job, 'train')
+  held_out = build.load_data(job, 'validation')
+  described = describe(job.config, data, held_out, repeat)
+  training.run_alone(job, stage.VAE, repeat, described)
+
+
+def run(job: jobs.Job) -> None:
+  """Trains a VAE for every seed."""
+  config = job.config
+  for repeat in range(config.num_seeds):
+    train(job, repeat)
