@@ -131,18 +131,20 @@ def check(arguments: Sequence[str]) -> None:
   Args:
     arguments: of the command line, as `--name=value`.
   """
-  early = ''
+  early, files = '', [a for a in arguments if re.match('--?config=', a)]
   for argument in arguments:
     if argument in ('--config', '-config'):
       raise errors.UserError(f'--config names no file: give {_EXAMPLE}')
-    if re.match('--?config=', argument):
-      if early:
-        raise errors.UserError(
-          f'{early} stands before {argument}: the file comes first'
-        )
-      check_overrides(arguments, read(argument.partition('=')[2]))
-    elif re.match(r'--?(no)?config\.', argument):
+    if argument in files:
+      break
+    if re.match(r'--?(no)?config\.', argument):
       early = early or argument
+  if early and files:
+    raise errors.UserError(
+      f'{early} stands before {files[0]}: the file comes first'
+    )
+  for given in files:
+    check_overrides(arguments, read(given.partition('=')[2]))
 
 
 def explain(error: Exception) -> str:

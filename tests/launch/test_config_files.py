@@ -115,6 +115,7 @@ def test_flags_of_keys_pass():
       '--config.seed=3',
       '--noconfig.classifier.flip',
       '--config.vae.optimizer.arguments={"eps": 1e-6}',
+      '--config=configs/celeba.py',  # the last one holds
     ]
   )
 
