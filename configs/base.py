@@ -16,7 +16,7 @@ from lcjax import errors
 
 def _optimizer(learning_rate: float, schedule: str) -> dict[str, Any]:
   return {
-    'name': 'adam',  # any optax transformation that takes a learning rate
+    'name': 'adam',  # any optax optimiser that needs nothing but gradients
     'learning_rate': learning_rate,
     'schedule': schedule,  # constant | cosine | log_linear
     'final_learning_rate': learning_rate / 100,  # ignored by `constant`
