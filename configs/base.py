@@ -4,8 +4,9 @@ Experiments (`configs/digits.py`, ...) change values, ablations change a few
 more. Nothing else holds defaults.
 """
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -15,7 +16,7 @@ from lcjax import errors
 
 def _optimizer(learning_rate: float, schedule: str) -> dict[str, Any]:
   return {
-    'name': 'adam',  # any optax transformation that takes a learning rate
+    'name': 'adam',  # any optax optimiser that needs nothing but gradients
     'learning_rate': learning_rate,
     'schedule': schedule,  # constant | cosine | log_linear
     'final_learning_rate': learning_rate / 100,  # ignored by `constant`
@@ -363,16 +364,64 @@ _KINDS = {int: 'whole numbers', float: 'numbers', str: 'names'}
 # without a word.
 MOST_SEED = 2**32 - 1
 
+# Keys and sections that have another name now.
+MOVED = {
+  'latent_critics.inner_steps': 'latent_critics.inner.max_steps',
+} | {
+  f'edit.{name}': f'edit.optimize.{name}'
+  for name in (
+    'realism_weight',
+    'attribute_weight',
+    'distance_weight',
+    'realism_threshold',
+    'attribute_tolerance',
+    'max_steps',
+    'optimizer',
+  )
+}
+
+
+def check_key(key: str, known: Sequence[str]) -> None:
+  """Raises UserError unless a dotted key can be set.
+
+  Args:
+    key: as a flag or an ablation has it, without `config`.
+    known: every leaf of the config.
+  """
+  section, _, last = key.rpartition('.')
+  # An optimiser's further arguments are a dict of any keys, in no leaf's name.
+  if key in known or (
+    last == 'arguments' and f'{section}.learning_rate' in known
+  ):
+    return
+  inside = [one for one in known if one.startswith(f'{key}.')]
+  if inside:
+    raise errors.UserError(
+      f'config.{key} is a section and takes no value: set its keys, such as '
+      f'config.{inside[0]}'
+    )
+  for old, new in MOVED.items():
+    if key == old or key.startswith(f'{old}.'):
+      raise errors.UserError(
+        f'config.{key} is now config.{new}{key[len(old) :]}'
+      )
+  optimizer, dot, name = key.partition('.arguments.')
+  if dot and f'{optimizer}.learning_rate' in known:
+    raise errors.UserError(
+      f'config.{key} cannot be set alone: set all of them, as in '
+      f'config.{optimizer}.arguments={{"{name}": VALUE}}'
+    )
+  raise errors.UserError(
+    f'config.{key} does not exist: {errors.nearest(key, known)}'
+  )
+
 
 def check_keys(config: ml_collections.ConfigDict) -> None:
   """Raises UserError unless a config has exactly the keys of `get_config`."""
   found, known = flatten(config), flatten(get_config())
   for key in found:
-    # An optimiser's further arguments are optax's.
-    if key not in known and '.arguments.' not in key:
-      raise errors.UserError(
-        f'config.{key} does not exist: {errors.nearest(key, list(known))}'
-      )
+    if '.arguments.' not in key:  # an optimiser's further ones are optax's
+      check_key(key, list(known))
   for key in known:
     if key not in found:
       raise errors.UserError(
@@ -395,6 +444,8 @@ def _check_type(key: str, value: Any, default: Any) -> None:
     if not fits and kind in _KINDS:
       many = isinstance(value, tuple)
       wanted = f'a tuple of {_KINDS[kind]}' if many else f'of {kind.__name__}'
+      if many and kind is str:  # a name that is a number
+        wanted += f', in quotes as in ({str(one)!r},)'
       raise errors.UserError(f'config.{key}={value!r} must be {wanted}')
     if isinstance(one, float) and not math.isfinite(one):
       raise errors.UserError(f'config.{key}={value!r} must be finite')
@@ -442,7 +493,8 @@ def ablate(
     The config.
 
   Raises:
-    UserError: no such ablation, or it names a key that does not exist.
+    UserError: no such ablation, or it sets what is no key of the config, or a
+      value of another type.
   """
   if name not in ablations:
     raise errors.UserError(
@@ -451,14 +503,15 @@ def ablate(
     )
   known = list(flatten(config))
   for key, value in ablations[name].items():
-    *path, last = key.split('.')
-    section = config
-    for part in path:
-      section = section.get(part, {})
-    if last not in section:
+    try:
+      check_key(key, known)
+      *path, last = key.split('.')
+      section = functools.reduce(lambda part, name: part[name], path, config)
+      section[last] = value
+    except errors.UserError as error:
+      raise errors.UserError(f'ablation {name!r}: {error}') from error
+    except (TypeError, ValueError) as error:
       raise errors.UserError(
-        f'ablation {name!r} sets config.{key}, which does not exist: '
-        f'{errors.nearest(key, known)}'
-      )
-    section[last] = value
+        f'ablation {name!r}: config.{key}={value!r} has the wrong type: {error}'
+      ) from error
   return config

@@ -9,11 +9,10 @@ common is trained once. WORKDIR/ABLATION is then an ordinary run.
 """
 
 import functools
-import importlib.util
 import json
 import os
 import shlex
-from types import ModuleType
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +21,7 @@ from etils import epath
 from ml_collections import config_flags
 
 from configs import base
-from launch import compare, startup
+from launch import compare, config_files, startup
 from lcjax import errors
 from lcjax.experiment import (
   ablation_report,
@@ -55,7 +54,7 @@ def check_names(names: list[str], known: list[str]) -> None:
   """Raises UserError unless the names are ablations, each given once."""
   if not names:
     raise errors.UserError(
-      f'--ablations is missing: name some of {", ".join(known)}'
+      f'--ablations is missing: name some of {errors.listed(known)}'
     )
   for name in names:
     if name not in known:
@@ -75,6 +74,19 @@ def check_names(names: list[str], known: list[str]) -> None:
       )
 
 
+def known_ablations(path: str) -> Mapping[str, Mapping[str, Any]]:
+  """All ablations of a config's file; UserError if it has none."""
+  found = getattr(config_files.load(path), 'ABLATIONS', None)
+  if not isinstance(found, Mapping) or not all(
+    isinstance(changes, Mapping) for changes in found.values()
+  ):
+    raise errors.UserError(
+      f'--config={path} has no ABLATIONS, a dict of dicts by name: see '
+      'configs/digits.py'
+    )
+  return found
+
+
 def check_overrides(
   overrides: dict[str, Any], ablations: dict[str, dict[str, Any]]
 ) -> None:
@@ -86,16 +98,6 @@ def check_overrides(
           f'--config.{key} is what ablation {name!r} varies: leave out the '
           'flag, or the ablation'
         )
-
-
-def _load(path: str) -> ModuleType:
-  """The config's file as a module."""
-  spec = importlib.util.spec_from_file_location('ablated_config', path)
-  if spec is None or spec.loader is None:
-    raise errors.UserError(f'--config={path} is not a Python file')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
 
 
 def arguments(
@@ -159,18 +161,19 @@ def read_flags() -> Ablations:
     raise errors.UserError(
       f'--max_together={MAX_TOGETHER.value} must be at least 1'
     )
-  module, names = _load(path), [name.strip() for name in ABLATIONS.value]
-  check_names(names, list(module.ABLATIONS))
+  known = known_ablations(path)
+  names = [name.strip() for name in ABLATIONS.value]
+  check_names(names, list(known))
   overrides = config_flags.get_override_values(flag)
   if NUM_SEEDS.value is not None and 'num_seeds' in overrides:
     raise errors.UserError(
       f'--num_seeds={num_seeds} and --config.num_seeds say the same: give one'
     )
-  changes = {name: dict(module.ABLATIONS[name]) for name in names}
+  changes = {name: dict(known[name]) for name in names}
   check_overrides(overrides, changes)
   jobs = {}
   for name in names:
-    config = module.get_config(name)
+    config = config_files.read(f'{path}:{name}')
     config.update_from_flattened_dict(overrides)
     config.num_seeds = num_seeds
     startup.split_names(config)
@@ -178,7 +181,10 @@ def read_flags() -> Ablations:
     config.data.cache_dir = config.data.cache_dir or os.fspath(
       whole.workdir / 'cache'
     )
-    base.validate(config)
+    try:
+      base.validate(config)
+    except errors.UserError as error:
+      raise errors.UserError(f'ablation {name!r}: {error}') from error
     config.lock()
     workdir = whole.workdir / name
     jobs[name] = jobs_lib.Job(

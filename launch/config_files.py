@@ -4,7 +4,6 @@ Everything is checked here before the flags are parsed, since ml_collections
 reports a mistake by whatever exception it happens to cause.
 """
 
-import ast
 import importlib.util
 import os
 import re
@@ -23,13 +22,6 @@ from lcjax import errors
 _EXAMPLE = '--config=configs/digits.py'
 
 
-def _literal(text: str) -> Any:
-  try:
-    return ast.literal_eval(text)
-  except (SyntaxError, ValueError):
-    return text
-
-
 class _TupleParser(tuple_parser.TupleParser):
   """Takes names joined by commas, also those that begin like a number."""
 
@@ -39,7 +31,7 @@ class _TupleParser(tuple_parser.TupleParser):
     except ValueError:
       if any(mark in argument for mark in '()[]{}\'"'):
         raise
-      return tuple(_literal(part.strip()) for part in argument.split(','))
+      return tuple(part.strip() for part in argument.split(','))
 
 
 config_flags.register_flag_parser_for_type(tuple, _TupleParser())
@@ -53,6 +45,8 @@ def load(path: str) -> ModuleType:
   """
   if not os.path.isfile(path):
     what = 'it is a folder' if os.path.isdir(path) else 'there is no such file'
+    if path.startswith('~'):  # that needs a word of its own
+      what = 'no shell expands ~ there, write --config ~/FILE.py'
     raise errors.UserError(
       f'--config={path} cannot be read: {what}; name a file as in {_EXAMPLE}'
     )
@@ -96,22 +90,22 @@ def read(given: str) -> ml_collections.ConfigDict:
   """The config that --config=FILE.py or --config=FILE.py:ABLATION names.
 
   Raises:
-    UserError: the file cannot be read, or gives no config.
+    UserError: the file cannot be read, or gives no config; names the file.
   """
   path, colon, ablation = given.partition(':')
   module = load(path)
   try:
     config = module.get_config(*([ablation] if colon else []))
-  except errors.UserError:
-    raise
+    if not isinstance(config, ml_collections.ConfigDict):
+      raise errors.UserError(
+        f'get_config() returns {type(config).__name__}, not an '
+        f'ml_collections.ConfigDict: see {_EXAMPLE}'
+      )
+    base.check_keys(config)
+  except errors.UserError as error:
+    raise errors.UserError(f'--config={given}: {error}') from error
   except (Exception, SystemExit) as error:
     raise _failure(given, path, error) from error
-  if not isinstance(config, ml_collections.ConfigDict):
-    raise errors.UserError(
-      f'--config={given}: get_config() returns {type(config).__name__}, not an '
-      f'ml_collections.ConfigDict: see {_EXAMPLE}'
-    )
-  base.check_keys(config)
   return config
 
 
@@ -127,27 +121,40 @@ def check_overrides(
   known = list(base.flatten(config))
   for argument in arguments:
     match = re.match(r'--?(?:no)?config\.([^=]*)', argument)
-    if not match:
-      continue
-    key = match[1]
-    # An optimiser's further arguments are a dict of any keys.
-    if key in known or key.rpartition('.')[2] == 'arguments':
-      continue
-    own = [one for one in known if one.startswith(f'{key}.')]
-    if own:
-      raise errors.UserError(
-        f'config.{key} is a section and takes no value: set its keys, as in '
-        f'--config.{own[0]}=VALUE'
-      )
+    if match:
+      base.check_key(match[1], known)
+
+
+def check(arguments: Sequence[str]) -> None:
+  """Raises UserError for a wrong config file, or a flag of no key of it.
+
+  Args:
+    arguments: of the command line, as `--name=value`.
+  """
+  early, files = '', [a for a in arguments if re.match('--?config=', a)]
+  for argument in arguments:
+    if argument in ('--config', '-config'):
+      raise errors.UserError(f'--config names no file: give {_EXAMPLE}')
+    if argument in files:
+      break
+    if re.match(r'--?(no)?config\.', argument):
+      early = early or argument
+  if early and files:
     raise errors.UserError(
-      f'config.{key} does not exist: {errors.nearest(key, known)}'
+      f'{early} stands before {files[0]}: the file comes first'
     )
+  for given in files:
+    check_overrides(arguments, read(given.partition('=')[2]))
 
 
 def explain(error: Exception) -> str:
   """One line for what flags and ml_collections say of a wrong value."""
   text = ' '.join(str(error).split())
-  match = re.search(r'[Ff]lag --(config\.[^=\s]+)=(.*?): ', text)
-  if match:
-    return f'{match[1]}={match[2]} has the wrong type: {text}'
-  return text
+  match = re.match(r'[Ff]lag --config\.([^=\s]+)=(.*?): (.*)', text)
+  if not match:
+    return text
+  key, value, reason = match.groups()
+  kind = type(base.flatten(base.get_config()).get(key))
+  if kind in (bool, int, float):  # Python's own words are no help
+    return f'config.{key}={value} must be of {kind.__name__}'
+  return f'config.{key}={value} has the wrong type: {reason}'

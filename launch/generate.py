@@ -17,48 +17,14 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from launch import startup
-from lcjax import errors, types
+from launch import requests, startup
+from lcjax import errors
 from lcjax.data import dataset, pictures
 from lcjax.evaluation import grids
 from lcjax.experiment import build, files, jobs, movers, repetition
 from lcjax.latent import mixtures, samplers
 
 STARTS = ('prior', 'mixture', 'encodings')
-
-
-def parse_labels(
-  labels: Sequence[str], data: dataset.Dataset
-) -> tuple[np.ndarray, list[str]]:
-  """Label vectors from the command line.
-
-  Args:
-    labels: each a name, or for independent attributes names joined by +.
-    data: knows the names.
-
-  Returns:
-    [C, Y] float32 and the C labels.
-
-  Raises:
-    UserError: a name that does not exist, or several of classes.
-  """
-  names = data.attribute_names
-  vectors = np.zeros((len(labels), len(names)), np.float32)
-  for row, label in enumerate(labels):
-    chosen = [] if label == 'none' else label.split('+')
-    for name in chosen:
-      if name not in names:
-        raise errors.UserError(
-          f'--labels={label!r}: {name!r} is not a label of this data set; '
-          f'they are {", ".join(names)}'
-        )
-      vectors[row, names.index(name)] = 1.0
-    if isinstance(data.labels, types.Classes) and len(set(chosen)) != 1:
-      raise errors.UserError(
-        f'--labels={label!r} names {len(set(chosen))} classes: one holds at a '
-        f'time; they are {", ".join(names)}'
-      )
-  return vectors, list(labels)
 
 
 def held_out_labels(
@@ -193,7 +159,7 @@ def write(
 
 def run(
   job: jobs.Job,
-  requests: Sequence[tuple[str, str]],
+  pairs: Sequence[tuple[str, str]],
   labels: Sequence[str],
   images: Sequence[str],
   name: str = '',
@@ -202,28 +168,24 @@ def run(
 
   Args:
     job: what to do.
-    requests: pairs of start and mover.
+    pairs: of start and mover.
     labels: as the flag.
     images: as the flag.
     name: of the files; START_MOVER if empty.
   """
   config, workdir = job.config, job.workdir
-  known = ('none', *movers.names(config))
-  for _, mover in requests:
-    if mover not in known:
-      raise errors.UserError(
-        f'--mover={mover} does not exist: {errors.nearest(mover, known)}'
-      )
+  for _, mover in pairs:
+    requests.check_mover(config, mover)
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'test')
   trained = repetition.load(job, 0, data)
   if labels:
-    y, names = parse_labels(labels, data)
+    y, names = requests.parse_labels(labels, data)
   else:
     y, names = held_out_labels(
       held_out, config.generate.num_columns, config.seed
     )
-  for start, mover in requests:
+  for start, mover in pairs:
     starts = make_starts(config, trained, held_out, start, images)
     path = write(
       workdir / 'generate',
@@ -252,15 +214,16 @@ def define_flags() -> None:
     'Requested label vectors, a column each: names of classes, or attributes '
     'joined by + (none for no attribute). Without: drawn from held-out rows.',
   )
-  flags.DEFINE_list(
+  flags.DEFINE_multi_string(
     'images',
     [],
     'With --start=encodings: image files, cut and resized as the data are, or '
-    'an .npz with uint8 "images". Without: the first held-out images.',
+    'an .npz with uint8 "images"; joined by commas, or a flag for each. '
+    'Without: the first held-out images.',
   )
   flags.DEFINE_string(
     'name',
-    '',
+    None,
     'Of the files. Without: START_MOVER, or START_MOVER_own with own labels or '
     'images.',
   )
@@ -269,15 +232,18 @@ def define_flags() -> None:
 def main() -> None:
   """Flags, then one call."""
   given = flags.FLAGS
-  requests = [(given.start, given.mover)]
-  name = given.name
-  if os.path.basename(name) != name:
-    raise errors.UserError(
-      f'--name={name} must be the name of a file in WORKDIR/generate, no path'
-    )
-  if not name and (given.labels or given.images):
+  images, name = requests.image_paths(given.images), given.name
+  if name is not None:
+    requests.check_name(name)
+  elif given.labels or images:
     name = f'{given.start}_{given.mover}_own'  # the defaults' files stay
-  run(startup.job(), requests, given.labels, given.images, name)
+  run(
+    startup.job(),
+    [(given.start, given.mover)],
+    given.labels,
+    images,
+    name or '',
+  )
 
 
 if __name__ == '__main__':

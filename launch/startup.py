@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import shlex
 import signal
 import sys
@@ -18,7 +19,7 @@ from etils import epath
 from ml_collections import config_flags
 
 from configs import base
-from launch import interrupts
+from launch import config_files, interrupts
 from launch import lock as lock_lib
 from lcjax import errors
 from lcjax.experiment import jobs
@@ -36,39 +37,30 @@ OVERWRITE = flags.DEFINE_bool(
 )
 
 
-def _explain(error: Exception, argv: list[str]) -> str:
-  """One line for what flags and ml_collections say of a wrong override."""
-  known = list(base.flatten(base.get_config()))
-  for argument in argv:
-    key, _, value = argument.lstrip('-').partition('=')
-    if not key.startswith('config.'):
-      continue
-    key = key.removeprefix('config.')
-    if key not in known:
-      hint = errors.nearest(key, known)
-      return f'config.{key} does not exist: {hint}'
-    if f'config.{key}' in str(error):
-      return f'config.{key}={value} has the wrong type: {error}'
-  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-  # An error inside a config file comes with its whole traceback.
-  return lines[-1] if 'Traceback' in str(error) else ' '.join(lines)
+def joined(arguments: list[str]) -> list[str]:
+  """Command-line flags as `--name=value`, however they were written."""
+  flags_: list[str] = []
+  for argument in arguments:
+    is_flag = re.match(r'-[^\d.]', argument)  # not a number below 0
+    if flags_ and not is_flag and '=' not in flags_[-1]:
+      flags_[-1] += f'={argument}'
+    else:
+      flags_.append(argument)
+  return flags_
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
+def _arguments(argv: list[str]) -> list[str]:
+  """The flags of a command, those in a --flagfile too."""
+  return joined(flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=False))
+
+
+def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags; every mistake in them becomes a UserError."""
   try:
+    config_files.check(_arguments(argv))
     rest = flags.FLAGS(argv)
-  except errors.UserError:
-    raise
-  except (
-    flags.Error,
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OSError,
-  ) as error:
-    raise errors.UserError(_explain(error, argv)) from error
+  except (flags.Error, LookupError, TypeError, ValueError) as error:
+    raise errors.UserError(config_files.explain(error)) from error
   if len(rest) > 1:
     raise errors.UserError(f'unexpected argument {rest[1]!r}: flags need --')
   return rest
@@ -136,7 +128,7 @@ def run(main: Callable[[], None]) -> None:
 
   def parse(argv: list[str]) -> list[str]:
     try:
-      return _parse_flags(argv)
+      return parse_flags(argv)
     except errors.UserError as error:
       fail(error)
 
@@ -168,17 +160,6 @@ def use_compile_cache() -> None:
       jax.config.update(name, value)
 
 
-def joined(arguments: list[str]) -> list[str]:
-  """Command-line flags as `--name=value`, however they were written."""
-  flags_: list[str] = []
-  for argument in arguments:
-    if flags_ and not argument.startswith('-') and '=' not in flags_[-1]:
-      flags_[-1] += f'={argument}'
-    else:
-      flags_.append(argument)
-  return flags_
-
-
 def job() -> jobs.Job:
   """Reads the flags; every mistake is a UserError."""
   if CONFIG.value is None:
@@ -186,16 +167,8 @@ def job() -> jobs.Job:
       '--config is missing: name an experiment, as in '
       '--config=configs/digits.py'
     )
-  kept = ('--config', '-config', '--workdir', '-workdir')
-  arguments = [a for a in joined(sys.argv[1:]) if a.startswith(kept)]
-  try:
-    config = CONFIG.value
-    base.validate(config)
-  except OSError as error:  # a missing file is noticed at the first use
-    given = next((a for a in arguments if 'config=' in a), '--config')
-    raise errors.UserError(
-      f'{given} cannot be read: name a file as in --config=configs/digits.py'
-    ) from error
+  config = CONFIG.value
+  base.validate(config)
   if not WORKDIR.value:
     raise errors.UserError(
       '--workdir is missing: name a folder for the run, as in '
@@ -203,7 +176,18 @@ def job() -> jobs.Job:
     )
   split_names(config)
   config.lock()
-  workdir = epath.Path(WORKDIR.value)
+  place = os.path.expanduser(WORKDIR.value)  # no shell expands --workdir=~
+  if place.startswith('~'):
+    raise errors.UserError(
+      f'--workdir={WORKDIR.value}: there is no such user; ./~ is a folder '
+      'called ~'
+    )
+  workdir = epath.Path(place)
+  arguments = [
+    argument
+    for argument in _arguments(sys.argv)
+    if re.match('--?(no)?(config|workdir)[.=]', argument)
+  ]
   lock = locked(workdir)
   return jobs.Job(
     config,

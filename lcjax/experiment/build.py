@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import json
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,13 +17,13 @@ from flax import linen as nn
 
 from lcjax import errors, types
 from lcjax.data import dataset
-from lcjax.experiment import architectures, jobs
+from lcjax.experiment import architectures, jobs, optimizers
 from lcjax.latent import encodings, optimize
 from lcjax.losses import constraint
 from lcjax.models import actor, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
-from lcjax.training import objectives, parallel, steps
+from lcjax.training import objectives, parallel, provenance, steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,7 @@ def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
       not have. Every launcher comes here first, so that it shows before an hour
       of training, not after.
   """
+  check_optimizers(job.config)
   section = job.config.data.to_dict()
   section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
   section['attributes'] = tuple(section['attributes'])
@@ -183,7 +185,7 @@ def make_schedule(
 def make_optimizer(
   section: ml_collections.ConfigDict, num_updates: int | jax.Array, key: str
 ) -> optax.GradientTransformation:
-  """Any optax transformation by its name.
+  """Any optax optimiser by its name.
 
   Args:
     section: an optimizer section of the config.
@@ -191,22 +193,36 @@ def make_optimizer(
       which need not be as many as the steps of the training.
     key: dotted name of the section, for errors.
   """
-  make = getattr(optax, section.name, None)
-  if not callable(make):
-    raise errors.UserError(
-      f'config.{key}.name={section.name!r} is not an optax optimiser: '
-      'adam, sgd, rmsprop, lion, ... are'
-    )
+  make = optimizers.find(section.name, key)
   accepted = inspect.signature(make).parameters
   moments = {m: section[m] for m in ('b1', 'b2') if m in accepted}
   arguments = moments | section.arguments.to_dict()
   try:
     return make(make_schedule(section, num_updates), **arguments)
-  except TypeError as error:
+  except (TypeError, ValueError, LookupError, AttributeError) as error:
     raise errors.UserError(
       f'config.{key}.arguments={arguments} do not fit optax.{section.name}: '
       f'{error}'
     ) from error
+
+
+@functools.cache  # a config is asked about before each of its stages
+def _check_optimizer(text: str, key: str) -> None:
+  section = ml_collections.ConfigDict(json.loads(text))
+  what = f'config.{key}.name={section.name!r}'
+  if section.arguments:
+    what += f' with arguments={section.arguments.to_dict()}'
+  optimizers.check_step(make_optimizer(section, 2, key), what)
+
+
+def check_optimizers(config: ml_collections.ConfigDict) -> None:
+  """Raises UserError unless every optimiser of a config can take a step."""
+  for name in provenance.flatten(config.to_dict()):
+    key, _, last = name.rpartition('.')
+    if last == 'learning_rate':
+      parts = key.split('.')
+      section = functools.reduce(lambda part, name: part[name], parts, config)
+      _check_optimizer(json.dumps(section.to_dict(), sort_keys=True), key)
 
 
 def make_optimizers(

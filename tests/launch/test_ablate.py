@@ -1,13 +1,15 @@
 """The command's mistakes, and its table."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 from etils import epath
 
 from configs import digits
-from launch import ablate, lock
+from launch import ablate, lock, startup
 from lcjax import errors
 from lcjax.evaluation import ablations
 from lcjax.experiment import ablation_report, stage
@@ -59,6 +61,70 @@ def test_a_mistake_is_one_line(tmp_path, arguments, said):
   assert len(err.splitlines()) == 1
   assert said in err
   assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
+
+
+@pytest.fixture
+def read_flags(monkeypatch, tmp_path):
+  """What `launch.ablate` makes of its flags, in a workdir of its own."""
+  monkeypatch.setenv('HOME', str(tmp_path))
+
+  def read(config, *arguments):
+    given = ['x', f'--config={config}', '--workdir=~/run', *arguments]
+    monkeypatch.setattr(sys, 'argv', given)
+    with flagsaver.flagsaver():
+      startup.parse_flags(given)
+      return ablate.read_flags()
+
+  return read
+
+
+def test_home_and_names_in_the_jobs_of_ablations(read_flags, tmp_path):
+  names = '5_o_Clock_Shadow,Smiling'
+  found = read_flags(
+    'configs/celeba.py',
+    '--ablations=default',
+    f'--config.data.attributes={names}',
+  )
+  assert found.workdir == epath.Path(tmp_path / 'run')
+  job = found.jobs['default']
+  assert job.workdir == epath.Path(tmp_path / 'run' / 'default')
+  assert job.config.data.attributes == tuple(names.split(','))
+  assert f'--config.data.attributes={names}' in job.arguments
+
+
+HEAD = """
+from configs import base
+def get_config(ablation='a'):
+  return base.ablate(base.get_config(), ABLATIONS, ablation)
+"""
+
+
+@pytest.mark.parametrize(
+  ('ablations', 'said'),
+  [
+    ('{"a": {}, "b": {"vae": 3}}', "ablation 'b': config.vae is a section"),
+    ('{"a": {}, "b": {"vae.beta": -1.0}}', "ablation 'b': config.vae.beta=-1"),
+    (
+      '{"a": {}, "b": {"edit.max_steps": 3}}',
+      "ablation 'b': config.edit.max_steps is now",
+    ),
+    ('{"a": {}, "b": 3}', 'has no ABLATIONS, a dict of dicts'),
+  ],
+)
+def test_a_wrong_ablation_is_named(read_flags, tmp_path, ablations, said):
+  path = tmp_path / 'own.py'
+  path.write_text(f'ABLATIONS = {ablations}\n{HEAD}')
+  with pytest.raises(errors.UserError, match=said):
+    read_flags(path, '--ablations=a,b')
+
+
+def test_a_file_without_ablations(read_flags, tmp_path):
+  path = tmp_path / 'own.py'
+  path.write_text(
+    'from configs import base\ndef get_config():\n  return base.get_config()\n'
+  )
+  with pytest.raises(errors.UserError, match=r'own\.py has no ABLATIONS'):
+    read_flags(path, '--ablations=a')
 
 
 def test_a_run_in_use_is_left_alone(tmp_path):

@@ -1,14 +1,18 @@
-"""Own images that `launch.generate` reads."""
+"""What the flags of `launch.generate` ask for: images, names, labels."""
 
+import dataclasses
 import types
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from configs import base
-from launch import generate
+from launch import generate, requests
+from lcjax import errors
 from lcjax.data import dataset
-from lcjax.types import Bits
+from lcjax.types import Bits, Classes
+from tests.data import fake_celeba
 
 
 def test_a_transparent_image_shows_the_background_of_the_config(tmp_path):
@@ -24,3 +28,76 @@ def test_a_transparent_image_shows_the_background_of_the_config(tmp_path):
       config, trained, held_out, 'encodings', [str(tmp_path / 'clear.png')]
     )
     assert (starts.images == level).all()
+
+
+def test_images_one_by_one_or_joined_by_commas(monkeypatch, tmp_path):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  monkeypatch.chdir(tmp_path)
+  for name in ('a.png', 'b.png', 'a.png,b.png', 'c, d.png'):
+    (tmp_path / name).touch()
+  home = str(tmp_path)
+  for given, paths in (
+    ([], []),
+    (['a.png'], ['a.png']),
+    (['a.png,b.png'], ['a.png,b.png']),  # a file of that whole name
+    (['b.png, a.png'], ['b.png', 'a.png']),
+    (['a.png', 'c, d.png', 'b.png'], ['a.png', 'c, d.png', 'b.png']),
+    (['"c, d.png",a.png'], ['c, d.png', 'a.png']),
+    (['~/a.png'], [f'{home}/a.png']),
+    (['~/b.png,~/a.png'], [f'{home}/b.png', f'{home}/a.png']),
+  ):
+    assert requests.image_paths(given) == paths
+
+
+def test_an_image_that_is_not_there_is_named_with_its_flag(tmp_path):
+  for given, said in (
+    (f'{tmp_path}/x,y.png', 'x cannot be read: no such file'),
+    (f'{tmp_path}', 'it is a folder'),
+  ):
+    with pytest.raises(errors.UserError, match=f'--images={tmp_path}.*{said}'):
+      requests.image_paths([given])
+
+
+@pytest.mark.parametrize(
+  'name', ['', '.', '..', 'a/b', '/a', 'a\0b', 'é' * 124, '\udcff']
+)
+def test_a_name_that_no_file_can_have(name):
+  with pytest.raises(errors.UserError, match='--name='):
+    requests.check_name(name)
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+  name = 'x' * requests._LONGEST_NAME
+  requests.check_name(name)
+  (tmp_path / f'{name}.png.tmp').touch()
+  with pytest.raises(OSError, match='too long'):
+    (tmp_path / f'{name}x.png.tmp').touch()
+
+
+def test_unknown_labels_are_not_answered_by_forty_names():
+  data = dataset.Dataset(
+    np.zeros((1, 8, 8, 1), np.uint8),
+    np.ones((1, 40), np.float32),
+    Bits(fake_celeba.HEADER),
+  )
+  for label, said in (
+    ('Smilng', r'did you mean Smiling\?'),
+    ('Bald+xxxxxxx', "'xxxxxxx' is not a label .* and 35 more"),
+  ):
+    with pytest.raises(errors.UserError, match=said):
+      requests.parse_labels([label], data)
+  data = dataclasses.replace(data, labels=Classes(fake_celeba.HEADER))
+  with pytest.raises(errors.UserError, match=r'names 2 classes.* and 35 more'):
+    requests.parse_labels(['Bald+Male'], data)
+
+
+def test_an_actor_that_is_not_trained_is_said_with_its_key():
+  config = base.get_config()
+  for mover, said in (
+    ('actor_lambda_0.1', r'config.actor_critic.more_distance_weights=\(\)'),
+    ('optimiser', r'did you mean optimizer\?'),
+  ):
+    with pytest.raises(errors.UserError, match=f'--mover={mover} .*{said}'):
+      requests.check_mover(config, mover)
+  config.actor_critic.more_distance_weights = (0.1,)
+  requests.check_mover(config, 'actor_lambda_0.1')

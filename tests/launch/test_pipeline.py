@@ -239,7 +239,7 @@ def test_another_weight_adds_a_training_and_leaves_the_others(
     ('generate', ['--labels=1+2'], 'names 2 classes'),
     ('generate', ['--start=encodings', '--images=nowhere.png'], 'nowhere.png'),
     ('train_vae', ['--config.vae.sigmax=1'], 'did you mean vae.sigma_x?'),
-    ('train_vae', ['--config.vae.latent_size=abc'], 'wrong type'),
+    ('train_vae', ['--config.vae.latent_size=abc'], 'must be of int'),
     ('train_vae', ['--config.vae.sigma_x=0.0'], 'out of range'),
     (
       'train_vae',
@@ -248,7 +248,7 @@ def test_another_weight_adds_a_training_and_leaves_the_others(
     ),
     ('train_vae', ['--config=configs/nowhere.py'], 'configs/nowhere.py'),
     ('train_vae', ['--workdir='], '--workdir is missing'),
-    ('generate', ['--name=../x'], '--name=../x must be the name of a file'),
+    ('generate', ['--name=../x'], "--name='../x' must be the name"),
     ('compare', ['--workdir=nowhere'], 'python -m launch.train_classifier'),
   ],
 )

@@ -6,7 +6,6 @@ import sys
 
 import jax
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 from etils import epath
 from jax.experimental.compilation_cache import compilation_cache
@@ -15,18 +14,21 @@ from configs import base
 from launch import interrupts, lock, startup
 from lcjax import errors
 from lcjax.experiment import jobs
+from tests.data import fake_celeba
 
 
 @pytest.fixture
 def job(monkeypatch):
   """Makes a job of flags."""
 
-  def make(*arguments):
-    given = ['x', '--config=configs/celeba.py', '--workdir=w', *arguments]
+  def make(*arguments, workdir='w'):
+    given = [
+      'x', '--config=configs/celeba.py', f'--workdir={workdir}', *arguments
+    ]  # fmt: skip
     # The flags of a config's keys are made of what stands in sys.argv.
     monkeypatch.setattr(sys, 'argv', given)
     with flagsaver.flagsaver():
-      flags.FLAGS(given)
+      startup.parse_flags(given)
       return startup.job()
 
   return make
@@ -38,6 +40,13 @@ def job(monkeypatch):
     ('Smiling,Male', ('Smiling', 'Male')),
     ('Smiling', ('Smiling',)),
     ("('Smiling', 'Male')", ('Smiling', 'Male')),
+    ('Smiling, Male', ('Smiling', 'Male')),
+    ("('Smiling,Male',)", ('Smiling', 'Male')),
+    ("('5',)", ('5',)),
+    *((name, (name,)) for name in fake_celeba.HEADER),
+    *((f'{name},Bald', (name, 'Bald')) for name in fake_celeba.HEADER[:1]),
+    (','.join(fake_celeba.HEADER), fake_celeba.HEADER),
+    (str(fake_celeba.HEADER), fake_celeba.HEADER),
   ],
 )
 def test_attributes_as_a_tuple_or_joined_by_commas(job, given, names):
@@ -48,6 +57,43 @@ def test_attributes_as_a_tuple_or_joined_by_commas(job, given, names):
 def test_an_empty_name_is_refused(job):
   with pytest.raises(errors.UserError, match='must be a tuple of names'):
     job('--config.data.attributes=Smiling,')
+
+
+@pytest.mark.parametrize(
+  ('argument', 'said'),
+  [
+    ('--config.vae=3', 'config.vae is a section and takes no value'),
+    ('--config.vae.latent_size=3.5', 'latent_size=3.5 must be of int'),
+    ('--config.vae.beta=few', 'config.vae.beta=few must be of float'),
+    ('--config.classifier.flip=few', 'flip=few must be of bool'),
+    ('--config.vae.hidden_sizes=(1.5,)', r'\(1.5,\) must be a tuple of whole'),
+    ('--config.vae.hidden_sizes=1.5', r'\(1.5,\) must be a tuple of whole'),
+    ('--config.vae.hidden_sizes=a,2', 'must be a tuple of whole numbers'),
+    ('--config.vae.hidden_sizes=(1, 2', 'hidden_sizes=.1, 2 has the wrong'),
+    ('--config.data.attributes=3,8', r"in quotes as in \('3',\)"),
+    ('--config.seed=x', 'config.seed=x must be of int'),
+    ('--overwrite=x', 'flag --overwrite=x'),
+    ('--overwrit', "Unknown command line flag 'overwrit'"),
+    ('word', "unexpected argument 'word'"),
+  ],
+)
+def test_a_wrong_flag_is_named(job, argument, said):
+  with pytest.raises(errors.UserError, match=said):
+    job(argument)
+
+
+def test_home_is_expanded_in_the_workdir(job, monkeypatch, tmp_path):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  found = job('--noconfig.classifier.flip', workdir='~/run')
+  assert found.workdir == epath.Path(tmp_path / 'run')
+  # The command that goes on is quoted, so that it is expanded there, too.
+  assert found.command('compare') == (
+    "python -m launch.compare --config=configs/celeba.py '--workdir=~/run' "
+    '--noconfig.classifier.flip'
+  )
+  assert job(workdir='./~').workdir == epath.Path('~')
+  with pytest.raises(errors.UserError, match='there is no such user'):
+    job(workdir='~nobody_of_that_name/run')
 
 
 @pytest.mark.parametrize(
