@@ -26,6 +26,8 @@ from lcjax import errors
 from lcjax.experiment import (
   ablation_report,
   class_mixture,
+  files,
+  preflight,
   stage,
   tasks,
   together,
@@ -251,7 +253,11 @@ def main() -> None:
   """Runs what has not been run."""
   together.use_all_cores()  # before anything starts JAX
   asked = read_flags()
+  preflight.check_ablate_workdir(asked.workdir)
+  for job in asked.jobs.values():
+    preflight.check_pipeline(job)
   jobs_lib.claim(asked.workdir, asked.lock)
+  files.write_json(asked.workdir / preflight.ABLATIONS, list(asked.jobs))
   ablation_report.check_logs(asked.jobs)
   train(asked.workdir, asked.jobs, MAX_TOGETHER.value)
   for job in asked.jobs.values():

@@ -13,7 +13,6 @@ import numpy as np
 from etils import epath
 
 from launch import startup
-from lcjax import errors
 from lcjax.data import dataset
 from lcjax.evaluation import glossary, metrics, reports, verdicts
 from lcjax.experiment import (
@@ -23,6 +22,7 @@ from lcjax.experiment import (
   files,
   jobs,
   movers,
+  preflight,
   repetition,
   results,
   stage,
@@ -137,16 +137,10 @@ def read(job: jobs.Job) -> Before:
       follows from another config; names the file.
   """
   config, folder = job.config, job.workdir / 'compare'
+  preflight.check_pipeline(job)
   curves = stage.curves(job)
   train = build.load_data(job, 'train')
   test = build.load_data(job, config.compare.split)
-  least = min(config.compare.num_samples, len(test))
-  if config.compare.num_neighbours >= least:
-    raise errors.UserError(
-      f'config.compare.num_neighbours={config.compare.num_neighbours} must be '
-      f'below {least}: config.compare.num_samples, and the images of the '
-      f'{config.compare.split} split'
-    )
   moved = glossary.baseline(test.labels.kind), *movers.names(config)
   runs = []
   for repeat in range(config.num_seeds):

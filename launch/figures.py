@@ -15,7 +15,7 @@ from absl import flags
 
 from launch import startup
 from lcjax import errors
-from lcjax.experiment import files, identity, jobs, panels, results
+from lcjax.experiment import files, identity, jobs, panels, preflight, results
 from lcjax.experiment.scene import Drawn, Scene
 
 
@@ -72,6 +72,7 @@ def run(job: jobs.Job, names: Sequence[str]) -> None:
     job: what to do.
     names: of `FIGURES`.
   """
+  preflight.check_pipeline(job)
   folder = job.workdir / 'figures'
   scene = Scene(job)
   for name in names:

@@ -21,7 +21,15 @@ from launch import requests, startup
 from lcjax import errors
 from lcjax.data import dataset, pictures
 from lcjax.evaluation import grids
-from lcjax.experiment import build, files, jobs, movers, repetition
+from lcjax.experiment import (
+  build,
+  files,
+  jobs,
+  movers,
+  preflight,
+  repetition,
+  stage,
+)
 from lcjax.latent import mixtures, samplers
 
 STARTS = ('prior', 'mixture', 'encodings')
@@ -176,6 +184,7 @@ def run(
   config, workdir = job.config, job.workdir
   for _, mover in pairs:
     requests.check_mover(config, mover)
+  preflight.check(job, stage.trainings(config), judges=False)
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'test')
   trained = repetition.load(job, 0, data)

@@ -10,6 +10,7 @@ from lcjax.experiment import (
   files,
   jobs,
   movers,
+  preflight,
   results,
   train_actor_critic,
   train_classifier,
@@ -35,6 +36,7 @@ def generate_once(job: jobs.Job) -> None:
 def main() -> None:
   """Runs what has not been run."""
   job = startup.job()
+  preflight.check_pipeline(job)
   started = time.perf_counter()
   train_classifier.run(job)
   train_vae.run(job)

@@ -22,7 +22,7 @@ from configs import base
 from launch import config_files, interrupts
 from launch import lock as lock_lib
 from lcjax import errors
-from lcjax.experiment import jobs
+from lcjax.experiment import jobs, preflight
 
 USER_ERROR = 2
 
@@ -182,6 +182,7 @@ def job() -> jobs.Job:
       f'--workdir={WORKDIR.value}: there is no such user; ./~ is a folder '
       'called ~'
     )
+  preflight.check_path(place)
   workdir = epath.Path(place)
   arguments = [
     argument

@@ -7,12 +7,15 @@ The data set is encoded once; all trainings see encodings and labels only.
 """
 
 from launch import startup
-from lcjax.experiment import train_actor_critic
+from lcjax.experiment import preflight, stage, train_actor_critic
 
 
 def main() -> None:
   """Flags, then one call."""
-  train_actor_critic.run(startup.job())
+  job = startup.job()
+  trainings = stage.LATENT_CRITICS, *stage.actors(job.config).values()
+  preflight.check(job, trainings, judges=False)
+  train_actor_critic.run(job)
 
 
 if __name__ == '__main__':

@@ -5,12 +5,14 @@ python -m launch.train_classifier --config=configs/digits.py \
 """
 
 from launch import startup
-from lcjax.experiment import train_classifier
+from lcjax.experiment import preflight, stage, train_classifier
 
 
 def main() -> None:
   """Flags, then one call."""
-  train_classifier.run(startup.job())
+  job = startup.job()
+  preflight.check(job, [stage.CLASSIFIER], judges=False)
+  train_classifier.run(job)
 
 
 if __name__ == '__main__':

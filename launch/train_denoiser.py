@@ -7,12 +7,14 @@ The denoiser sees no labels; D_attr(z_t, t) learns them on the same latents.
 """
 
 from launch import startup
-from lcjax.experiment import train_denoiser
+from lcjax.experiment import preflight, stage, train_denoiser
 
 
 def main() -> None:
   """Flags, then one call."""
-  train_denoiser.run(startup.job())
+  job = startup.job()
+  preflight.check(job, [stage.DENOISER], judges=False)
+  train_denoiser.run(job)
 
 
 if __name__ == '__main__':

@@ -5,12 +5,14 @@ python -m launch.train_vae --config=configs/digits.py \
 """
 
 from launch import startup
-from lcjax.experiment import train_vae
+from lcjax.experiment import preflight, stage, train_vae
 
 
 def main() -> None:
   """Flags, then one call."""
-  train_vae.run(startup.job())
+  job = startup.job()
+  preflight.check(job, [stage.VAE], judges=False)
+  train_vae.run(job)
 
 
 if __name__ == '__main__':

@@ -67,12 +67,6 @@ def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
       problem = error
     parallel.raise_together(problem)
   assert data is not None
-  above = job.config.denoise.mixture_above
-  if above < 1.0 and isinstance(data.labels, types.Bits):
-    raise errors.UserError(
-      f'config.denoise.mixture_above={above} needs classes, but the attributes '
-      f'of {job.config.data.name!r} are independent of each other: set it to 1'
-    )
   return data
 
 

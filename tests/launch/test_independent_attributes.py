@@ -13,6 +13,7 @@ from lcjax import errors
 from lcjax.experiment import (
   build,
   jobs,
+  preflight,
   train_actor_critic,
   train_classifier,
   train_denoiser,
@@ -132,8 +133,8 @@ def test_figures_of_edits_report_leakage(job):
   assert list(grid['accuracy']) == ['actor', 'actor_lambda_0.1']
 
 
-def test_a_mixture_of_classes_is_refused_with_the_first_data(job):
+def test_a_mixture_of_classes_is_refused_before_any_training(job):
   config = job.config.copy_and_resolve_references()
   config.denoise.mixture_above = 0.4
   with pytest.raises(errors.UserError, match=r'above=0\.4 needs classes'):
-    build.load_data(job._replace(config=config), 'train')
+    preflight.check_pipeline(job._replace(config=config))
