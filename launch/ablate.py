@@ -249,7 +249,6 @@ def share_mixtures(jobs: dict[str, startup.Job]) -> None:
 
 def main() -> None:
   """Runs what has not been run."""
-  together.use_all_cores()  # before anything starts JAX
   asked = read_flags()
   startup.claim(asked.workdir, asked.lock)
   ablation_report.check_logs(asked.jobs)
@@ -264,4 +263,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  startup.run(main)
+  startup.run(main, together.use_all_cores)
