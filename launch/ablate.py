@@ -251,7 +251,6 @@ def share_mixtures(jobs: dict[str, jobs_lib.Job]) -> None:
 
 def main() -> None:
   """Runs what has not been run."""
-  together.use_all_cores()  # before anything starts JAX
   asked = read_flags()
   preflight.check_ablate_workdir(asked.workdir)
   for job in asked.jobs.values():
@@ -270,4 +269,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  startup.run(main)
+  startup.run(main, together.use_all_cores)

@@ -106,8 +106,34 @@ def join_processes(description: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def run(main: Callable[[], None]) -> None:
-  """Runs a main under absl; a user's mistake is one line and status 2."""
+def check_platforms(names: str) -> None:
+  """Raises UserError unless JAX finds the devices that it is told to use.
+
+  Args:
+    names: of the environment's JAX_PLATFORMS. Where it is empty, JAX takes what
+      there is.
+  """
+  if not names:
+    return
+  try:
+    jax.devices()
+  except (RuntimeError, AssertionError) as error:  # this of a missing plugin
+    reason = str(error).partition(' (set JAX')[0] or 'no such plugin'
+    raise errors.UserError(
+      f'JAX_PLATFORMS={names!r} names what is not there ({reason}): unset it, '
+      'or take cpu'
+    ) from error
+
+
+def run(
+  main: Callable[[], None], before_jax: Callable[[], None] | None = None
+) -> None:
+  """Runs a main under absl; a user's mistake is one line and status 2.
+
+  Args:
+    main: of a launcher.
+    before_jax: called before JAX starts, which it does before `main`.
+  """
 
   def guarded(argv: list[str]) -> None:
     del argv
@@ -115,8 +141,11 @@ def run(main: Callable[[], None]) -> None:
     for one in (signal.SIGTERM, signal.SIGINT):
       signal.signal(one, interrupts.interrupt)
     use_compile_cache()
+    if before_jax is not None:
+      before_jax()
     try:
       join_processes(os.environ.get('LCJAX_DISTRIBUTED', ''))
+      check_platforms(os.environ.get('JAX_PLATFORMS', ''))
       main()
     except errors.UserError as error:
       fail(error)

@@ -117,7 +117,6 @@ def define_flags() -> None:
 
 def main() -> None:
   """Prints seconds per step of all seeds in every round, as JSON."""
-  together.use_all_cores()  # before anything starts JAX
   job = startup.job()
   given = flags.FLAGS
   which = {'actor_critic': stage.ACTOR_CRITIC, 'vae': stage.VAE}[given.stage]
@@ -127,4 +126,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  startup.run(main)
+  startup.run(main, together.use_all_cores)

@@ -110,6 +110,24 @@ def test_processes_that_cannot_join_are_one_line(description, said):
     startup.join_processes(description)
 
 
+@pytest.mark.parametrize('names', ['nope', 'cuda', 'cpu,nope'])
+def test_a_platform_that_is_not_there_is_one_line(names):
+  if names == 'cuda' and jax.default_backend() == 'gpu':
+    pytest.skip('it is there')
+  found = subprocess.run(
+    [sys.executable, '-c', 'from launch import startup\nstartup.run(print)'],
+    capture_output=True,
+    text=True,
+    timeout=50,
+    check=False,
+    env=os.environ | {'JAX_PLATFORMS': names},
+  )
+  assert found.returncode == 2
+  assert not found.stdout  # it has not begun
+  assert len(found.stderr.splitlines()) == 1
+  assert f"JAX_PLATFORMS='{names}' names what is not there" in found.stderr
+
+
 def test_a_workdir_is_for_one_process(tmp_path):
   first, second = (lock.Lock(epath.Path(tmp_path)) for _ in range(2))
   first.acquire()
