@@ -25,15 +25,19 @@ class Figure(NamedTuple):
   Attributes:
     make: draws it.
     sections: of the config that it reads beside those of the trainings.
+    least_latents: without so many latents there is nothing to draw.
   """
 
   make: Callable[[Scene], Drawn]
   sections: tuple[str, ...]
+  least_latents: int = 1
 
 
 FIGURES = {
   'holes': Figure(panels.holes, ('compare', 'figures')),
-  'realism_contours': Figure(panels.realism_contours, ('compare', 'figures')),
+  'realism_contours': Figure(
+    panels.realism_contours, ('compare', 'figures'), least_latents=2
+  ),
   'attribute_grid': Figure(panels.attribute_grid, ('compare', 'figures')),
   'optimizer_path': Figure(panels.optimizer_path, ('compare', 'figures')),
   'identity_edits': Figure(
@@ -75,7 +79,14 @@ def run(job: jobs.Job, names: Sequence[str]) -> None:
   preflight.check_pipeline(job)
   folder = job.workdir / 'figures'
   scene = Scene(job)
+  size = job.config.vae.latent_size
   for name in names:
+    if size < FIGURES[name].least_latents:
+      print(
+        f'{name}: left out, it needs {FIGURES[name].least_latents} latents and '
+        f'config.vae.latent_size is {size}'
+      )
+      continue
     paths = {kind: folder / f'{name}.{kind}' for kind in ('png', 'pdf', 'md')}
     path = folder / f'{name}.json'
     before = results.stored(job, path, result_key(job, name))

@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 
 from lcjax.latent import encodings
 
-_ROWS_AT_ONCE = 4096
+_ROWS_AT_ONCE = 1024
 
 
 def normal(
@@ -43,7 +43,7 @@ def draw(
 ) -> np.ndarray:
   """`normal`, or `uniform` where no size is given, of any number of rows.
 
-  Compiled for a handful of shapes, since rejection asks for ever fewer rows.
+  Compiled for one shape, since rejection asks for ever fewer rows.
 
   Args:
     key: of the noise.
@@ -56,5 +56,7 @@ def draw(
   fn = functools.partial(_uniform, key)
   if size is not None:
     fn = functools.partial(lambda rows: _normal(key, rows, size))
-  found = encodings.in_batches(fn, rows, batch_size=_ROWS_AT_ONCE)
+  found = encodings.in_batches(
+    fn, rows, batch_size=_ROWS_AT_ONCE, one_shape=True
+  )
   return np.asarray(found, np.float32)

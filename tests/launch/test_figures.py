@@ -338,3 +338,11 @@ def test_a_run_that_is_not_trained_names_the_command(tmp_path):
   job = jobs.Job(tiny(), epath.Path(tmp_path))
   with pytest.raises(errors.UserError, match=r'launch\.train_vae'):
     figures.run(job, ['optimizer_path'])
+
+
+def test_a_figure_of_two_latents_is_left_out_of_one(run, capsys):
+  job, _ = run
+  config = job.config.copy_and_resolve_references()
+  config.vae.latent_size = 1
+  figures.run(job._replace(config=config), ['realism_contours'])
+  assert 'left out, it needs 2 latents' in capsys.readouterr().out
