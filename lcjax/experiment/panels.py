@@ -219,7 +219,7 @@ def parse_vectors(vectors: Sequence[str], data: dataset.Dataset) -> np.ndarray:
     if len(bits) != width:
       raise errors.UserError(
         f'config.figures.attribute_vectors has {bits!r} of {len(bits)} bits: '
-        f'give {width}, for {", ".join(data.attribute_names)}'
+        f'give {width}, for {errors.listed(data.attribute_names)}'
       )
     if isinstance(data.labels, types.Classes) and bits.count('1') != 1:
       raise errors.UserError(
