@@ -8,12 +8,10 @@ as one compiled program, the rest one after the other; what several have in
 common is trained once. WORKDIR/ABLATION is then an ordinary run.
 """
 
-import functools
-import json
 import os
 import shlex
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from absl import flags
@@ -21,22 +19,12 @@ from etils import epath
 from ml_collections import config_flags
 
 from configs import base
-from launch import compare, config_files, startup
+from launch import config_files, startup
 from lcjax import errors
 from lcjax.experiment import (
-  ablation_report,
-  class_mixture,
-  files,
-  preflight,
-  stage,
-  tasks,
+  ablate,
   together,
 )
-from lcjax.experiment import inputs as inputs_lib
-from lcjax.experiment import (
-  jobs as jobs_lib,
-)
-from lcjax.training import checkpoints
 
 ABLATIONS = flags.DEFINE_list(
   'ablations', [], "Names in the config file's ABLATIONS, joined by commas."
@@ -117,25 +105,7 @@ def arguments(
   return ' '.join(shlex.quote(argument) for argument in kept)
 
 
-class Ablations(NamedTuple):
-  """What the flags ask for.
-
-  Attributes:
-    workdir: of the whole.
-    lock: of that.
-    jobs: of every ablation, by name.
-    changes: of every ablation, by dotted key.
-    command: the one that was given.
-  """
-
-  workdir: epath.Path
-  lock: jobs_lib.Lock | None
-  jobs: dict[str, jobs_lib.Job]
-  changes: dict[str, dict[str, Any]]
-  command: str
-
-
-def read_flags() -> Ablations:
+def read_flags() -> ablate.Ablations:
   """Reads the flags; every mistake is a UserError."""
   whole = startup.job()
   if '://' in os.fspath(whole.workdir):
@@ -189,83 +159,23 @@ def read_flags() -> Ablations:
       raise errors.UserError(f'ablation {name!r}: {error}') from error
     config.lock()
     workdir = whole.workdir / name
-    jobs[name] = jobs_lib.Job(
-      config,
-      workdir,
-      whole.overwrite,
-      arguments(whole.arguments, name, workdir, num_seeds),
-      startup.locked(workdir),
+    jobs[name] = whole._replace(
+      config=config,
+      workdir=workdir,
+      arguments=arguments(whole.arguments, name, workdir, num_seeds),
+      lock=startup.locked(workdir),
+      varied=tuple(changes[name]),
     )
   command = whole.command('ablate')
   command += f' --ablations={",".join(names)} --num_seeds={num_seeds}'
   assert whole.lock is not None
-  return Ablations(whole.workdir, whole.lock, jobs, changes, command)
-
-
-def train(
-  workdir: epath.Path, jobs: dict[str, jobs_lib.Job], limit: int
-) -> None:
-  """Trains every stage of every seed of every ablation.
-
-  Args:
-    workdir: of the whole.
-    jobs: of the ablations, by name.
-    limit: trainings in one program, at most.
-  """
-  wanted: dict[str, list[tasks.Task]] = {}
-  for name, job in jobs.items():
-    for which in stage.trainings(job.config):
-      once = which is stage.CLASSIFIER  # one judge for all repetitions
-      for repeat in range(1 if once else job.config.num_seeds):
-        task = tasks.Task(name, job, which, repeat)
-        wanted.setdefault(which.section, []).append(task)
-  inputs = inputs_lib.Inputs()
-  for section, those in wanted.items():
-    together.run(
-      workdir / 'groups' / section,
-      those,
-      functools.partial(inputs_lib.describe, inputs),
-      limit,
-    )
-  groups = workdir / 'groups'
-  if not list(groups.glob('*/*')):  # none that another command has begun
-    checkpoints.delete(groups)
-
-
-def share_mixtures(jobs: dict[str, jobs_lib.Job]) -> None:
-  """Copies the mixture of classes where another ablation has fitted it."""
-  fitted: dict[str, epath.Path] = {}
-  lacking: list[tuple[str, epath.Path]] = []
-  for job in jobs.values():
-    for repeat in range(job.config.num_seeds):
-      key = class_mixture.fit_key(job, repeat)
-      own = stage.root_of(job.workdir, repeat) / class_mixture.FOLDER
-      if class_mixture.is_fitted(own, key):
-        fitted[json.dumps(key)] = own
-      else:
-        lacking.append((json.dumps(key), own))
-  for text, own in lacking:
-    if text in fitted:
-      together.copy_folder(fitted[text], own)
+  return ablate.Ablations(whole.workdir, whole.lock, jobs, changes, command)
 
 
 def main() -> None:
-  """Runs what has not been run."""
+  """Flags, then one call."""
   asked = read_flags()
-  preflight.check_ablate_workdir(asked.workdir)
-  for job in asked.jobs.values():
-    preflight.check_pipeline(job)
-  jobs_lib.claim(asked.workdir, asked.lock)
-  files.write_json(asked.workdir / preflight.ABLATIONS, list(asked.jobs))
-  ablation_report.check_logs(asked.jobs)
-  train(asked.workdir, asked.jobs, MAX_TOGETHER.value)
-  for job in asked.jobs.values():
-    compare.read(job)  # what is damaged anywhere is said before any judging
-  for name, job in asked.jobs.items():
-    print(f'ablate: judging {name}')
-    share_mixtures(asked.jobs)
-    compare.run(job)
-  ablation_report.write(asked.workdir, asked.jobs, asked.changes, asked.command)
+  ablate.run(asked, MAX_TOGETHER.value)
 
 
 if __name__ == '__main__':

@@ -8,115 +8,25 @@ and a caption as NAME.md. A figure of the same config and trainings is not made
 again.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
 from absl import flags
 
 from launch import startup
-from lcjax import errors
-from lcjax.experiment import files, identity, jobs, panels, preflight, results
-from lcjax.experiment.scene import Drawn, Scene
-
-
-class Figure(NamedTuple):
-  """How a figure is made.
-
-  Attributes:
-    make: draws it.
-    sections: of the config that it reads beside those of the trainings.
-    least_latents: without so many latents there is nothing to draw.
-  """
-
-  make: Callable[[Scene], Drawn]
-  sections: tuple[str, ...]
-  least_latents: int = 1
-
-
-FIGURES = {
-  'holes': Figure(panels.holes, ('compare', 'figures')),
-  'realism_contours': Figure(
-    panels.realism_contours, ('compare', 'figures'), least_latents=2
-  ),
-  'attribute_grid': Figure(panels.attribute_grid, ('compare', 'figures')),
-  'optimizer_path': Figure(panels.optimizer_path, ('compare', 'figures')),
-  'identity_edits': Figure(
-    identity.identity_edits, ('compare', 'edit', 'figures')
-  ),
-  'identity_frontier': Figure(identity.identity_frontier, ('compare', 'edit')),
-}
-ALL = 'all'
-
-
-def chosen(name: str) -> Sequence[str]:
-  """The figures that a flag asks for; UserError if there is none."""
-  if name == ALL:
-    return list(FIGURES)
-  if name not in FIGURES:
-    known = [ALL, *FIGURES]
-    raise errors.UserError(
-      f'--figure={name} does not exist: {errors.nearest(name, known)}'
-    )
-  return [name]
-
-
-def result_key(job: jobs.Job, name: str) -> dict[str, dict[str, Any]]:
-  """What a figure follows from; the second model of `holes` counts."""
-  key = results.result_key(job, FIGURES[name].sections, 0)
-  if name == 'holes':
-    trainings = results.identity(panels.comparison_job(job), 0)
-    key['trainings'] |= {f'holes/{k}': v for k, v in trainings.items()}
-  return key
-
-
-def run(job: jobs.Job, names: Sequence[str]) -> None:
-  """Makes figures; one that was made before is not made again.
-
-  Args:
-    job: what to do.
-    names: of `FIGURES`.
-  """
-  preflight.check_pipeline(job)
-  folder = job.workdir / 'figures'
-  scene = Scene(job)
-  size = job.config.vae.latent_size
-  for name in names:
-    if size < FIGURES[name].least_latents:
-      print(
-        f'{name}: left out, it needs {FIGURES[name].least_latents} latents and '
-        f'config.vae.latent_size is {size}'
-      )
-      continue
-    paths = {kind: folder / f'{name}.{kind}' for kind in ('png', 'pdf', 'md')}
-    path = folder / f'{name}.json'
-    before = results.stored(job, path, result_key(job, name))
-    if before is not None and all(p.exists() for p in paths.values()):
-      print(f'{name}: made before, {paths["png"]}')
-      continue
-    print(f'{name}: drawing')
-    drawn = FIGURES[name].make(scene)
-    files.write(paths['png'], drawn.pictures.png)
-    files.write(paths['pdf'], drawn.pictures.pdf)
-    files.write(paths['md'], drawn.caption)
-    # Last, since it says that all of the figure is there. The key is taken
-    # anew: the figure may have trained what it follows from.
-    numbers = {'numbers': drawn.numbers, 'caption': drawn.caption}
-    files.write_json(path, result_key(job, name) | numbers)
-    print(drawn.caption)
-    print(f'{name}: {paths["png"]}')
+from lcjax.experiment import figures
 
 
 def define_flags() -> None:
   """Defines the flags that only this launcher has."""
   flags.DEFINE_string(
-    'figure', ALL, f'Which one: {", ".join(FIGURES)}, or {ALL}.'
+    'figure',
+    figures.ALL,
+    f'Which one: {", ".join(figures.FIGURES)}, or {figures.ALL}.',
   )
 
 
 def main() -> None:
   """Flags, then one call."""
-  names = chosen(flags.FLAGS.figure)
-  run(startup.job(), names)
+  names = figures.chosen(flags.FLAGS.figure)
+  figures.run(startup.job(), names)
 
 
 if __name__ == '__main__':

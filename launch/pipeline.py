@@ -3,50 +3,13 @@
 python -m launch.pipeline --config=configs/digits.py --workdir=runs/digits
 """
 
-import time
-
-from launch import compare, generate, startup
-from lcjax.experiment import (
-  files,
-  jobs,
-  movers,
-  preflight,
-  results,
-  train_actor_critic,
-  train_classifier,
-  train_denoiser,
-  train_vae,
-)
-
-
-def generate_once(job: jobs.Job) -> None:
-  """Samples by every mover, and images moved by every mover."""
-  done = job.workdir / 'generate' / 'pipeline.json'
-  key = results.result_key(job, ['generate'], 0)
-  if results.stored(job, done, key) is not None:
-    print('generate: finished before, nothing to do')
-    return
-  names = movers.names(job.config)
-  requests = [('prior', mover) for mover in ('none', *names)]
-  requests += [('encodings', mover) for mover in names]
-  generate.run(job, requests, labels=[], images=[])
-  files.write_json(done, key)
+from launch import startup
+from lcjax.experiment import pipeline
 
 
 def main() -> None:
-  """Runs what has not been run."""
-  job = startup.job()
-  preflight.check_pipeline(job)
-  started = time.perf_counter()
-  train_classifier.run(job)
-  train_vae.run(job)
-  for repeat in range(job.config.num_seeds):
-    setting = train_actor_critic.prepare(job, repeat)  # encoded once for both
-    train_actor_critic.train(job, repeat, setting)
-    train_denoiser.train(job, repeat, setting)
-  generate_once(job)
-  compare.run(job)
-  print(f'pipeline: {time.perf_counter() - started:.0f} s')
+  """Flags, then one call."""
+  pipeline.run(startup.job())
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ from absl.testing import flagsaver
 from etils import epath
 
 from configs import digits
-from launch import ablate, lock, startup
+from launch import ablate, interrupts, lock, startup
 from lcjax import errors
 from lcjax.evaluation import ablations
 from lcjax.experiment import ablation_report, stage
@@ -90,6 +90,9 @@ def test_home_and_names_in_the_jobs_of_ablations(read_flags, tmp_path):
   assert job.workdir == epath.Path(tmp_path / 'run' / 'default')
   assert job.config.data.attributes == tuple(names.split(','))
   assert f'--config.data.attributes={names}' in job.arguments
+  # A signal stops it between steps, and keys of a later day have defaults.
+  assert job.stop_on_signal is interrupts.stop_on_signal
+  assert job.defaults['seed'] == 0
 
 
 HEAD = """

@@ -11,11 +11,14 @@ from etils import epath
 from PIL import Image
 
 from configs import base
-from launch import compare, figures, generate, pipeline
 from lcjax import errors
 from lcjax.experiment import (
   build,
+  compare,
+  figures,
+  generate,
   jobs,
+  pipeline,
   train_actor_critic,
   train_classifier,
   train_denoiser,

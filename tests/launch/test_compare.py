@@ -9,11 +9,10 @@ import pytest
 from etils import epath
 
 from configs import digits
-from launch import compare
 from lcjax import errors, types
 from lcjax.data import dataset
 from lcjax.evaluation import plots
-from lcjax.experiment import compare_report, jobs, rows
+from lcjax.experiment import compare, compare_report, jobs, rows
 
 
 def data(attributes):

@@ -8,11 +8,11 @@ import pytest
 from etils import epath
 
 from configs import base, digits
-from launch import figures
 from lcjax import errors, types
 from lcjax.data import celeba, dataset
 from lcjax.experiment import (
   edits,
+  figures,
   identity,
   jobs,
   movers,

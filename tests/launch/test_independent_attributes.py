@@ -8,10 +8,12 @@ import pytest
 from etils import epath
 
 from configs import base
-from launch import compare, figures, generate
 from lcjax import errors
 from lcjax.experiment import (
   build,
+  compare,
+  figures,
+  generate,
   jobs,
   preflight,
   train_actor_critic,

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from configs import base
-from launch import generate, requests
 from lcjax import errors
 from lcjax.data import dataset
+from lcjax.experiment import generate, requests
 from lcjax.types import Bits, Classes
 from tests.data import fake_celeba
 

@@ -1,0 +1,202 @@
+"""Judges every mover beside floor, ceiling, prior and cheap baselines."""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import ml_collections
+import numpy as np
+from etils import epath
+
+from lcjax.data import dataset
+from lcjax.evaluation import glossary, metrics, reports, verdicts
+from lcjax.experiment import (
+  build,
+  compare_files,
+  compare_report,
+  files,
+  jobs,
+  movers,
+  preflight,
+  repetition,
+  results,
+  stage,
+)
+from lcjax.experiment import rows as rows_lib
+from lcjax.latent import samplers
+from lcjax.training import metrics_log
+
+# Samples whose nearest training image is looked for, which costs a pass over
+# all of them each; medians of so many vary by a percent.
+_NEAREST_ROWS = 2000
+
+
+def quality_curve(
+  config: ml_collections.ConfigDict,
+  judge: rows_lib.Judge,
+  trained: repetition.Trained,
+  start: np.ndarray,
+  y: np.ndarray,
+) -> list[rows_lib.Scores]:
+  """Scores, Frechet distance and speed of optimizer-G by its steps.
+
+  From a single start, whatever the config says: steps are what is compared.
+  """
+  single = dataclasses.replace(trained, num_starts=1)
+  curve = []
+  for max_steps in config.compare.curve_steps:
+    moved, seconds = rows_lib.timed(
+      functools.partial(movers.move, single, 'optimizer', max_steps=max_steps),
+      config.generate.batch_size,
+      start,
+      y,
+    )
+    logits, features = judge.look(trained.decode(moved.z))
+    predicted = judge.test.labels.predict(logits)
+    scores = metrics.classification_scores(predicted, y, judge.test.labels)
+    curve.append(
+      {
+        'steps': max_steps,
+        'accuracy': scores['accuracy'],
+        'macro_f1': scores['macro_f1'],
+        'frechet': metrics.frechet_distance(features, judge.test_features),
+        'latents_per_second': len(y) / seconds,
+      }
+    )
+  return curve
+
+
+def compare_once(
+  job: jobs.Job,
+  judge: rows_lib.Judge,
+  repeat: int,
+) -> tuple[dict[str, Any], dict[str, rows_lib.Row]]:
+  """One repetition: {'rows', 'seconds', 'curve'}, and the judged rows."""
+  config = job.config
+  section, seed = config.compare, config.seed + repeat
+  trained = repetition.load(job, repeat, judge.train)
+  y = rows_lib.requested_attributes(judge.test, section.num_samples)
+  start = samplers.prior(len(y), config.vae.latent_size, seed)
+  rows = (
+    rows_lib.real_rows(judge, trained, len(judge.test))
+    | rows_lib.baseline_rows(job, repeat, trained, judge.test.labels, y)
+    | rows_lib.unlabelled_rows(config, trained, start, seed)
+    | rows_lib.mover_rows(config, trained, start, y)
+  )
+  rows = {name: rows[name] for name in glossary.in_order(rows)}
+  scores = {}
+  test_near = metrics.nearest_train_distance(
+    judge.test.images[:_NEAREST_ROWS], judge.train.images
+  )
+  for name, row in rows.items():
+    scores[name] = rows_lib.judge_row(judge, row, section.num_neighbours)
+    if name != 'real_train':  # they are in the training set themselves
+      near = metrics.nearest_train_distance(
+        row.images[:_NEAREST_ROWS], judge.train.images
+      )
+      scores[name]['nearest_train_ratio'] = metrics.ratio(near, test_near)
+  seconds = trained.seconds.copy()
+  seconds.pop('class_mixture')  # 0 where the denoiser takes none
+  if 'class_mixture' in rows:
+    fitted = rows['class_mixture'].scores['training_seconds']
+    seconds['class_mixture'] = fitted
+  result = {'rows': scores, 'seconds': seconds}
+  if repeat == 0:
+    result['curve'] = quality_curve(config, judge, trained, start, y)
+  return result, rows
+
+
+class Before(NamedTuple):
+  """What a comparison starts from.
+
+  Attributes:
+    train: the training split.
+    test: the split that results are reported on.
+    curves: records of the first seed's trainings by name.
+    runs: what was judged before, None for a seed that was not.
+    rows: of the first seed, if it was judged before.
+  """
+
+  train: dataset.Dataset
+  test: dataset.Dataset
+  curves: dict[str, list[dict[str, Any]]]
+  runs: list[dict[str, Any] | None]
+  rows: dict[str, rows_lib.Row]
+
+
+def read(job: jobs.Job) -> Before:
+  """Reads all that a comparison needs, so that it fails before any judging.
+
+  Raises:
+    UserError: a log, a result or a sample from before is damaged, or a result
+      follows from another config; names the file.
+  """
+  config, folder = job.config, job.workdir / 'compare'
+  preflight.check_pipeline(job)
+  curves = stage.curves(job)
+  train = build.load_data(job, 'train')
+  test = build.load_data(job, config.compare.split)
+  moved = glossary.baseline(test.labels.kind), *movers.names(config)
+  runs = []
+  for repeat in range(config.num_seeds):
+    steps = None if repeat else config.compare.curve_steps
+    check = compare_files.run_checker(moved, steps)
+    path, key = run_path(job, repeat), result_key(job, repeat)
+    runs.append(results.stored(job, path, key, check, repeat))
+  rows = {}
+  if runs[0] is not None:
+    rows = compare_files.load_samples(
+      folder / 'samples', runs[0]['rows'], test, run_path(job, 0)
+    )
+  return Before(train, test, curves, runs, rows)
+
+
+def run_path(job: jobs.Job, repeat: int) -> epath.Path:
+  """Where the table of a seed lies."""
+  return job.workdir / 'compare' / 'runs' / f'{repeat}.json'
+
+
+def result_key(job: jobs.Job, repeat: int) -> dict[str, dict[str, Any]]:
+  """What the table of a seed follows from."""
+  return results.result_key(job, ['compare'], repeat)
+
+
+def run(job: jobs.Job) -> None:
+  """Compares over all seeds; a repetition measured before is not redone."""
+  config, folder = job.config, job.workdir / 'compare'
+  before = read(job)
+  for name, records in before.curves.items():
+    if not records and (job.workdir / name).exists():
+      print(
+        f'compare: {job.workdir / name / metrics_log.FILE} is empty or missing:'
+        ' restore it from a copy, or the report will lack its curves'
+      )
+  judge = rows_lib.load_judge(job, before.train, before.test)
+  runs, first_rows = [], before.rows
+  for repeat, found in enumerate(before.runs):
+    if found is not None:
+      print(f'compare: seed {config.seed + repeat} was judged before')
+      runs.append(found)
+      continue
+    print(f'compare: judging seed {config.seed + repeat}')
+    result, rows = compare_once(job, judge, repeat)
+    # As it will be read again, so that the table is the same then.
+    result |= compare_report.measured_on() | result_key(job, repeat)
+    result = reports.plain(result)
+    if repeat == 0:
+      first_rows = rows
+      compare_files.save_samples(folder / 'samples', rows)
+    files.write_json(run_path(job, repeat), result)
+    runs.append(result)
+  jobs.note_config(job)
+  report = compare_report.describe(job, judge, runs)
+  compare_report.write(folder, job, report, first_rows, before.curves)
+  files.write_json(folder / 'metrics.json', report)
+  kind = judge.test.labels.kind
+  reports.print_table(report['rows'], kind)
+  for sentence in (
+    *reports.not_finite(report['not_finite']),
+    *verdicts.sentences(report['rows'], kind),
+  ):
+    print(sentence)
+  print(f'report: {folder / "report.html"}')

@@ -1,0 +1,204 @@
+"""Samples with chosen attributes, or transforms given images.
+
+Writes WORKDIR/generate/NAME.png and .npz, NAME being START_MOVER: a row for
+each start, a column for each requested label vector.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+from etils import epath
+
+from lcjax import errors
+from lcjax.data import dataset, pictures
+from lcjax.evaluation import grids
+from lcjax.experiment import (
+  build,
+  files,
+  jobs,
+  movers,
+  preflight,
+  repetition,
+  requests,
+  stage,
+)
+from lcjax.latent import mixtures, samplers
+
+STARTS = ('prior', 'mixture', 'encodings')
+
+
+def held_out_labels(
+  data: dataset.Dataset, count: int, seed: int
+) -> tuple[np.ndarray, list[str]]:
+  """Label vectors of random held-out rows: their joint frequencies."""
+  rows = np.random.default_rng(seed).choice(len(data), count)
+  vectors = data.attributes[rows]
+  return vectors, [describe(vector, data.attribute_names) for vector in vectors]
+
+
+def describe(vector: np.ndarray, names: Sequence[str]) -> str:
+  """Names of the attributes that hold, joined by +."""
+  held = [name for name, bit in zip(names, vector, strict=True) if bit > 0.5]
+  return '+'.join(held) or 'none'
+
+
+class Starts(NamedTuple):
+  """Where latents start.
+
+  Attributes:
+    z: [R, Z].
+    images: [R, H, W, C] that were encoded, or None.
+    labels: a name for each row.
+    is_noise: whether z is noise of the prior, not a place in q(z).
+  """
+
+  z: np.ndarray
+  images: np.ndarray | None
+  labels: list[str]
+  is_noise: bool
+
+
+def make_starts(
+  config: ml_collections.ConfigDict,
+  trained: repetition.Trained,
+  held_out: dataset.Dataset,
+  start: str,
+  images: Sequence[str],
+) -> Starts:
+  """Latents from the prior, a fitted mixture or encodings of images."""
+  section, seed = config.generate, config.seed
+  numbers = [str(i) for i in range(section.num_rows)]
+  if images and start != 'encodings':
+    raise errors.UserError(
+      f'--images needs --start=encodings, not --start={start}'
+    )
+  if start == 'encodings':
+    if images:
+      cropped = config.data.name in dataset.CROPPED
+      pixels = pictures.read(
+        images,
+        held_out.image_shape,
+        config.data.crop_size if cropped else 0,
+        config.data.background,
+      )
+      names = [os.path.basename(p) for p in images]
+      if len(names) != len(pixels):
+        names = [str(i) for i in range(len(pixels))]
+    else:
+      pixels = held_out.images[: section.num_rows]
+      names = [
+        describe(vector, held_out.attribute_names)
+        for vector in held_out.attributes[: section.num_rows]
+      ]
+    mean, _ = trained.encode(pixels)
+    return Starts(mean, pixels, names, is_noise=False)
+  if start == 'mixture':
+    model = mixtures.fit(
+      trained.train.sample(seed), section.mixture_components, seed
+    )
+    rows = np.arange(section.num_rows)
+    z = mixtures.sample(model, rows, jax.random.key(seed))
+    return Starts(z, None, numbers, is_noise=False)
+  size = trained.train.mean.shape[1]
+  z = samplers.prior(section.num_rows, size, seed)
+  return Starts(z, None, numbers, is_noise=True)
+
+
+def write(
+  folder: epath.Path,
+  trained: repetition.Trained,
+  starts: Starts,
+  mover: str,
+  y: np.ndarray,
+  column_names: list[str],
+  name: str,
+) -> epath.Path:
+  """Moves every start towards every label vector; writes .png and .npz.
+
+  Args:
+    folder: created if need be.
+    trained: one repetition.
+    starts: R rows.
+    mover: one of `movers.names`, or 'none'.
+    y: [C, Y] label vectors.
+    column_names: C names.
+    name: of the files.
+
+  Returns:
+    The path of the grid.
+  """
+  num_rows, num_columns = len(starts.z), len(y)
+  z = np.repeat(starts.z, num_columns, axis=0)
+  requested = np.tile(y, (num_rows, 1))
+  edit = not starts.is_noise
+  moved = movers.move(trained, mover, z, requested, edit=edit)
+  images = trained.decode(moved.z)
+  cells = images.reshape(num_rows, num_columns, *images.shape[1:])
+  first_columns = [trained.decode(starts.z)[:, None]]
+  first_names = ['start']
+  if starts.images is not None:
+    first_columns.insert(0, starts.images[:, None])
+    first_names = ['original', 'decoded']
+  grid = grids.labelled_grid(
+    np.concatenate([*first_columns, cells], axis=1),
+    starts.labels,
+    first_names + column_names,
+    cell_pixels=96,
+  )
+  path = folder / f'{name}.png'
+  files.write(path, grids.png_bytes(grid))
+  files.write_npz(
+    folder / f'{name}.npz',
+    images=images,
+    attributes=requested,
+    latents=moved.z,
+    starts=moved.start,
+  )
+  return path
+
+
+def run(
+  job: jobs.Job,
+  pairs: Sequence[tuple[str, str]],
+  labels: Sequence[str],
+  images: Sequence[str],
+  name: str = '',
+) -> None:
+  """Generates with the first repetition.
+
+  Args:
+    job: what to do.
+    pairs: of start and mover.
+    labels: as the flag.
+    images: as the flag.
+    name: of the files; START_MOVER if empty.
+  """
+  config, workdir = job.config, job.workdir
+  for _, mover in pairs:
+    requests.check_mover(config, mover)
+  preflight.check(job, stage.trainings(config), judges=False)
+  data = build.load_data(job, 'train')
+  held_out = build.load_data(job, 'test')
+  trained = repetition.load(job, 0, data)
+  if labels:
+    y, names = requests.parse_labels(labels, data)
+  else:
+    y, names = held_out_labels(
+      held_out, config.generate.num_columns, config.seed
+    )
+  for start, mover in pairs:
+    starts = make_starts(config, trained, held_out, start, images)
+    path = write(
+      workdir / 'generate',
+      trained,
+      starts,
+      mover,
+      y,
+      names,
+      name or f'{start}_{mover}',
+    )
+    print(f'generate: {path}')
