@@ -56,7 +56,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def meets(measurement: Measurement) -> bool | None:
-  """Whether the median reaches the bar; None where there is no bar."""
+  """Whether the median reaches the bar; None without a bar."""
   if measurement.bar is None:
     return None
   middle = median(measurement.values)

@@ -121,7 +121,7 @@ def _make(
     (temporary / note.name).write_text(
       json.dumps({'source': source, 'arrays': list(shapes)}, indent=2) + '\n'
     )
-    note.unlink(missing_ok=True)  # it never describes files that it is not of
+    note.unlink(missing_ok=True)  # it must never describe other files
     for key in shapes:
       _path(temporary, name, key).replace(_path(root, name, key))
     (temporary / note.name).replace(note)

@@ -75,7 +75,7 @@ def stored(
     repeat: which repetition the key is of.
 
   Returns:
-    The object, or None where there is none, or one of former trainings.
+    The object; None if it is missing, or follows from earlier trainings.
 
   Raises:
     UserError: the result follows from another config or other data, or is

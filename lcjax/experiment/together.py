@@ -40,7 +40,8 @@ def compile_group(
   schedule = config[group[0].which.section].train
   way: members.Way = 'vmap'
   if jax.default_backend() == 'cpu':
-    # Convolutions, which take a step per call there, bear no loop.
+    # Convolutions are slow inside of a loop on a CPU, so they take one step
+    # per call there, and no loop over members.
     way = 'map' if schedule.steps_per_call > 1 else 'unroll'
 
   def make(given: tuple[dict[str, Any], dict[str, Any]]) -> steps.Step:

@@ -1,1 +1,1 @@
-"""Pure functions of arrays, one value per example; who averages is said."""
+"""Pure functions of arrays, one value per example; the caller averages."""
