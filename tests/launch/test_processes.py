@@ -19,15 +19,16 @@ from tests.launch.test_pipeline import ROOT, TINY
 # seven encodings, which do not divide over the devices.
 SCRIPT = """
 import numpy as np
-from launch import experiment, files, movers, repetition, startup
-from launch import train_actor_critic, train_vae
+from launch import startup
+from lcjax.experiment import build, files, movers, repetition
+from lcjax.experiment import train_actor_critic, train_vae
 
 def main():
   job = startup.job()
   train_vae.run(job)
   setting = train_actor_critic.prepare(job, 0)
   train_actor_critic.train_critics(job, 0, setting)
-  data = experiment.load_data(job, 'train')
+  data = build.load_data(job, 'train')
   trained = repetition.load_constrained(job, 0, data)
   start, _ = trained.encode(data.images[:7])
   moved = movers.optimize(trained, start, np.eye(10, dtype=np.float32)[:7])
@@ -40,7 +41,7 @@ startup.run(main)
 EVERYTHING = (
   test_soak.SCRIPT.replace('startup.run(main)', '')
   + """
-from launch import generate, movers
+from lcjax.experiment import generate, movers
 
 def both():
   main()

@@ -24,8 +24,9 @@ NUM_KILLS = int(os.environ.get('SOAK_KILLS', '3'))
 SEED = int(os.environ.get('SOAK_SEED', '0'))
 # Every training of a run in one process; a checkpoint at every other step.
 SCRIPT = """
-from launch import startup, train_actor_critic, train_classifier
-from launch import train_denoiser, train_vae
+from launch import startup
+from lcjax.experiment import train_actor_critic, train_classifier
+from lcjax.experiment import train_denoiser, train_vae
 
 def main():
   job = startup.job()
