@@ -11,7 +11,6 @@ import numpy as np
 from lcjax.experiment import stage
 from lcjax.experiment.repetition import Constrained, Trained
 from lcjax.latent import encodings, noise, samplers
-from lcjax.latent import optimize as optimize_lib
 
 # Seed of the noise that further tries start from: the same for every
 # repetition and call, far from those that repetitions count from.
@@ -67,19 +66,23 @@ def optimize(
   """
   most = trained.max_steps if max_steps is None else max_steps
   mask = np.ones_like(y) if mask is None else mask
-  starts = [start]
-  for number in range(1, num_starts):  # the same ones at every call
-    seed = _FURTHER_STARTS + number
-    starts.append(samplers.prior(len(y), start.shape[1], seed))
-  found, best = optimize_lib.keep_best(
-    [
-      trained.optimizer(most, z, y, mask, z if anchor is None else anchor)
-      for z in starts
-    ]
-  )
-  z, cost, steps, satisfied = (np.asarray(array) for array in found)
-  begun = np.stack(starts)[best, np.arange(len(best))]
-  return Moved(z, begun, steps, satisfied, cost)
+  steps = np.zeros(len(y), np.int32)  # of all tries of a row
+
+  def attempt(rows: np.ndarray, number: int) -> samplers.Tried:
+    begun = start
+    if number:  # the same further starts at every call
+      seed = _FURTHER_STARTS + number
+      begun = samplers.prior(len(y), start.shape[1], seed)
+    reference = begun if anchor is None else anchor
+    moved = trained.optimizer(
+      most, begun[rows], y[rows], mask[rows], reference[rows]
+    )
+    steps[rows] += np.asarray(moved.steps)
+    return samplers.Tried((moved.z, begun[rows]), moved.satisfied, moved.cost)
+
+  best = samplers.retry(attempt, len(y), num_starts, only_refused=False)
+  z, begun = best.found
+  return Moved(z, begun, steps, best.accepted, best.cost)
 
 
 def _denoise(

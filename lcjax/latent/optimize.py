@@ -1,11 +1,10 @@
 """Optimizer-G: each latent moved by its own optax loop, all under one jit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 # cost_fn(z [Z], target) -> (cost, satisfied): of one row alone.
@@ -114,26 +113,3 @@ def optimize_latents(
 
   rows = move(jax.vmap(begin)(start, target), target)
   return Optimized(rows.z, rows.cost, rows.step, rows.satisfied)
-
-
-def keep_best(tries: Sequence[Optimized]) -> tuple[Optimized, np.ndarray]:
-  """The best of several tries of every row: satisfied first, then the cost.
-
-  Args:
-    tries: of the same targets, from different starts; arrays of [B, ...].
-
-  Returns:
-    A try for each row, with the steps of all its tries together, and which of
-    the tries it is, [B].
-  """
-  cost = np.stack([found.cost for found in tries])
-  satisfied = np.stack([found.satisfied for found in tries])
-  best = np.lexsort((cost, ~satisfied), axis=0)[0]
-  rows = np.arange(len(best))
-  found = Optimized(
-    np.stack([found.z for found in tries])[best, rows],
-    cost[best, rows],
-    jnp.asarray(np.sum([found.steps for found in tries], axis=0)),
-    satisfied[best, rows],
-  )
-  return found, best

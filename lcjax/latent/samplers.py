@@ -1,7 +1,9 @@
-"""Latents without a trained mover: the prior, and rejection."""
+"""Latents without a trained mover: the prior, and trying again."""
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 
@@ -9,6 +11,58 @@ def prior(num_rows: int, size: int, seed: int) -> np.ndarray:
   """Z ~ N(0, I): [num_rows, size] float32."""
   rng = np.random.default_rng(seed)
   return rng.standard_normal((num_rows, size), dtype=np.float32)
+
+
+class Tried(NamedTuple):
+  """One try of some rows.
+
+  Attributes:
+    found: a tree of arrays with B rows.
+    accepted: [B] whether it may stay.
+    cost: [B]; of two tries that are accepted, or two that are not, the one of
+      lower cost is kept, and the first of equal ones.
+  """
+
+  found: Any
+  accepted: np.ndarray
+  cost: np.ndarray
+
+
+def retry(
+  attempt: Callable[[np.ndarray, int], Tried],
+  num_rows: int,
+  max_tries: int,
+  only_refused: bool = True,
+) -> Tried:
+  """Tries rows again and keeps the best try of each.
+
+  Args:
+    attempt: `(rows [B], number of the try) -> Tried`; row i of the result must
+      follow from row i and the number alone, whichever rows are beside it.
+    num_rows: rows 0, 1, ... are asked for.
+    max_tries: of each row.
+    only_refused: whether a row that is accepted is left alone; else every row
+      takes all its tries.
+
+  Returns:
+    The best try of all rows, on the host.
+  """
+  rows = np.arange(num_rows)
+  best = jax.tree.map(np.array, attempt(rows, 0))  # ours to change
+  for number in range(1, max_tries):
+    if only_refused:
+      rows = np.flatnonzero(~best.accepted)
+    if not rows.size:
+      break
+    again = jax.tree.map(np.asarray, attempt(rows, number))
+    before, cost = best.accepted[rows], best.cost[rows]
+    better = again.accepted & ~before
+    better |= (again.accepted == before) & (again.cost < cost)
+    for old, new in zip(
+      jax.tree.leaves(best), jax.tree.leaves(again), strict=True
+    ):
+      old[rows[better]] = new[better]
+  return best
 
 
 def keep_accepted(
@@ -34,12 +88,11 @@ def keep_accepted(
   Returns:
     [N, Z].
   """
-  rows = np.arange(len(y)) if rows is None else rows
-  z = np.array(draw(y, rows, 0))  # ours to change
-  refused = np.flatnonzero(~accept(z, y))
-  for number in range(1, max_rounds):
-    if not refused.size:
-      break
-    z[refused] = draw(y[refused], rows[refused], number)
-    refused = refused[~accept(z[refused], y[refused])]
-  return z
+  numbers = np.arange(len(y)) if rows is None else rows
+
+  def attempt(asked: np.ndarray, number: int) -> Tried:
+    z = draw(y[asked], numbers[asked], number)
+    # Of refused draws the last one is kept.
+    return Tried(z, accept(z, y[asked]), np.full(len(asked), -float(number)))
+
+  return retry(attempt, len(y), max_rounds).found

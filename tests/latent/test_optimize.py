@@ -185,24 +185,3 @@ def test_rows_that_rest_stop_costing():
   )
   # Never more than twice what moves, but for the smallest loop.
   assert evaluations(4) <= 40 + 2 * steps.sum() + 5 * 200
-
-
-def test_the_best_try_is_satisfied_first_and_then_cheap():
-  costs = np.array([[3.0, 1.0, 2.0], [2.0, 5.0, 1.0]])
-  satisfied = np.array([[False, False, True], [False, True, True]])
-  tries = [
-    optimize.Optimized(np.full((3, 2), i), costs[i], np.array([4, 5, 6]), met)
-    for i, met in enumerate(satisfied)
-  ]
-  best, chosen = optimize.keep_best(tries)
-  # Cheaper of two that are not; satisfied though dearer; cheaper of two that
-  # are.
-  np.testing.assert_array_equal(chosen, [1, 1, 1])
-  np.testing.assert_array_equal(best.z, [[1, 1], [1, 1], [1, 1]])
-  np.testing.assert_array_equal(best.cost, [2.0, 5.0, 1.0])
-  np.testing.assert_array_equal(best.steps, [8, 10, 12])
-  cheap = tries[0]._replace(cost=np.zeros(3))
-  best, chosen = optimize.keep_best([*tries, cheap])
-  np.testing.assert_array_equal(chosen, [2, 1, 2])
-  np.testing.assert_array_equal(best.cost, [0.0, 5.0, 0.0])
-  np.testing.assert_array_equal(best.satisfied, [False, True, True])
