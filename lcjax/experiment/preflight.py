@@ -20,7 +20,6 @@ from lcjax.experiment import (
   train_denoiser,
   train_vae,
 )
-from lcjax.training import parallel
 
 # Sources of independent attributes, known as such before a file is read.
 _BITS = ('celeba', 'tfds:celeb_a')
@@ -43,11 +42,6 @@ def check(
   check_places(job.workdir, [one.name for one in trainings], config.num_seeds)
   if config.data.name in _BITS:
     check_mixture_above(config, types.Bits(()))
-  for one in trainings:
-    parallel.check_batch_size(
-      config[one.section].train.batch_size,
-      f'config.{one.section}.train.batch_size',
-    )
   train = build.load_data(job, 'train')
   build.load_data(job, 'validation')
   check_mixture_above(config, train.labels)
