@@ -57,13 +57,21 @@ def check_pipeline(job: jobs.Job) -> None:
   check(job, stage.trainings(job.config), judges=True)
 
 
+def _holds_run(workdir: epath.Path) -> bool:
+  """Whether a run lies in a workdir itself: a copy may lack its config."""
+  own = (workdir / 'config.json', workdir / 'compare' / 'runs')
+  return any(path.exists() for path in own) or any(
+    workdir.glob('*/checkpoints')
+  )
+
+
 def is_ablate(workdir: epath.Path) -> bool:
   """Whether a workdir is one of `launch.ablate`."""
   if (workdir / ABLATIONS).exists():
     return True
   # From before there was that file: a comparison, or groups, and no run.
   written = any((workdir / one).exists() for one in ('groups', 'compare'))
-  return written and not (workdir / 'config.json').exists()
+  return written and not _holds_run(workdir)
 
 
 def check_workdir(workdir: epath.Path) -> None:
@@ -77,7 +85,7 @@ def check_workdir(workdir: epath.Path) -> None:
 
 def check_ablate_workdir(workdir: epath.Path) -> None:
   """Raises UserError if a workdir holds a run of its own."""
-  if (workdir / 'config.json').exists():
+  if _holds_run(workdir):
     raise errors.UserError(
       f'--workdir={workdir} holds a run, whose comparison launch.ablate would '
       'replace: name another folder'

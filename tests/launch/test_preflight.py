@@ -142,6 +142,24 @@ def test_a_workdir_of_ablate(job, left):
   assert 'is one of launch.ablate' in refused(job)
 
 
+@pytest.mark.parametrize('left', ['vae/checkpoints', 'compare/runs'])
+def test_a_copy_of_a_run_without_its_config_is_a_run(tmp_path, left):
+  (tmp_path / left).mkdir(parents=True)
+  (tmp_path / 'compare').mkdir(exist_ok=True)
+  preflight.check_workdir(epath.Path(tmp_path))
+  with pytest.raises(errors.UserError, match='holds a run'):
+    preflight.check_ablate_workdir(epath.Path(tmp_path))
+
+
+@pytest.mark.parametrize('left', ['groups/vae', 'compare', 'cache'])
+def test_ablations_go_on_in_their_workdir(tmp_path, left):
+  (tmp_path / left).mkdir(parents=True)
+  (tmp_path / 'default' / 'vae' / 'checkpoints').mkdir(parents=True)
+  (tmp_path / 'default' / 'config.json').touch()
+  preflight.check_ablate_workdir(epath.Path(tmp_path))
+  preflight.check_workdir(epath.Path(tmp_path / 'default'))
+
+
 def test_a_workdir_of_a_run_is_not_for_ablate(tmp_path):
   workdir = epath.Path(tmp_path)
   preflight.check_ablate_workdir(workdir)
