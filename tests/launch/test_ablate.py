@@ -3,8 +3,10 @@
 import json
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 from etils import epath
 
@@ -12,8 +14,9 @@ from configs import digits
 from launch import ablate, interrupts, lock, startup
 from lcjax import errors
 from lcjax.evaluation import ablations
-from lcjax.experiment import ablation_report, stage
+from lcjax.experiment import ablation_report, stage, tasks
 from lcjax.experiment import jobs as jobs_lib
+from lcjax.training import checkpoints
 from tests.launch.test_pipeline import TINY, launch
 
 MOVERS = ('actor', 'optimizer', 'guided_denoiser')
@@ -151,6 +154,28 @@ def test_the_command_of_one_ablation_alone():
     "--config=configs/a.py:b '--config.vae.hidden_sizes=(1, 2)' "
     '--workdir=w/b --config.num_seeds=2'
   )
+
+
+def test_an_ablation_that_has_changed_is_set_back_in_its_file(
+  tmp_path, monkeypatch
+):
+  # No flag may set what it varies: to advise one would be of no use.
+  given = ['x', '--config=configs/digits.py', f'--workdir={tmp_path}']
+  given += ['--ablations=no_distance', '--num_seeds=1']
+  monkeypatch.setattr(sys, 'argv', given)
+  with flagsaver.flagsaver():
+    flags.FLAGS(given)
+    job = ablate.read_flags().jobs['no_distance']
+  task = tasks.Task('no_distance', job, stage.ACTOR_CRITIC, 0)
+  stored = tasks.dependencies(task)
+  stored['actor_critic']['distance_weight'] = 0.5
+  with checkpoints.open_manager(task.folder, 1) as manager:
+    checkpoints.save(manager, 1, {'a': jnp.zeros(1)}, stored, 0.0)
+  with pytest.raises(errors.UserError) as raised:
+    tasks.is_finished(task)
+  said = 'set actor_critic.distance_weight back in the ablation of the config'
+  assert said in str(raised.value)
+  assert 'repeat' not in str(raised.value)
 
 
 def test_curves_are_means_over_seeds():

@@ -55,6 +55,31 @@ def test_a_result_depends_on_which_actors_there_are_by_their_trainings(
   assert added == {'actor_critic_lambda_0.1'}
 
 
+@pytest.mark.parametrize(
+  'text', ['', '{}', '[]', '3', '{"trainings": {}, "config": 3}']
+)
+def test_what_is_no_result_is_named(tmp_path, text):
+  job = jobs.Job(config_with(), epath.Path(tmp_path))
+  path = epath.Path(tmp_path) / '0.json'
+  path.write_text(text)
+  key = {'config': {}, 'trainings': {}}
+  with pytest.raises(errors.UserError, match=r'0\.json is no result of a run'):
+    results.stored(job, path, key)
+  again = job._replace(overwrite=True)
+  assert results.stored(again, path, key) is None
+
+
+def test_a_missing_training_is_named_with_its_folder(tmp_path):
+  job = jobs.Job(config_with(), epath.Path(tmp_path), arguments='--flag')
+  where = str(tmp_path / 'seeds' / '1' / 'vae')
+  with pytest.raises(errors.UserError) as raised:
+    stage.load(job, stage.VAE, 1, lambda: {})
+  assert str(raised.value) == (
+    f'vae has not been trained in {where}: run python -m launch.train_vae '
+    '--flag'
+  )
+
+
 def test_housekeeping_and_places_are_no_dependency():
   config = config_with()
   before = stage.dependencies(config, stage.ACTOR_CRITIC, 0)
