@@ -451,6 +451,13 @@ def _check_type(key: str, value: Any, default: Any) -> None:
       raise errors.UserError(f'config.{key}={value!r} must be finite')
     if isinstance(one, str) and '\0' in one:
       raise errors.UserError(f'config.{key}={value!r} holds a NUL character')
+    if isinstance(one, str) and not one.isascii():
+      try:
+        one.encode()
+      except UnicodeEncodeError as error:  # it could not be reported
+        raise errors.UserError(
+          f'config.{key}={value!r} is no text in UTF-8: rename what it names'
+        ) from error
 
 
 def validate(config: ml_collections.ConfigDict) -> None:

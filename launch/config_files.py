@@ -139,6 +139,10 @@ def check(arguments: Sequence[str]) -> None:
       break
     if re.match(r'--?(no)?config\.', argument):
       early = early or argument
+  if early and not files:
+    raise errors.UserError(
+      f'{early} changes a config, and --config is missing: give {_EXAMPLE}'
+    )
   if early and files:
     raise errors.UserError(
       f'{early} stands before {files[0]}: the file comes first'

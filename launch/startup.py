@@ -197,13 +197,13 @@ def job() -> jobs.Job:
       '--config=configs/digits.py'
     )
   config = CONFIG.value
+  split_names(config)
   base.validate(config)
   if not WORKDIR.value:
     raise errors.UserError(
       '--workdir is missing: name a folder for the run, as in '
       '--workdir=runs/digits'
     )
-  split_names(config)
   config.lock()
   place = os.path.expanduser(WORKDIR.value)  # no shell expands --workdir=~
   if place.startswith('~'):
@@ -237,13 +237,17 @@ def defaults() -> dict[str, Any]:
 
 
 def split_names(config: ml_collections.ConfigDict) -> None:
-  """Names of attributes one by one: as a flag, Smiling,Male is one string."""
-  config.data.attributes = tuple(
-    name.strip()
-    for names in config.data.attributes
-    if names.strip()  # --config.data.attributes= names none
-    for name in names.split(',')
-  )
+  """Names of attributes one by one: as a flag, Smiling,Male is one string.
+
+  What is no name is left to `base.validate`.
+  """
+  names: list[Any] = []
+  for given in config.data.attributes:
+    if not isinstance(given, str):
+      names.append(given)
+    elif given.strip():  # --config.data.attributes= names none
+      names += [name.strip() for name in given.split(',')]
+  config.data.attributes = tuple(names)
 
 
 def locked(workdir: epath.Path) -> lock_lib.Lock:

@@ -148,6 +148,15 @@ def test_out_of_range(key, value):
     base.validate(config)
 
 
+def test_a_path_that_no_report_could_name():
+  config = base.get_config()
+  config.data.dir = 'données'
+  base.validate(config)
+  config.data.dir = 'data\udcff'
+  with pytest.raises(errors.UserError, match=r'config\.data\.dir=.*UTF-8'):
+    base.validate(config)
+
+
 def test_ablate_names_the_nearest():
   ablations = {'default': {}, 'typo': {'vae.sigmax': 1.0}}
   with pytest.raises(errors.UserError, match='did you mean default'):

@@ -180,7 +180,7 @@ def run(
   config, workdir = job.config, job.workdir
   for _, mover in pairs:
     requests.check_mover(config, mover)
-  preflight.check(job, stage.trainings(config), judges=False)
+  preflight.check(job, stage.trainings(config), False, False, ('test',))
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'test')
   trained = repetition.load(job, 0, data)

@@ -19,7 +19,9 @@ def _is_optimizer(name: str) -> bool:
   """
   make = getattr(optax, name, None)
   if (
-    not callable(make) or name.startswith('scale_by_') or inspect.isclass(make)
+    not callable(make)
+    or name.startswith(('_', 'scale_by_'))
+    or inspect.isclass(make)
   ):
     return False
   try:

@@ -33,7 +33,7 @@ def generate_once(job: jobs.Job) -> None:
 
 def run(job: jobs.Job) -> None:
   """Runs what has not been run."""
-  preflight.check_pipeline(job)
+  preflight.check_pipeline(job, trains=True, further_splits=('test',))
   started = time.perf_counter()
   train_classifier.run(job)
   train_vae.run(job)

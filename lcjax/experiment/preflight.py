@@ -1,11 +1,8 @@
 """Everything that a launcher will need, asked before its first training."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
-import numpy as np
 from etils import epath
 
 from lcjax import errors, types
@@ -14,12 +11,10 @@ from lcjax.experiment import (
   build,
   class_mixture,
   jobs,
+  memory,
   stage,
-  train_actor_critic,
-  train_classifier,
-  train_denoiser,
-  train_vae,
 )
+from lcjax.training import parallel
 
 # Sources of independent attributes, known as such before a file is read.
 _BITS = ('celeba', 'tfds:celeb_a')
@@ -28,7 +23,11 @@ ABLATIONS = 'ablations.json'
 
 
 def check(
-  job: jobs.Job, trainings: Sequence[stage.Stage], judges: bool
+  job: jobs.Job,
+  trainings: Sequence[stage.Stage],
+  judges: bool,
+  trains: bool = True,
+  further_splits: Sequence[str] = (),
 ) -> None:
   """Raises UserError for the first thing that would fail later.
 
@@ -36,25 +35,55 @@ def check(
     job: what is to be done.
     trainings: that are to be done, or to be there.
     judges: whether the launcher reads the split that results are reported on.
+    trains: whether batches are read, and shared by the devices of this machine.
+      A finished run may be read on others.
+    further_splits: that it reads beside that one, and those of trainings.
   """
   config = job.config
+  sections = list(dict.fromkeys(one.section for one in trainings))
   check_workdir(job.workdir)
   check_places(job.workdir, [one.name for one in trainings], config.num_seeds)
   if config.data.name in _BITS:
     check_mixture_above(config, types.Bits(()))
-  train = build.load_data(job, 'train')
-  build.load_data(job, 'validation')
+  if trains:
+    for section in sections:
+      parallel.check_batch_size(
+        config[section].train.batch_size, f'config.{section}.train.batch_size'
+      )
+    if config.data.name in dataset.CROPPED:  # before images are decoded
+      memory.check_images(config, sections, config.data.image_size**2)
+  train = load_split(job, 'train')
+  load_split(job, 'validation')
+  for split in further_splits:
+    load_split(job, split)
   check_mixture_above(config, train.labels)
   if judges:
-    test = build.load_data(job, config.compare.split)
-    check_neighbours(config, test)
+    test = load_split(job, config.compare.split)
+    check_neighbours(config, train, test)
     check_classes(train, test, config.compare.split)
-  check_memory(config, trainings, train)
+  memory.check_states(config, sections, train)
+  if trains:
+    memory.check_batches(config, sections, train)
+  if judges or not trains:
+    memory.check_samples(config, train, judges)
 
 
-def check_pipeline(job: jobs.Job) -> None:
+def load_split(job: jobs.Job, split: str) -> dataset.Dataset:
+  """A split, or UserError if there is nothing in it."""
+  data = build.load_data(job, split)
+  if not len(data):
+    raise errors.UserError(
+      f'config.data.name={job.config.data.name!r} has no image in its {split} '
+      f'split (config.data.dir={job.config.data.dir!r}): add some'
+    )
+  return data
+
+
+def check_pipeline(
+  job: jobs.Job, trains: bool = False, further_splits: Sequence[str] = ()
+) -> None:
   """`check` of every training and the comparison."""
-  check(job, stage.trainings(job.config), judges=True)
+  check(job, stage.trainings(job.config), True, trains, further_splits)
 
 
 def _holds_run(workdir: epath.Path) -> bool:
@@ -131,14 +160,16 @@ def check_mixture_above(config: Any, labels: types.Labels) -> None:
     )
 
 
-def check_neighbours(config: Any, test: dataset.Dataset) -> None:
+def check_neighbours(
+  config: Any, train: dataset.Dataset, test: dataset.Dataset
+) -> None:
   """Raises UserError if there are too few images to have so many neighbours."""
-  least = min(config.compare.num_samples, len(test))
+  least = min(config.compare.num_samples, len(test), len(train))
   if config.compare.num_neighbours >= least:
     raise errors.UserError(
       f'config.compare.num_neighbours={config.compare.num_neighbours} must be '
-      f'below {least}: config.compare.num_samples, and the images of the '
-      f'{config.compare.split} split'
+      f'below {least}: config.compare.num_samples, the images of the '
+      f'{config.compare.split} split, and those of the train split'
     )
 
 
@@ -169,52 +200,4 @@ def check_classes(
       raise errors.UserError(
         f'the train split has a single row of the class {name!r}: a mixture '
         'needs two. Add some, or take the class out of the data'
-      )
-
-
-def memory_bytes() -> int | None:
-  """Bytes of this machine's memory; None where it does not say."""
-  try:
-    return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-  except (AttributeError, OSError, ValueError):
-    return None
-
-
-def state_bytes(make_state: Callable[[], Any]) -> int:
-  """Bytes of a training's state: parameters, their average, the optimiser's."""
-  leaves = jax.tree.leaves(jax.eval_shape(make_state))
-  return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
-
-
-def check_memory(
-  config: Any, trainings: Sequence[stage.Stage], train: dataset.Dataset
-) -> None:
-  """Raises UserError if a training's state cannot fit into memory.
-
-  On a CPU: of an accelerator's, JAX itself says it at the first step.
-  """
-  memory = memory_bytes()
-  if memory is None or jax.default_backend() != 'cpu':
-    return
-  networks = build.build_networks(config, train)
-  seed, size = config.seed, len(train.labels)
-  makers: Mapping[str, Callable[[], Any]] = {
-    'vae': train_vae.make_state(config, networks, train, 0),
-    'classifier': train_classifier.make_state(config, networks, train),
-    'latent_critics': train_actor_critic.make_critics_state(
-      config, networks, seed
-    ),
-    'actor_critic': train_actor_critic.make_actor_state(
-      config, networks, size, seed
-    ),
-    'denoiser': train_denoiser.make_state(config, networks, seed),
-  }
-  for section in dict.fromkeys(one.section for one in trainings):
-    needed = state_bytes(makers[section])
-    if needed > memory:
-      raise errors.UserError(
-        f'config.{section}: parameters and optimiser take '
-        f'{needed / 2**30:.1f} GiB, '
-        f'this machine has {memory / 2**30:.1f}: make '
-        'its networks smaller'
       )

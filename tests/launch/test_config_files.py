@@ -155,3 +155,8 @@ def test_an_ablation_gives_an_optimiser_further_arguments():
   config = base.ablate(base.get_config(), {'a': changes}, 'a')
   assert config.vae.optimizer.arguments.eps == 1e-6
   base.validate(config)
+
+
+def test_an_override_without_a_config():
+  with pytest.raises(errors.UserError, match='--config is missing'):
+    config_files.check(['--workdir=w', '--config.vae.beta=1'])

@@ -104,3 +104,8 @@ def test_names_that_are_near_are_offered():
   with pytest.raises(errors.UserError, match=r'did you mean adamw\?'):
     optimizers.find('adammw', 'vae.optimizer')
   assert optimizers.find('sgd', 'vae.optimizer') is optax.sgd
+
+
+def test_private_names_are_not_offered():
+  with pytest.raises(errors.UserError, match='there are adabelief'):
+    optimizers.find('chain', 'vae.optimizer')

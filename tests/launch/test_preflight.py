@@ -2,6 +2,7 @@
 
 import os
 
+import jax
 import numpy as np
 import pytest
 from etils import epath
@@ -9,7 +10,7 @@ from etils import epath
 from configs import celeba, digits
 from lcjax import errors, types
 from lcjax.data import dataset
-from lcjax.experiment import build, jobs, preflight, stage
+from lcjax.experiment import build, jobs, memory, pipeline, preflight, stage
 from tests.launch.test_pipeline import TINY, launch
 
 NAMES = ('a', 'b', 'c')
@@ -40,7 +41,7 @@ def job(tmp_path, monkeypatch):
 
 def refused(job):
   with pytest.raises(errors.UserError) as raised:
-    preflight.check_pipeline(job)
+    preflight.check_pipeline(job, trains=True)
   assert not job.workdir.exists() or not list(job.workdir.glob('*/*'))
   return str(raised.value)
 
@@ -102,9 +103,9 @@ def test_networks_beyond_the_memory(job):
 def test_the_state_is_counted(job, monkeypatch):
   job, _ = job
   sizes = []
-  real = preflight.state_bytes
+  real = memory.state_bytes
   monkeypatch.setattr(
-    preflight,
+    memory,
     'state_bytes',
     lambda make: sizes.append(real(make)) or sizes[-1],
   )
@@ -114,8 +115,6 @@ def test_the_state_is_counted(job, monkeypatch):
 
 
 def build_state(config):
-  import jax
-
   from lcjax.experiment import train_denoiser
 
   networks = build.build_networks(config, split_of((5, 5, 5)))
@@ -189,3 +188,65 @@ def test_launchers_ask_before_they_train(tmp_path):
     assert (status, len(err.splitlines())) == (2, 1), err
     assert key.partition('=')[0].rpartition('.')[2] in err or 'GiB' in err
     assert not [p for p in os.listdir(workdir) if p != '.lock'], out
+
+
+@pytest.mark.parametrize('split', ['train', 'validation', 'test'])
+def test_an_empty_split_is_named(job, split):
+  job, found = job
+  found[split] = split_of((0, 0, 0))
+  assert f'no image in its {split} split' in refused(job)
+
+
+def test_the_pipeline_generates_from_test_images(job):
+  job, found = job
+  job.config.compare.update(split='validation', num_neighbours=2)
+  found['test'] = split_of((0, 0, 0))
+  preflight.check_pipeline(job)  # of a comparison alone
+  with pytest.raises(errors.UserError, match='no image in its test split'):
+    pipeline.run(job)
+
+
+def test_training_images_have_neighbours_too(job):
+  job, found = job
+  job.config.compare.num_neighbours = 10
+  preflight.check_pipeline(job)
+  found['train'] = split_of((3, 3, 3))
+  assert 'num_neighbours=10 must be below 9' in refused(job)
+
+
+@pytest.mark.parametrize(
+  ('key', 'value', 'said'),
+  [
+    ('vae.latent_size', 20_000_000_000, 'config.vae: parameters'),
+    ('vae.train.batch_size', 10**10, 'config.vae.train.batch_size=10000000000'),
+    (
+      'denoiser.train.batch_size',
+      8 * 10**9,
+      'config.denoiser.train.batch_size',
+    ),
+    ('generate.batch_size', 10**10, 'config.generate.batch_size=10000000000'),
+    ('compare.num_samples', 10**11, 'config.compare.num_samples=100000000000'),
+  ],
+)
+def test_sizes_beyond_the_memory(job, key, value, said):
+  job, _ = job
+  job.config.update_from_flattened_dict({key: value})
+  found = refused(job)
+  assert said in found and 'GiB' in found
+
+
+def test_images_beyond_the_memory_are_not_decoded(tmp_path, monkeypatch):
+  config = celeba.get_config()
+  config.data.image_size = 100_000
+  monkeypatch.setattr(build, 'load_data', lambda job, split: pytest.fail(split))
+  job = jobs.Job(config, epath.Path(tmp_path / 'run'))
+  assert 'config.data.image_size=100000' in refused(job)
+
+
+def test_batches_are_asked_of_those_who_train_alone(job, monkeypatch):
+  job, _ = job
+  monkeypatch.setattr(jax, 'device_count', lambda: 7)
+  assert 'batch_size=64 does not divide over 7 devices' in refused(job)
+  preflight.check_pipeline(job)  # a finished run is read anywhere
+  job.config.denoiser.train.batch_size = 10**11
+  preflight.check_pipeline(job)

@@ -39,6 +39,7 @@ def job(monkeypatch):
   [
     ('Smiling,Male', ('Smiling', 'Male')),
     ('Smiling', ('Smiling',)),
+    ('', ()),
     ("('Smiling', 'Male')", ('Smiling', 'Male')),
     ('Smiling, Male', ('Smiling', 'Male')),
     ("('Smiling,Male',)", ('Smiling', 'Male')),
