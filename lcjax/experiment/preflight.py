@@ -1,5 +1,7 @@
 """Everything that a launcher will need, asked before its first training."""
 
+import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,9 +100,22 @@ def is_ablate(workdir: epath.Path) -> bool:
   """Whether a workdir is one of `launch.ablate`."""
   if (workdir / ABLATIONS).exists():
     return True
-  # From before there was that file: a comparison, or groups, and no run.
+  # From before there was that file: a comparison, groups, or a run that keeps
+  # its pixels here, and no run of its own.
   written = any((workdir / one).exists() for one in ('groups', 'compare'))
-  return written and not _holds_run(workdir)
+  return (written or _shares_cache(workdir)) and not _holds_run(workdir)
+
+
+def _shares_cache(workdir: epath.Path) -> bool:
+  """Whether a run in a folder of a workdir has its cache in the workdir."""
+  for path in workdir.glob('*/config.json'):
+    try:
+      place = json.loads(path.read_text())['data']['cache_dir']
+    except (OSError, ValueError, KeyError, TypeError):
+      continue  # somebody else's file
+    if place and epath.Path(place).resolve() == (workdir / 'cache').resolve():
+      return True
+  return False
 
 
 def check_workdir(workdir: epath.Path) -> None:
@@ -143,7 +158,8 @@ def check_places(
   roots = [stage.root_of(workdir, i) for i in range(num_seeds)]
   wanted = [root / name for root in roots for name in (*names, *own)]
   for path in (workdir, workdir / 'seeds', *roots, *wanted):
-    if path.exists() and not path.is_dir():
+    # A link that leads nowhere does not exist, but is in the way.
+    if os.path.lexists(path) and not path.is_dir():
       raise errors.UserError(
         f'{path} is a file, where a folder is to be made: move it, or take '
         'another --workdir'

@@ -1,5 +1,6 @@
 """What would fail hours later is said before the first training."""
 
+import json
 import os
 
 import jax
@@ -250,3 +251,23 @@ def test_batches_are_asked_of_those_who_train_alone(job, monkeypatch):
   preflight.check_pipeline(job)  # a finished run is read anywhere
   job.config.denoiser.train.batch_size = 10**11
   preflight.check_pipeline(job)
+
+
+def test_a_link_that_leads_nowhere_is_in_the_way(job, tmp_path):
+  job, _ = job
+  (tmp_path / 'run').mkdir()
+  (tmp_path / 'run' / 'vae').symlink_to(tmp_path / 'gone')
+  assert f'{tmp_path / "run" / "vae"} is a file' in refused(job)
+
+
+def test_ablations_interrupted_before_there_was_a_marker(job, tmp_path):
+  job, _ = job
+  own = job.workdir / 'default' / 'config.json'
+  own.parent.mkdir(parents=True)
+  own.write_text(json.dumps({'data': {'cache_dir': ''}}))
+  preflight.check_pipeline(job)  # runs in a folder of runs
+  own.write_text(
+    json.dumps({'data': {'cache_dir': str(job.workdir / 'cache')}})
+  )
+  with pytest.raises(errors.UserError, match='is one of launch'):
+    preflight.check_pipeline(job)
