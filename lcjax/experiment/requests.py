@@ -22,13 +22,14 @@ def parse_labels(
 
   Args:
     labels: each a name, or for independent attributes names joined by +.
-    data: knows the names.
+    data: the training split; knows the names, and what occurs.
 
   Returns:
     [C, Y] float32 and the C labels.
 
   Raises:
-    UserError: a name that does not exist, or several of classes.
+    UserError: a name that does not exist or never occurs, or several of
+      classes.
   """
   names = data.attribute_names
   vectors = np.zeros((len(labels), len(names)), np.float32)
@@ -40,7 +41,13 @@ def parse_labels(
           f'--labels={label!r}: {name!r} is not a label of this data set: '
           f'{errors.nearest(name, names)}'
         )
-      vectors[row, names.index(name)] = 1.0
+      column = names.index(name)
+      if not data.attributes[:, column].any():
+        raise errors.UserError(
+          f'--labels={label!r}: no image of the train split has {name!r}, so '
+          'nothing has learnt it'
+        )
+      vectors[row, column] = 1.0
     if isinstance(data.labels, types.Classes) and len(set(chosen)) != 1:
       raise errors.UserError(
         f'--labels={label!r} names {len(set(chosen))} classes: one holds at a '

@@ -101,3 +101,14 @@ def test_an_actor_that_is_not_trained_is_said_with_its_key():
       requests.check_mover(config, mover)
   config.actor_critic.more_distance_weights = (0.1,)
   requests.check_mover(config, 'actor_lambda_0.1')
+
+
+@pytest.mark.parametrize('kind', [Classes, Bits])
+def test_a_label_that_was_never_trained_is_refused(kind):
+  y = np.eye(3, dtype=np.float32)[[0, 2]]
+  images = np.zeros((2, 4, 4, 1), np.uint8)
+  data = dataset.Dataset(images, y, kind(('a', 'b', 'c')))
+  found, _ = requests.parse_labels(['a', 'c'], data)
+  np.testing.assert_array_equal(found, y)
+  with pytest.raises(errors.UserError, match=r"train split has 'b'"):
+    requests.parse_labels(['a', 'b'], data)
