@@ -61,8 +61,8 @@ def _optimize(max_steps: int, learning_rate: float = 0.1) -> dict[str, Any]:
 def get_config() -> ml_collections.ConfigDict:
   """The config with every key at its default."""
   config = ml_collections.ConfigDict()
-  config.seed = 0  # of the first repetition; the others count on from it
-  config.num_seeds = 1  # repetitions of the experiment from the VAE on
+  config.seed = 0  # of the first replicate; the others count on from it
+  config.num_seeds = 1  # replicates of the experiment from the VAE on
   config.parallel = 'jit'  # jit | pmap: how a step spreads over devices
 
   config.data = {

@@ -54,7 +54,7 @@ def check_names(names: list[str], known: list[str]) -> None:
       )
     if names.count(name) > 1:
       raise errors.UserError(
-        f'--ablations: {name!r} is listed twice; for further repetitions '
+        f'--ablations: {name!r} is listed twice; for further replicates '
         'raise --num_seeds'
       )
     if name in _OWN_FOLDERS:

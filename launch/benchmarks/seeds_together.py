@@ -50,7 +50,7 @@ def untrained(
   image = np.zeros((1, *data.image_shape), np.float32)
   described = []
   for task in wanted:
-    seed = config.seed + task.repeat
+    seed = config.seed + task.replicate
     params = networks.vae.init(build.stage_key(seed, 'vae/init'), image)
     train, validation = (
       train_actor_critic.encode(config, networks, params, split)

@@ -52,9 +52,9 @@ def train(
   wanted: dict[str, list[tasks.Task]] = {}
   for name, job in jobs.items():
     for which in stage.trainings(job.config):
-      once = which is stage.CLASSIFIER  # one judge for all repetitions
-      for repeat in range(1 if once else job.config.num_seeds):
-        task = tasks.Task(name, job, which, repeat)
+      once = which is stage.CLASSIFIER  # one judge for all replicates
+      for replicate in range(1 if once else job.config.num_seeds):
+        task = tasks.Task(name, job, which, replicate)
         wanted.setdefault(which.section, []).append(task)
   inputs = inputs_lib.Inputs()
   for section, those in wanted.items():
@@ -74,9 +74,9 @@ def share_mixtures(jobs: dict[str, jobs_lib.Job]) -> None:
   fitted: dict[str, epath.Path] = {}
   lacking: list[tuple[str, epath.Path]] = []
   for job in jobs.values():
-    for repeat in range(job.config.num_seeds):
-      key = class_mixture.fit_key(job, repeat)
-      own = stage.root_of(job.workdir, repeat) / class_mixture.FOLDER
+    for replicate in range(job.config.num_seeds):
+      key = class_mixture.fit_key(job, replicate)
+      own = stage.root_of(job.workdir, replicate) / class_mixture.FOLDER
       if class_mixture.is_fitted(own, key):
         fitted[json.dumps(key)] = own
       else:

@@ -27,8 +27,8 @@ def check_logs(jobs: Mapping[str, jobs_lib.Job]) -> None:
   """Reads the logs there are: a damaged one is named before hours of work."""
   for job in jobs.values():
     for which in stage.trainings(job.config):
-      for repeat in range(job.config.num_seeds):
-        metrics_log.read(stage.folder_of(job.workdir, which, repeat))
+      for replicate in range(job.config.num_seeds):
+        metrics_log.read(stage.folder_of(job.workdir, which, replicate))
 
 
 def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
@@ -46,13 +46,13 @@ def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
   found = Curves({}, [])
   for key, (which, job) in shared.items():
     label = ablations.all_or_some(names[key], jobs)
-    repeats = range(1 if which is stage.CLASSIFIER else job.config.num_seeds)
-    folders = [stage.folder_of(job.workdir, which, r) for r in repeats]
+    replicates = range(1 if which is stage.CLASSIFIER else job.config.num_seeds)
+    folders = [stage.folder_of(job.workdir, which, r) for r in replicates]
     seeds = [metrics_log.read(folder) for folder in folders]
     panels = found.panels.setdefault(which.name, {})
     for metric, line in ablations.mean_curves(seeds).items():
       panels.setdefault(metric, {})[label] = line
-    of = [f'Seed {job.config.seed + r} of {label}' for r in repeats]
+    of = [f'Seed {job.config.seed + r} of {label}' for r in replicates]
     found.gaps.extend(
       f'{one}: {which.name} has no log, so that no curve is a mean over seeds.'
       for one, records in zip(of, seeds, strict=True)

@@ -150,7 +150,7 @@ def apply_fn(
 
 
 def stage_key(seed: int, stage: str) -> jax.Array:
-  """The key of one stage of one repetition."""
+  """The key of one stage of one replicate."""
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(stage.encode()))
 
 
@@ -277,7 +277,7 @@ def make_cost(
   return with_params
 
 
-@functools.lru_cache(maxsize=16)  # repetitions share one program
+@functools.lru_cache(maxsize=16)  # replicates share one program
 def make_encode(networks: Networks) -> Callable[..., Any]:
   """Builds jitted `(vae params, uint8 images) -> (mean, scale)`."""
 

@@ -1,4 +1,4 @@
-"""The mixture of classes in z: fitted once for a repetition, kept as a file."""
+"""The mixture of classes in z: fitted once for a replicate, kept as a file."""
 
 import json
 import time
@@ -21,13 +21,13 @@ class Fitted(NamedTuple):
   seconds: float
 
 
-def fit_key(job: jobs.Job, repeat: int) -> dict[str, Any]:
+def fit_key(job: jobs.Job, replicate: int) -> dict[str, Any]:
   """What the fit follows from, as JSON."""
   found = stage.results_of(job.config)
   key = {name: found[name] for name in ('data', 'vae', 'mixture')}
-  key['seed'] = job.config.seed + repeat
+  key['seed'] = job.config.seed + replicate
   key[provenance.READ] = build.digests(job, ('train',))
-  key['trained_vae'] = results.identity(job, repeat)[stage.VAE.name]
+  key['trained_vae'] = results.identity(job, replicate)[stage.VAE.name]
   return json.loads(json.dumps(key))
 
 
@@ -49,7 +49,7 @@ def is_fitted(folder: epath.Path, key: dict[str, Any]) -> bool:
 
 
 def load_or_fit(
-  job: jobs.Job, repeat: int, train: encodings.Encodings
+  job: jobs.Job, replicate: int, train: encodings.Encodings
 ) -> Fitted:
   """The mixture fitted to the encodings of every class.
 
@@ -58,18 +58,18 @@ def load_or_fit(
 
   Args:
     job: what to do.
-    repeat: which repetition.
+    replicate: which one.
     train: encodings of the training split, one class each.
   """
-  folder = stage.root_of(job.workdir, repeat) / FOLDER
-  key = fit_key(job, repeat)
+  folder = stage.root_of(job.workdir, replicate) / FOLDER
+  key = fit_key(job, replicate)
   found = _read(folder, key)
   if found is not None:
     return found
   count = job.config.mixture.num_components
   print(f'class_mixture: fitting {count} components to every class')
   started = time.perf_counter()
-  z = train.sample(job.config.seed + repeat)
+  z = train.sample(job.config.seed + replicate)
   mixture = mixtures.fit_classes(z, train.attributes, count, key['seed'])
   seconds = time.perf_counter() - started
   note = {'key': np.array(json.dumps(key)), 'seconds': np.array(seconds)}
@@ -78,9 +78,9 @@ def load_or_fit(
 
 
 def for_denoiser(
-  job: jobs.Job, repeat: int, train: encodings.Encodings
+  job: jobs.Job, replicate: int, train: encodings.Encodings
 ) -> Fitted | None:
   """The mixture that the guided denoiser takes, or None where it takes none."""
   if job.config.denoise.mixture_above >= 1.0:
     return None
-  return load_or_fit(job, repeat, train)
+  return load_or_fit(job, replicate, train)

@@ -69,17 +69,17 @@ def quality_curve(
 def compare_once(
   job: jobs.Job,
   judge: rows_lib.Judge,
-  repeat: int,
+  replicate: int,
 ) -> tuple[dict[str, Any], dict[str, rows_lib.Row]]:
-  """One repetition: {'rows', 'seconds', 'curve'}, and the judged rows."""
+  """One replicate: {'rows', 'seconds', 'curve'}, and the judged rows."""
   config = job.config
-  section, seed = config.compare, config.seed + repeat
-  trained = repetition.load(job, repeat, judge.train)
+  section, seed = config.compare, config.seed + replicate
+  trained = repetition.load(job, replicate, judge.train)
   y = rows_lib.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
   rows = (
     rows_lib.real_rows(judge, trained, len(judge.test))
-    | rows_lib.baseline_rows(job, repeat, trained, judge.test.labels, y)
+    | rows_lib.baseline_rows(job, replicate, trained, judge.test.labels, y)
     | rows_lib.unlabelled_rows(config, trained, start, seed)
     | rows_lib.mover_rows(config, trained, start, y)
   )
@@ -101,7 +101,7 @@ def compare_once(
     fitted = rows['class_mixture'].scores['training_seconds']
     seconds['class_mixture'] = fitted
   result = {'rows': scores, 'seconds': seconds}
-  if repeat == 0:
+  if replicate == 0:
     result['curve'] = quality_curve(config, judge, trained, start, y)
   return result, rows
 
@@ -138,11 +138,11 @@ def read(job: jobs.Job) -> Before:
   test = build.load_data(job, config.compare.split)
   moved = glossary.baseline(test.labels.kind), *movers.names(config)
   runs = []
-  for repeat in range(config.num_seeds):
-    steps = None if repeat else config.compare.curve_steps
+  for replicate in range(config.num_seeds):
+    steps = None if replicate else config.compare.curve_steps
     check = compare_files.run_checker(moved, steps)
-    path, key = run_path(job, repeat), result_key(job, repeat)
-    runs.append(results.stored(job, path, key, check, repeat))
+    path, key = run_path(job, replicate), result_key(job, replicate)
+    runs.append(results.stored(job, path, key, check, replicate))
   rows = {}
   if runs[0] is not None:
     rows = compare_files.load_samples(
@@ -151,18 +151,18 @@ def read(job: jobs.Job) -> Before:
   return Before(train, test, curves, runs, rows)
 
 
-def run_path(job: jobs.Job, repeat: int) -> epath.Path:
+def run_path(job: jobs.Job, replicate: int) -> epath.Path:
   """Where the table of a seed lies."""
-  return job.workdir / 'compare' / 'runs' / f'{repeat}.json'
+  return job.workdir / 'compare' / 'runs' / f'{replicate}.json'
 
 
-def result_key(job: jobs.Job, repeat: int) -> dict[str, dict[str, Any]]:
+def result_key(job: jobs.Job, replicate: int) -> dict[str, dict[str, Any]]:
   """What the table of a seed follows from."""
-  return results.result_key(job, ['compare'], repeat)
+  return results.result_key(job, ['compare'], replicate)
 
 
 def run(job: jobs.Job) -> None:
-  """Compares over all seeds; a repetition measured before is not redone."""
+  """Compares over all seeds; a replicate measured before is not redone."""
   config, folder = job.config, job.workdir / 'compare'
   before = read(job)
   for name, records in before.curves.items():
@@ -173,20 +173,20 @@ def run(job: jobs.Job) -> None:
       )
   judge = rows_lib.load_judge(job, before.train, before.test)
   runs, first_rows = [], before.rows
-  for repeat, found in enumerate(before.runs):
+  for replicate, found in enumerate(before.runs):
     if found is not None:
-      print(f'compare: seed {config.seed + repeat} was judged before')
+      print(f'compare: seed {config.seed + replicate} was judged before')
       runs.append(found)
       continue
-    print(f'compare: judging seed {config.seed + repeat}')
-    result, rows = compare_once(job, judge, repeat)
+    print(f'compare: judging seed {config.seed + replicate}')
+    result, rows = compare_once(job, judge, replicate)
     # As it will be read again, so that the table is the same then.
-    result |= compare_report.measured_on() | result_key(job, repeat)
+    result |= compare_report.measured_on() | result_key(job, replicate)
     result = reports.plain(result)
-    if repeat == 0:
+    if replicate == 0:
       first_rows = rows
       compare_files.save_samples(folder / 'samples', rows)
-    files.write_json(run_path(job, repeat), result)
+    files.write_json(run_path(job, replicate), result)
     runs.append(result)
   jobs.note_config(job)
   report = compare_report.describe(job, judge, runs)

@@ -155,7 +155,7 @@ def describe(
     if all(name in run['seconds'] for run in runs)
   }
   tables = [run['rows'] for run in runs]
-  seeds = [config.seed + repeat for repeat in range(len(runs))]
+  seeds = [config.seed + replicate for replicate in range(len(runs))]
   rows = summary.summarise(tables)
   return {
     'title': f'Latent constraints on {config.data.name}',

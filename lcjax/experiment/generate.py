@@ -121,7 +121,7 @@ def write(
 
   Args:
     folder: created if need be.
-    trained: one repetition.
+    trained: one replicate.
     starts: R rows.
     mover: one of `movers.names`, or 'none'.
     y: [C, Y] label vectors.
@@ -168,7 +168,7 @@ def run(
   images: Sequence[str],
   name: str = '',
 ) -> None:
-  """Generates with the first repetition.
+  """Generates with the first replicate.
 
   Args:
     job: what to do.

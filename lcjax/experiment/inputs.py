@@ -42,7 +42,7 @@ class Inputs:
     data = self.data(task.job)
     if key not in self._settings:
       self._settings[key] = train_actor_critic.prepare_with(
-        task.job, task.repeat, *data
+        task.job, task.replicate, *data
       )
     return dataclasses.replace(
       self._settings[key],
@@ -56,7 +56,7 @@ def describe(inputs: Inputs, task: tasks.Task) -> training.Training:
     return train_classifier.describe(task.config, *inputs.data(task.job))
   if task.which is stage.VAE:
     data = inputs.data(task.job)
-    return train_vae.describe(task.config, *data, task.repeat)
+    return train_vae.describe(task.config, *data, task.replicate)
   return describe_latent(task, inputs.setting(task))
 
 

@@ -1,4 +1,4 @@
-"""The movers: latents of one repetition taken to attributes."""
+"""The movers: latents of one replicate taken to attributes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from lcjax.experiment.repetition import Constrained, Trained
 from lcjax.latent import encodings, noise, samplers
 
 # Seed of the noise that further tries start from: the same for every
-# repetition and call, far from those that repetitions count from.
+# replicate and call, far from those that replicates count from.
 _FURTHER_STARTS = 10_000
 _ACCEPTED_ROWS = 4096  # at once
 
@@ -55,7 +55,7 @@ def optimize(
   """Moves latents by optimizer-G.
 
   Args:
-    trained: one repetition.
+    trained: one replicate.
     start: [B, Z].
     y: [B, Y] requested attributes.
     max_steps: the config's, if None.
@@ -133,7 +133,7 @@ def move(
   """Moves latents towards attributes.
 
   Args:
-    trained: one repetition.
+    trained: one replicate.
     mover: one of `names`, or 'none'.
     start: [B, Z].
     y: [B, Y] requested attributes.

@@ -37,10 +37,12 @@ def run(job: jobs.Job) -> None:
   started = time.perf_counter()
   train_classifier.run(job)
   train_vae.run(job)
-  for repeat in range(job.config.num_seeds):
-    setting = train_actor_critic.prepare(job, repeat)  # encoded once for both
-    train_actor_critic.train(job, repeat, setting)
-    train_denoiser.train(job, repeat, setting)
+  for replicate in range(job.config.num_seeds):
+    setting = train_actor_critic.prepare(
+      job, replicate
+    )  # encoded once for both
+    train_actor_critic.train(job, replicate, setting)
+    train_denoiser.train(job, replicate, setting)
   generate_once(job)
   compare.run(job)
   print(f'pipeline: {time.perf_counter() - started:.0f} s')

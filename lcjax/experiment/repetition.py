@@ -1,4 +1,4 @@
-"""Everything trained of one repetition, as jitted functions of arrays."""
+"""Everything trained of one replicate, as jitted functions of arrays."""
 
 import dataclasses
 import functools
@@ -76,7 +76,7 @@ class Constrained:
 
 @dataclasses.dataclass(frozen=True)
 class Trained(Constrained):
-  """One repetition: jitted functions with their parameters bound.
+  """One replicate: jitted functions with their parameters bound.
 
   Attributes:
     actors: every actor by its mover's name, 'actor' the main one.
@@ -107,13 +107,13 @@ def _in_batches(
 
 
 def load_constrained(
-  job: jobs.Job, repeat: int, data: dataset.Dataset
+  job: jobs.Job, replicate: int, data: dataset.Dataset
 ) -> Constrained:
-  """Restores the VAE and the latent critics of one repetition.
+  """Restores the VAE and the latent critics of one replicate.
 
   Args:
     job: what to do.
-    repeat: which repetition.
+    replicate: which one.
     data: the training split.
 
   Raises:
@@ -121,13 +121,13 @@ def load_constrained(
   """
   config = job.config
   networks = build.build_networks(config, data)
-  vae = train_vae.load(job, networks, data, repeat)
+  vae = train_vae.load(job, networks, data, replicate)
   critics = stage.load(
     job,
     stage.LATENT_CRITICS,
-    repeat,
+    replicate,
     train_actor_critic.make_critics_state(
-      config, networks, config.seed + repeat
+      config, networks, config.seed + replicate
     ),
   )
   params = vae.state['vae'].params
@@ -176,14 +176,14 @@ def load_constrained(
 
 def load(
   job: jobs.Job,
-  repeat: int,
+  replicate: int,
   data: dataset.Dataset,
 ) -> Trained:
-  """Restores every training of one repetition.
+  """Restores every training of one replicate.
 
   Args:
     job: what to do.
-    repeat: which repetition.
+    replicate: which one.
     data: the training split.
 
   Raises:
@@ -191,19 +191,19 @@ def load(
   """
   config = job.config
   networks = build.build_networks(config, data)
-  seed, num_attributes = config.seed + repeat, len(data.attribute_names)
-  base = load_constrained(job, repeat, data)
+  seed, num_attributes = config.seed + replicate, len(data.attribute_names)
+  base = load_constrained(job, replicate, data)
   make_actor = train_actor_critic.make_actor_state(
     config, networks, num_attributes, seed
   )
   pairs = {
-    name: stage.load(job, which, repeat, make_actor)
+    name: stage.load(job, which, replicate, make_actor)
     for name, which in stage.actors(config).items()
   }
   denoiser = stage.load(
     job,
     stage.DENOISER,
-    repeat,
+    replicate,
     train_denoiser.make_state(config, networks, seed),
   )
   decay = config.denoiser.average_decay
@@ -212,7 +212,7 @@ def load(
 
   bind = functools.partial(_in_batches, config)
 
-  fitted = class_mixture.for_denoiser(job, repeat, base.train)
+  fitted = class_mixture.for_denoiser(job, replicate, base.train)
   noised_mixture = None
   if fitted is not None:
     noised_mixture = mixtures.prepare(
@@ -266,7 +266,7 @@ def with_optimizer(
   """The same with optimizer-G as another section sets it.
 
   Args:
-    trained: one repetition.
+    trained: one replicate.
     section: like `config.optimize`.
     key: name of the section, for errors.
   """

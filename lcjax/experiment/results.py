@@ -11,15 +11,15 @@ from lcjax.experiment import build, jobs, stage
 from lcjax.training import checkpoints, provenance
 
 
-def identity(job: jobs.Job, repeat: int) -> dict[str, Any]:
-  """What tells the trainings of one repetition from any others.
+def identity(job: jobs.Job, replicate: int) -> dict[str, Any]:
+  """What tells the trainings of one replicate from any others.
 
   The digest of their parameters; for those from before there were digests,
   their wall time, which no second training repeats to the last digit.
   """
   found: dict[str, Any] = {}
   for one in stage.trainings(job.config):
-    at = repeat if one is not stage.CLASSIFIER else 0
+    at = replicate if one is not stage.CLASSIFIER else 0
     meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
     found[one.name] = None
     if meta is not None:
@@ -32,27 +32,27 @@ RESULTS = frozenset({'generate', 'compare', 'edit', 'figures'})
 
 
 def result_key(
-  job: jobs.Job, sections: Collection[str], repeat: int
+  job: jobs.Job, sections: Collection[str], replicate: int
 ) -> dict[str, dict[str, Any]]:
   """What a result that is no training follows from, as JSON.
 
   Args:
     job: what to do.
     sections: of `RESULTS` that the result reads.
-    repeat: which repetition.
+    replicate: which one.
 
   Returns:
     'config' (how many seeds and devices there are changes nothing in one
-    repetition), 'trainings', and 'read' of the training and the held-out split.
+    replicate), 'trainings', and 'read' of the training and the held-out split.
   """
-  config = stage.results_of(job.config) | {'seed': job.config.seed + repeat}
+  config = stage.results_of(job.config) | {'seed': job.config.seed + replicate}
   for name in ('num_seeds', 'parallel', *RESULTS.difference(sections)):
     del config[name]
   # Samples alone, which nobody judges, start from images of the test split.
   split = job.config.compare.split if 'compare' in sections else 'test'
   return {
     'config': json.loads(json.dumps(config)),
-    'trainings': identity(job, repeat),
+    'trainings': identity(job, replicate),
     provenance.READ: build.digests(job, ('train', split)),
   }
 
@@ -62,7 +62,7 @@ def stored(
   path: epath.Path,
   key: dict[str, dict[str, Any]],
   check: Callable[[dict[str, Any]], None] = lambda found: None,
-  repeat: int = 0,
+  replicate: int = 0,
 ) -> dict[str, Any] | None:
   """A JSON result from before, if it follows from the same config and data.
 
@@ -72,7 +72,7 @@ def stored(
     key: from `result_key`.
     check: raises ValueError, KeyError, TypeError or AttributeError for an
       object that is not such a result.
-    repeat: which repetition the key is of.
+    replicate: which one the key is of.
 
   Returns:
     The object; None if it is missing, or follows from earlier trainings.
@@ -90,7 +90,7 @@ def stored(
       return None
     current = _follows_from(key)
     refused = provenance.refusal(
-      path, before, current, stage.advice(job, repeat)._replace(verb='made')
+      path, before, current, stage.advice(job, replicate)._replace(verb='made')
     )
     if refused is None:
       check(found)
@@ -108,7 +108,7 @@ def stored(
       return None
     raise refused
   if provenance.is_unread(before, current):
-    provenance.warn_unread(str(stage.root_of(job.workdir, repeat)))
+    provenance.warn_unread(str(stage.root_of(job.workdir, replicate)))
   return found
 
 

@@ -161,14 +161,14 @@ def real_rows(
 
 def baseline_rows(
   job: jobs.Job,
-  repeat: int,
+  replicate: int,
   trained: repetition.Trained,
   labels: types.Labels,
   y: np.ndarray,
 ) -> dict[str, Row]:
   """Models in z from scikit-learn: of classes, or of attributes."""
   config = job.config
-  seed, many = config.seed + repeat, config.mixture.num_components
+  seed, many = config.seed + replicate, config.mixture.num_components
   z, attributes = trained.train.sample(seed), trained.train.attributes
   accept = movers.accepts(trained)
 
@@ -186,7 +186,7 @@ def baseline_rows(
   if isinstance(
     labels, types.Classes
   ):  # fitted before, for the guided denoiser too
-    found = class_mixture.load_or_fit(job, repeat, trained.train)
+    found = class_mixture.load_or_fit(job, replicate, trained.train)
     several = mixtures.class_sampler(found.mixture), found.seconds
   else:
     several = fit_timed(many)

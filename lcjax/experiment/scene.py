@@ -28,7 +28,7 @@ class Drawn(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-  """One run, its first repetition.
+  """One run, its first replicate.
 
   Attributes:
     job: what to do.

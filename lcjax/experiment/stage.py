@@ -84,14 +84,14 @@ DENOISER = Stage(
 )
 
 
-def root_of(workdir: epath.Path, repeat: int) -> epath.Path:
+def root_of(workdir: epath.Path, replicate: int) -> epath.Path:
   """WORKDIR, or WORKDIR/seeds/REPEAT from the second seed on."""
-  return workdir if repeat == 0 else workdir / 'seeds' / str(repeat)
+  return workdir if replicate == 0 else workdir / 'seeds' / str(replicate)
 
 
-def folder_of(workdir: epath.Path, stage: Stage, repeat: int) -> epath.Path:
-  """Where a training of one repetition lies."""
-  return root_of(workdir, repeat) / stage.name
+def folder_of(workdir: epath.Path, stage: Stage, replicate: int) -> epath.Path:
+  """Where a training of one replicate lies."""
+  return root_of(workdir, replicate) / stage.name
 
 
 def actors(config: ml_collections.ConfigDict) -> dict[str, Stage]:
@@ -155,26 +155,26 @@ def results_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def dependencies(
-  config: ml_collections.ConfigDict, stage: Stage, repeat: int
+  config: ml_collections.ConfigDict, stage: Stage, replicate: int
 ) -> dict[str, Any]:
   """All of the config that a stage's result follows from."""
   found = results_of(config)
   kept = {name: found[name] for name in stage.sections}
   kept[stage.section] |= dict(stage.changes)
-  return kept | {'seed': config.seed + repeat}
+  return kept | {'seed': config.seed + replicate}
 
 
-def follows_from(job: jobs.Job, stage: Stage, repeat: int) -> dict[str, Any]:
+def follows_from(job: jobs.Job, stage: Stage, replicate: int) -> dict[str, Any]:
   """All that a stage's result follows from: of the config, and the data."""
   read = build.digests(job, ('train', 'validation'), stage.labels)
-  found = dependencies(job.config, stage, repeat)
+  found = dependencies(job.config, stage, replicate)
   return found | {provenance.READ: read}
 
 
-def advice(job: jobs.Job, repeat: int) -> provenance.Advice:
+def advice(job: jobs.Job, replicate: int) -> provenance.Advice:
   """What the refusal of a former training has to know."""
   return provenance.Advice(
-    repeat, job.varied, defaults=job.defaults, upgrade=former.upgrade
+    replicate, job.varied, defaults=job.defaults, upgrade=former.upgrade
   )
 
 
@@ -196,18 +196,18 @@ class Finished(NamedTuple):
 def load(
   job: jobs.Job,
   stage: Stage,
-  repeat: int,
+  replicate: int,
   make_state: Callable[[], Any],
 ) -> Finished:
   """Restores a finished training, or raises UserError naming its command."""
-  config, folder = job.config, folder_of(job.workdir, stage, repeat)
+  config, folder = job.config, folder_of(job.workdir, stage, replicate)
   command = job.command(stage.launcher)
   try:
     found = checkpoints.restore_newest(
       folder,
       jax.eval_shape(make_state),
-      follows_from(job, stage, repeat),
-      advice(job, repeat),
+      follows_from(job, stage, replicate),
+      advice(job, replicate),
     )
   except errors.UserError as error:  # it may advise to train anew
     raise errors.UserError(f'{error} ({command} --overwrite)') from error
@@ -227,7 +227,7 @@ def load(
 def run(
   job: jobs.Job,
   stage: Stage,
-  repeat: int,
+  replicate: int,
   make_state: Callable[[], Any],
   make_step: Callable[[str | None], steps.Step],
   make_batches: Callable[[int, int], dict[str, np.ndarray]],
@@ -239,7 +239,7 @@ def run(
   Args:
     job: what to do.
     stage: which training.
-    repeat: which repetition, from 0.
+    replicate: which one, from 0.
     make_state: the state before the first step.
     make_step: builds the pure step, given the axis to average over or None.
     make_batches: (first step, K) -> stacked batches.
@@ -257,14 +257,16 @@ def run(
   parallel.check_batch_size(
     batch_size, f'config.{stage.section}.train.batch_size'
   )
-  folder = folder_of(job.workdir, stage, repeat)
-  current = follows_from(job, stage, repeat)
-  title = stage.name + (f' (seed {config.seed + repeat})' if repeat else '')
+  folder = folder_of(job.workdir, stage, replicate)
+  current = follows_from(job, stage, replicate)
+  title = stage.name + (
+    f' (seed {config.seed + replicate})' if replicate else ''
+  )
   restored, refused = None, None
   started = time.perf_counter()
   try:
     restored = checkpoints.restore_newest(
-      folder, jax.eval_shape(make_state), current, advice(job, repeat)
+      folder, jax.eval_shape(make_state), current, advice(job, replicate)
     )
   except errors.UserError as error:
     refused = error
@@ -315,7 +317,7 @@ def _forget_former(folder: epath.Path) -> None:
 
 
 def curves(job: jobs.Job) -> dict[str, list[dict[str, Any]]]:
-  """Records of every training of the first repetition, by stage name."""
+  """Records of every training of the first replicate, by stage name."""
   return {
     stage.name: metrics_log.read(folder_of(job.workdir, stage, 0))
     for stage in trainings(job.config)

@@ -21,18 +21,18 @@ class Task(NamedTuple):
     name: of its ablation.
     job: of its ablation: a config, and a workdir of its own.
     which: its stage.
-    repeat: which repetition, from 0.
+    replicate: which one, from 0.
   """
 
   name: str
   job: jobs.Job
   which: stage.Stage
-  repeat: int
+  replicate: int
 
   @property
   def folder(self) -> epath.Path:
     """Where the finished training lies, as if it had been run alone."""
-    return stage.folder_of(self.job.workdir, self.which, self.repeat)
+    return stage.folder_of(self.job.workdir, self.which, self.replicate)
 
   @property
   def config(self) -> ml_collections.ConfigDict:
@@ -42,13 +42,13 @@ class Task(NamedTuple):
   @property
   def title(self) -> str:
     """For the reader of an error or of a progress bar."""
-    seed = self.job.config.seed + self.repeat
+    seed = self.job.config.seed + self.replicate
     return f'{self.which.name} of {self.name} (seed {seed})'
 
 
 def dependencies(task: Task) -> dict[str, Any]:
   """All that a training's result follows from, as JSON stores it."""
-  found = stage.follows_from(task.job, task.which, task.repeat)
+  found = stage.follows_from(task.job, task.which, task.replicate)
   return json.loads(json.dumps(found))
 
 
@@ -73,7 +73,7 @@ def is_finished(task: Task) -> bool:
     found = checkpoints.check_same_config(
       task.folder,
       dependencies(task),
-      advice=stage.advice(task.job, task.repeat),
+      advice=stage.advice(task.job, task.replicate),
     )
   except errors.UserError:
     if not task.job.overwrite:
@@ -85,7 +85,7 @@ def is_finished(task: Task) -> bool:
 
 def _leaves(task: Task) -> dict[str, Any]:
   """Of the config by dotted key, what the step or the loop around it reads."""
-  kept = stage.dependencies(task.job.config, task.which, task.repeat)
+  kept = stage.dependencies(task.job.config, task.which, task.replicate)
   del kept['seed']  # an argument of its own
   if task.which is not stage.VAE and 'vae' in kept:
     # Later trainings see encodings, whatever VAE has made them.

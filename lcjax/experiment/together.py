@@ -199,7 +199,7 @@ def _begun(
         continue
       for task, member in zip(group, stored, strict=True):
         current = tasks.dependencies(task)
-        advice = stage.advice(task.job, task.repeat)
+        advice = stage.advice(task.job, task.replicate)
         refused = provenance.refusal(folder, member, current, advice)
         if refused is not None:
           raise refused
@@ -220,7 +220,7 @@ def _with_same_config(
   """The task that a stored member is, whatever data either has read."""
   for task in wanted:
     current = provenance.without_read(tasks.dependencies(task))
-    advice = stage.advice(task.job, task.repeat)
+    advice = stage.advice(task.job, task.replicate)
     if provenance.refusal('', member, current, advice) is None:
       return task
   return None

@@ -55,29 +55,29 @@ def encode(
   )
 
 
-def prepare(job: jobs.Job, repeat: int) -> Setting:
+def prepare(job: jobs.Job, replicate: int) -> Setting:
   """Loads the data and the trained VAE, and encodes the data with it."""
   data = build.load_data(job, 'train')
-  return prepare_with(job, repeat, data, build.load_data(job, 'validation'))
+  return prepare_with(job, replicate, data, build.load_data(job, 'validation'))
 
 
 def prepare_with(
   job: jobs.Job,
-  repeat: int,
+  replicate: int,
   data: dataset.Dataset,
   held_out: dataset.Dataset,
 ) -> Setting:
   """Loads the trained VAE and encodes the two splits with it."""
   config = job.config
   networks = build.build_networks(config, data)
-  vae = train_vae.load(job, networks, data, repeat)
+  vae = train_vae.load(job, networks, data, replicate)
   params = vae.state['vae'].params
   return Setting(
     networks,
     encode(config, networks, params, data),
     encode(config, networks, params, held_out),
     data.labels,
-    config.seed + repeat,
+    config.seed + replicate,
   )
 
 
@@ -136,7 +136,7 @@ def make_critics_state(
 def describe_critics(
   config: ml_collections.ConfigDict, setting: Setting
 ) -> training.Training:
-  """The training of D_attr(z) and D_realism(z) of one repetition."""
+  """The training of D_attr(z) and D_realism(z) of one replicate."""
   networks, labels = setting.networks, setting.labels
   attribute_fn = build.apply_fn(networks.attribute_critic)
   realism_fn = build.apply_fn(networks.realism_critic)
@@ -197,10 +197,10 @@ def describe_critics(
   )
 
 
-def train_critics(job: jobs.Job, repeat: int, setting: Setting) -> None:
-  """Trains D_attr(z) and D_realism(z) of one repetition."""
+def train_critics(job: jobs.Job, replicate: int, setting: Setting) -> None:
+  """Trains D_attr(z) and D_realism(z) of one replicate."""
   described = describe_critics(job.config, setting)
-  training.run_alone(job, stage.LATENT_CRITICS, repeat, described)
+  training.run_alone(job, stage.LATENT_CRITICS, replicate, described)
 
 
 def make_actor_optimizers(
@@ -271,11 +271,11 @@ def critic_weights(
 def describe_actor(
   config: ml_collections.ConfigDict, setting: Setting
 ) -> training.Training:
-  """The training of G(z, y) and D(z, y) of one repetition.
+  """The training of G(z, y) and D(z, y) of one replicate.
 
   Args:
     config: `training.own_config` of one of `stage.actors`.
-    setting: of the repetition.
+    setting: of the replicate.
   """
   networks = setting.networks
   actor_fn = build.apply_fn(networks.actor)
@@ -338,24 +338,24 @@ def describe_actor(
 
 def train_actor(
   job: jobs.Job,
-  repeat: int,
+  replicate: int,
   setting: Setting,
   which: stage.Stage,
 ) -> None:
-  """Trains G(z, y) and D(z, y) of one repetition: one of `stage.actors`."""
+  """Trains G(z, y) and D(z, y) of one replicate: one of `stage.actors`."""
   config = training.own_config(job.config, which)
   described = describe_actor(config, setting)
-  training.run_alone(job, which, repeat, described)
+  training.run_alone(job, which, replicate, described)
 
 
-def train(job: jobs.Job, repeat: int, setting: Setting) -> None:
-  """Trains critics and actors of one repetition."""
-  train_critics(job, repeat, setting)
+def train(job: jobs.Job, replicate: int, setting: Setting) -> None:
+  """Trains critics and actors of one replicate."""
+  train_critics(job, replicate, setting)
   for which in stage.actors(job.config).values():
-    train_actor(job, repeat, setting, which)
+    train_actor(job, replicate, setting, which)
 
 
 def run(job: jobs.Job) -> None:
   """Trains critics and actors for every seed."""
-  for repeat in range(job.config.num_seeds):
-    train(job, repeat, prepare(job, repeat))
+  for replicate in range(job.config.num_seeds):
+    train(job, replicate, prepare(job, replicate))

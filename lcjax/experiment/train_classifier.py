@@ -39,7 +39,7 @@ def load(
   networks: build.Networks,
   data: dataset.Dataset,
 ) -> stage.Finished:
-  """The trained classifier: one judge for all repetitions."""
+  """The trained classifier: one judge for all replicates."""
   config = job.config
   make = make_state(config, networks, data)
   return stage.load(job, stage.CLASSIFIER, 0, make)

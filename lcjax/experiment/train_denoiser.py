@@ -66,7 +66,7 @@ class _HeldOut(NamedTuple):
   attributes: jax.Array
 
 
-@functools.lru_cache(maxsize=16)  # repetitions share one program
+@functools.lru_cache(maxsize=16)  # replicates share one program
 def _make_validate(
   networks: build.Networks, labels: types.Labels, decay: float
 ) -> Callable[[state.TrainState, _HeldOut], dict[str, jax.Array]]:
@@ -96,7 +96,7 @@ def _make_validate(
 def describe(
   config: ml_collections.ConfigDict, setting: train_actor_critic.Setting
 ) -> training.Training:
-  """The denoiser's training of one repetition."""
+  """The denoiser's training of one replicate."""
   networks, labels = setting.networks, setting.labels
   velocity_fn = build.apply_fn(networks.denoiser)
   attribute_fn = build.apply_fn(networks.noised_attribute_critic)
@@ -149,16 +149,16 @@ def describe(
 
 
 def train(
-  job: jobs.Job, repeat: int, setting: train_actor_critic.Setting
+  job: jobs.Job, replicate: int, setting: train_actor_critic.Setting
 ) -> None:
-  """Trains the denoiser of one repetition."""
+  """Trains the denoiser of one replicate."""
   # With the training that it belongs to, not at the first use of the mover.
-  class_mixture.for_denoiser(job, repeat, setting.train)
+  class_mixture.for_denoiser(job, replicate, setting.train)
   described = describe(job.config, setting)
-  training.run_alone(job, stage.DENOISER, repeat, described)
+  training.run_alone(job, stage.DENOISER, replicate, described)
 
 
 def run(job: jobs.Job) -> None:
   """Trains the denoiser for every seed."""
-  for repeat in range(job.config.num_seeds):
-    train(job, repeat, train_actor_critic.prepare(job, repeat))
+  for replicate in range(job.config.num_seeds):
+    train(job, replicate, train_actor_critic.prepare(job, replicate))

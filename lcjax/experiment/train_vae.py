@@ -18,10 +18,10 @@ def make_state(
   config: ml_collections.ConfigDict,
   networks: build.Networks,
   data: dataset.Dataset,
-  repeat: int,
+  replicate: int,
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
-  key = build.stage_key(config.seed + repeat, 'vae/init')
+  key = build.stage_key(config.seed + replicate, 'vae/init')
   image = np.zeros((1, *data.image_shape), np.float32)
   tx = build.make_optimizer(
     config.vae.optimizer, config.vae.train.num_steps, 'vae.optimizer'
@@ -38,12 +38,12 @@ def load(
   job: jobs.Job,
   networks: build.Networks,
   data: dataset.Dataset,
-  repeat: int,
+  replicate: int,
 ) -> stage.Finished:
   """The trained VAE."""
   config = job.config
-  make = make_state(config, networks, data, repeat)
-  return stage.load(job, stage.VAE, repeat, make)
+  make = make_state(config, networks, data, replicate)
+  return stage.load(job, stage.VAE, replicate, make)
 
 
 def make_loss(
@@ -66,11 +66,11 @@ def describe(
   config: ml_collections.ConfigDict,
   data: dataset.Dataset,
   held_out: dataset.Dataset,
-  repeat: int,
+  replicate: int,
 ) -> training.Training:
-  """The VAE's training of one repetition."""
+  """The VAE's training of one replicate."""
   networks = build.build_networks(config, data)
-  seed = config.seed + repeat
+  seed = config.seed + replicate
 
   def make_step(
     config: ml_collections.ConfigDict,
@@ -114,7 +114,7 @@ def describe(
     return values | {'active_units': float(metrics.active_units(mean))}
 
   return training.Training(
-    make_state(config, networks, data, repeat),
+    make_state(config, networks, data, replicate),
     make_step,
     {},
     make_batches,
@@ -123,16 +123,16 @@ def describe(
   )
 
 
-def train(job: jobs.Job, repeat: int) -> None:
-  """Trains the VAE of one repetition."""
+def train(job: jobs.Job, replicate: int) -> None:
+  """Trains the VAE of one replicate."""
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'validation')
-  described = describe(job.config, data, held_out, repeat)
-  training.run_alone(job, stage.VAE, repeat, described)
+  described = describe(job.config, data, held_out, replicate)
+  training.run_alone(job, stage.VAE, replicate, described)
 
 
 def run(job: jobs.Job) -> None:
   """Trains a VAE for every seed."""
   config = job.config
-  for repeat in range(config.num_seeds):
-    train(job, repeat)
+  for replicate in range(config.num_seeds):
+    train(job, replicate)

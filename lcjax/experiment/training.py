@@ -47,21 +47,21 @@ def own_config(
 
 
 def run_alone(
-  job: jobs.Job, which: stage.Stage, repeat: int, training: Training
+  job: jobs.Job, which: stage.Stage, replicate: int, training: Training
 ) -> None:
   """Runs one training to its end, as `stage.run` does.
 
   Args:
     job: what to do.
     which: the training's stage.
-    repeat: which repetition, from 0.
+    replicate: which one, from 0.
     training: made with `own_config(job.config, which)`.
   """
   config = own_config(job.config, which)
   stage.run(
     job,
     which,
-    repeat,
+    replicate,
     training.make_state,
     lambda axis: training.make_step(config, training.constants, axis),
     training.make_batches,

@@ -27,7 +27,7 @@ class Advice(NamedTuple):
   """What a comparison has to know, to be just and to name the right remedy.
 
   Attributes:
-    repeat: which repetition; its seed is config.seed + repeat.
+    replicate: which one; its seed is config.seed + repeat.
     varied: dotted keys that an ablation sets, and no flag may.
     verb: what the result was: trained, or made.
     defaults: of the config, by dotted key, as JSON has them: what a key was
@@ -35,7 +35,7 @@ class Advice(NamedTuple):
     upgrade: dotted keys and values as they were stored -> as they are now.
   """
 
-  repeat: int = 0
+  replicate: int = 0
   varied: tuple[str, ...] = ()
   verb: str = 'trained'
   defaults: Mapping[str, Any] = types.MappingProxyType({})
@@ -134,7 +134,7 @@ def _other_config(
 ) -> tuple[str, str]:
   """How two configs differ, and the way back to the stored one."""
   found = [
-    (key, old - advice.repeat, new - advice.repeat)
+    (key, old - advice.replicate, new - advice.replicate)
     if key == 'seed' and isinstance(old, int) and isinstance(new, int)
     else (key, old, new)
     for key, old, new in found

@@ -192,10 +192,10 @@ def test_a_seed_that_skipped_steps_is_named_with_its_curve(tmp_path):
   config = digits.get_config()
   config.num_seeds = 4
   job = jobs_lib.Job(config, epath.Path(tmp_path))
-  for repeat, losses in enumerate(
+  for replicate, losses in enumerate(
     ((3.0, 2.0, 1.0), (5.0, None, None), (None,), ())
   ):
-    folder = epath.Path(stage.folder_of(job.workdir, stage.VAE, repeat))
+    folder = epath.Path(stage.folder_of(job.workdir, stage.VAE, replicate))
     folder.mkdir(parents=True)
     lines = []
     for step, loss in enumerate(losses, start=1):

@@ -65,7 +65,7 @@ def test_a_damaged_file_is_replaced(tmp_path, train, damage):
   np.testing.assert_array_equal(first.means, again.means)
 
 
-def test_a_repetition_has_its_own(tmp_path, train):
+def test_a_replicate_has_its_own(tmp_path, train):
   class_mixture.load_or_fit(job_with(tmp_path), 1, train)
   assert (tmp_path / 'seeds' / '1' / class_mixture.FOLDER).is_dir()
   assert not (tmp_path / class_mixture.FOLDER).exists()

@@ -43,7 +43,7 @@ MOVERS = ('actor', 'optimizer', 'actor_then_optimizer', 'guided_denoiser')
 ROWS = ('real', 'class_mixture', *MOVERS)
 
 
-def result(repeat, frechet):
+def result(replicate, frechet):
   """What judging one seed gives, and the rows behind it."""
   images = np.full((4, 8, 8, 1), 9, np.uint8)
   y = np.eye(10, dtype=np.float32)[:4]
@@ -51,10 +51,10 @@ def result(repeat, frechet):
     'accuracy': 0.5,
     'macro_f1': 0.5,
     'frechet': frechet,
-    'latents_per_second': 100.0 + repeat,
+    'latents_per_second': 100.0 + replicate,
   }
   found = {'rows': dict.fromkeys(ROWS, scores), 'seconds': {'vae': 2.0}}
-  if repeat == 0:
+  if replicate == 0:
     steps = digits.get_config().compare.curve_steps
     found['curve'] = [scores | {'steps': s} for s in steps]
   return found, dict.fromkeys(ROWS, rows.Row(images, y, None, {}))
@@ -62,7 +62,7 @@ def result(repeat, frechet):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-  """compare.run where judging is a stub; `run.judged` are its repetitions."""
+  """compare.run where judging is a stub; `run.judged` are its replicates."""
 
   class Run:
     def __init__(self):
@@ -79,9 +79,9 @@ def run(tmp_path, monkeypatch):
   def load_judge(job, train, test):
     return judge(train, test)
 
-  def compare_once(job, judge, repeat):
-    found.judged.append(repeat)
-    return result(repeat, found.values[repeat])
+  def compare_once(job, judge, replicate):
+    found.judged.append(replicate)
+    return result(replicate, found.values[replicate])
 
   found = Run()
   monkeypatch.setattr(rows, 'load_judge', load_judge)

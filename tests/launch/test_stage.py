@@ -36,9 +36,9 @@ def test_a_further_actor_differs_from_a_main_one_in_nothing_but_its_folder():
 def test_no_training_depends_on_which_others_there_are():
   alone, more = config_with(), config_with(more_distance_weights=(0.1, 2))
   for one in stage.trainings(alone):
-    for repeat in (0, 1):
-      assert stage.dependencies(alone, one, repeat) == stage.dependencies(
-        more, one, repeat
+    for replicate in (0, 1):
+      assert stage.dependencies(alone, one, replicate) == stage.dependencies(
+        more, one, replicate
       )
 
 

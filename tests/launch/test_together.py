@@ -38,9 +38,9 @@ def tiny(**changes):
   return config
 
 
-def task(name='a', which=stage.ACTOR_CRITIC, repeat=0, where='w', **changes):
+def task(name='a', which=stage.ACTOR_CRITIC, replicate=0, where='w', **changes):
   job = jobs.Job(tiny(**changes), epath.Path(where) / name)
-  return tasks.Task(name, job, which, repeat)
+  return tasks.Task(name, job, which, replicate)
 
 
 def test_what_differs_in_numbers_alone_trains_together():
@@ -50,7 +50,7 @@ def test_what_differs_in_numbers_alone_trains_together():
   )
   together_ = [
     default,
-    task('seed', repeat=1),
+    task('seed', replicate=1),
     task('weight', actor_critic__distance_weight=0.0),
     task('rate', actor_critic__actor_optimizer__learning_rate=0.5),
     task('decay', actor_critic__average_decay=0.5),
@@ -177,18 +177,18 @@ def test_members_end_as_if_alone(kind):
 
 def described_by(described, calls):
   def describe(one):
-    calls.append((one.name, one.repeat))
-    return described[one.repeat]
+    calls.append((one.name, one.replicate))
+    return described[one.replicate]
 
   return describe
 
 
 def final(one):
   log = (one.folder / 'metrics.jsonl').read_text()
-  job, which, repeat = one.job, one.which, one.repeat
-  _, described = seeds_together.untrained(job.config, which, repeat + 1)
-  make = described[repeat].make_state
-  return log, stage.load(job, which, repeat, make).state
+  job, which, replicate = one.job, one.which, one.replicate
+  _, described = seeds_together.untrained(job.config, which, replicate + 1)
+  make = described[replicate].make_state
+  return log, stage.load(job, which, replicate, make).state
 
 
 @pytest.fixture(scope='module')
@@ -239,7 +239,7 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
   assert not again[0].folder.exists()
 
   def killed(one, *arguments):
-    if one.repeat == 1:
+    if one.replicate == 1:
       raise KeyboardInterrupt
     hand_out(one, *arguments)
 

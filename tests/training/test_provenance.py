@@ -97,9 +97,9 @@ def test_what_had_no_key_is_to_be_left_out():
   assert ': leave out --config.optimizer.arguments, take' in said(old, new)
 
 
-def test_the_seed_of_a_repetition_is_not_that_of_the_flag():
+def test_the_seed_of_a_replicate_is_not_that_of_the_flag():
   assert 'config.seed=5, now it is 0: repeat --config.seed=5,' in said(
-    {'seed': 7}, {'seed': 2}, repeat=2
+    {'seed': 7}, {'seed': 2}, replicate=2
   )
 
 
