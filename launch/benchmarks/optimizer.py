@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from launch.benchmarks import ours, rounds, torch_latents, torch_peer
-from lcjax.experiment import build, repetition, stage, train_actor_critic
+from lcjax.experiment import build, loading, stage, train_actor_critic
 from lcjax.training import state
 
 _BATCH_SIZES = (64, 256, 1024)
@@ -34,7 +34,7 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
     train_actor_critic.make_critics_state(config, networks, config.seed),
   ).state
   torch_peer.torch_module(ours.num_threads())
-  trained = repetition.load_constrained(job, 0, data)
+  trained = loading.load_critics(job, 0, data)
   decay = config.latent_critics.average_decay
   attribute, realism = (
     jax.device_get(state.averaged(one, decay))

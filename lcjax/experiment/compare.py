@@ -18,7 +18,7 @@ from lcjax.experiment import (
   jobs,
   movers,
   preflight,
-  repetition,
+  loading,
   results,
   stage,
 )
@@ -34,7 +34,7 @@ _NEAREST_ROWS = 2000
 def quality_curve(
   config: ml_collections.ConfigDict,
   judge: rows_lib.Judge,
-  trained: repetition.Trained,
+  trained: loading.BoundMovers,
   start: np.ndarray,
   y: np.ndarray,
 ) -> list[rows_lib.Scores]:
@@ -74,7 +74,7 @@ def compare_once(
   """One replicate: {'rows', 'seconds', 'curve'}, and the judged rows."""
   config = job.config
   section, seed = config.compare, config.seed + replicate
-  trained = repetition.load(job, replicate, judge.train)
+  trained = loading.load_movers(job, replicate, judge.train)
   y = rows_lib.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
   rows = (

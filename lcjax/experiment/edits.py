@@ -7,7 +7,7 @@ import numpy as np
 
 from lcjax import types
 from lcjax.evaluation import edits, metrics
-from lcjax.experiment import movers, repetition, stage
+from lcjax.experiment import movers, loading, stage
 from lcjax.experiment.scene import Scene
 from lcjax.latent import draw_back
 
@@ -91,7 +91,7 @@ DRAWN_BACK = 'actor_drawn_back'
 
 def apply(
   scene: Scene,
-  trained: repetition.Trained,
+  trained: loading.BoundMovers,
   mover: str,
   start: np.ndarray,
   asked: np.ndarray,
@@ -134,7 +134,7 @@ def apply(
 
 def measure(
   scene: Scene,
-  trained: repetition.Trained,
+  trained: loading.BoundMovers,
   mover: str,
   requests: Requests,
   tolerance: float | None = None,

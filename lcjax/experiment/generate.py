@@ -22,7 +22,7 @@ from lcjax.experiment import (
   jobs,
   movers,
   preflight,
-  repetition,
+  loading,
   requests,
   stage,
 )
@@ -64,7 +64,7 @@ class Starts(NamedTuple):
 
 def make_starts(
   config: ml_collections.ConfigDict,
-  trained: repetition.Trained,
+  trained: loading.BoundMovers,
   held_out: dataset.Dataset,
   start: str,
   images: Sequence[str],
@@ -110,7 +110,7 @@ def make_starts(
 
 def write(
   folder: epath.Path,
-  trained: repetition.Trained,
+  trained: loading.BoundMovers,
   starts: Starts,
   mover: str,
   y: np.ndarray,
@@ -183,7 +183,7 @@ def run(
   preflight.check(job, stage.trainings(config), False, False, ('test',))
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'test')
-  trained = repetition.load(job, 0, data)
+  trained = loading.load_movers(job, 0, data)
   if labels:
     y, names = requests.parse_labels(labels, data)
   else:

@@ -8,7 +8,7 @@ import numpy as np
 from lcjax import types
 from lcjax.data import dataset
 from lcjax.evaluation import figures, reports
-from lcjax.experiment import edits, repetition, stage
+from lcjax.experiment import edits, loading, stage
 from lcjax.experiment.scene import Drawn, Scene, pictured_actors, spaced
 
 SUCCESS_GOAL = 0.95  # the frontier is quoted where success reaches it
@@ -28,7 +28,7 @@ _COLUMNS = (
 )
 
 
-def edit_movers(trained: repetition.Trained) -> list[str]:
+def edit_movers(trained: loading.BoundMovers) -> list[str]:
   """Movers that edit an encoding, as tables list them."""
   return [
     'optimizer',
@@ -38,7 +38,7 @@ def edit_movers(trained: repetition.Trained) -> list[str]:
   ]
 
 
-def pictured(trained: repetition.Trained) -> list[str]:
+def pictured(trained: loading.BoundMovers) -> list[str]:
   """Those of them that a page has room for."""
   return [
     'optimizer',
@@ -76,7 +76,7 @@ def attribute_table(
 
 
 def picture_block(
-  scene: Scene, trained: repetition.Trained, mover: str
+  scene: Scene, trained: loading.BoundMovers, mover: str
 ) -> figures.Block:
   """The first held-out images, one attribute changed in each column.
 
@@ -106,7 +106,7 @@ def picture_block(
 def identity_edits(scene: Scene) -> Drawn:
   """Held-out images, one attribute changed per column, by every mover."""
   config, test = scene.job.config, scene.test
-  trained = repetition.with_optimizer(
+  trained = loading.with_optimizer(
     scene.trained, config.edit.optimize, 'edit.optimize'
   )
   requests = edits.make_requests(scene)
@@ -149,7 +149,7 @@ def sweep(
     for value in values:
       section = config.edit.optimize.copy_and_resolve_references()
       section[key] = float(value)
-      changed = repetition.with_optimizer(trained, section, 'edit.optimize')
+      changed = loading.with_optimizer(trained, section, 'edit.optimize')
       scores = edits.measure(scene, changed, 'optimizer', requests)
       found.append({key: value} | scores)
     return found
@@ -159,7 +159,7 @@ def sweep(
     for value in values:
       section = config.denoise.copy_and_resolve_references()
       section.edit_time = float(value)
-      changed = repetition.with_denoiser(trained, section)
+      changed = loading.with_denoiser(trained, section)
       scores = edits.measure(scene, changed, 'guided_denoiser', requests)
       found.append({'edit_time': value} | scores)
     return found

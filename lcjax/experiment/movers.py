@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from lcjax.experiment import stage
-from lcjax.experiment.repetition import Constrained, Trained
+from lcjax.experiment.loading import BoundCritics, BoundMovers
 from lcjax.latent import encodings, noise, samplers
 
 # Seed of the noise that further tries start from: the same for every
@@ -44,7 +44,7 @@ class Moved(NamedTuple):
 
 
 def optimize(
-  trained: Constrained,
+  trained: BoundCritics,
   start: np.ndarray,
   y: np.ndarray,
   max_steps: int | None = None,
@@ -86,7 +86,7 @@ def optimize(
 
 
 def _denoise(
-  trained: Trained, start: np.ndarray, y: np.ndarray, edit: bool
+  trained: BoundMovers, start: np.ndarray, y: np.ndarray, edit: bool
 ) -> Moved:
   """Walks by the guided denoiser; from noise, again where D_attr refuses."""
   start_key, walk_key = jax.random.split(jax.random.key(_FURTHER_STARTS))
@@ -122,7 +122,7 @@ def _denoise(
 
 
 def move(
-  trained: Trained,
+  trained: BoundMovers,
   mover: str,
   start: np.ndarray,
   y: np.ndarray,
@@ -163,7 +163,7 @@ def move(
 
 
 def accepts(
-  trained: Trained,
+  trained: BoundMovers,
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
   """Builds `(z [B, Z], y [B, Y]) -> [B]`: whether D_attr finds y in the image.
 

@@ -15,7 +15,7 @@ from lcjax.evaluation import edits, figures, metrics
 from lcjax.experiment import (
   jobs,
   movers,
-  repetition,
+  loading,
   rows,
   stage,
   train_actor_critic,
@@ -63,7 +63,7 @@ def train_comparison(job: jobs.Job) -> None:
 
 
 def model_block(
-  scene: Scene, model: repetition.Constrained, sigma_x: float
+  scene: Scene, model: loading.BoundCritics, sigma_x: float
 ) -> tuple[figures.Block, dict[str, Any]]:
   """Data, reconstruction, prior and constrained prior of one VAE."""
   config, test = scene.job.config, scene.test
@@ -116,9 +116,7 @@ def holes(scene: Scene) -> Drawn:
   _ = scene.trained, scene.look  # an unfinished run is refused before training
   train_comparison(other)
   models = {
-    other.config.vae.sigma_x: repetition.load_constrained(
-      other, 0, scene.train
-    ),
+    other.config.vae.sigma_x: loading.load_critics(other, 0, scene.train),
     job.config.vae.sigma_x: scene.trained,
   }
   found = {

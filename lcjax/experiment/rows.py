@@ -17,7 +17,7 @@ from lcjax.experiment import (
   class_mixture,
   jobs,
   movers,
-  repetition,
+  loading,
   train_classifier,
 )
 from lcjax.latent import encodings, mixtures, samplers
@@ -146,7 +146,7 @@ def timed(
 
 
 def real_rows(
-  judge: Judge, trained: repetition.Trained, num_rows: int
+  judge: Judge, trained: loading.BoundMovers, num_rows: int
 ) -> dict[str, Row]:
   """Floor and ceiling: real images, and reconstructions of held-out ones."""
   train, test = judge.train, judge.test
@@ -162,7 +162,7 @@ def real_rows(
 def baseline_rows(
   job: jobs.Job,
   replicate: int,
-  trained: repetition.Trained,
+  trained: loading.BoundMovers,
   labels: types.Labels,
   y: np.ndarray,
 ) -> dict[str, Row]:
@@ -220,14 +220,14 @@ def baseline_rows(
 
 def unlabelled_rows(
   config: ml_collections.ConfigDict,
-  trained: repetition.Trained,
+  trained: loading.BoundMovers,
   start: np.ndarray,
   seed: int,
 ) -> dict[str, Row]:
   """Realism alone, asked for no label: beside it, one plain mixture."""
   section = config.denoise.copy_and_resolve_references()
   section.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
-  denoiser = repetition.with_denoiser(trained, section)
+  denoiser = loading.with_denoiser(trained, section)
   nothing = np.zeros((len(start), trained.train.attributes.shape[1]))
   nothing = nothing.astype(np.float32)
   started = time.perf_counter()
@@ -262,7 +262,7 @@ def unlabelled_rows(
 
 
 def mover_scores(
-  trained: repetition.Trained, mover: str, moved: movers.Moved, y: np.ndarray
+  trained: loading.BoundMovers, mover: str, moved: movers.Moved, y: np.ndarray
 ) -> Scores:
   """What the mover's own critic says, and how the optimiser fared."""
   if mover == 'guided_denoiser':  # it has no critic
@@ -296,7 +296,7 @@ def mover_scores(
 
 def mover_rows(
   config: ml_collections.ConfigDict,
-  trained: repetition.Trained,
+  trained: loading.BoundMovers,
   start: np.ndarray,
   y: np.ndarray,
 ) -> dict[str, Row]:

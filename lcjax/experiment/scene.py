@@ -9,7 +9,7 @@ import numpy as np
 
 from lcjax.data import dataset
 from lcjax.evaluation import figures
-from lcjax.experiment import build, jobs, repetition, rows
+from lcjax.experiment import build, jobs, loading, rows
 
 
 class Drawn(NamedTuple):
@@ -47,9 +47,9 @@ class Scene:
     return build.load_data(self.job, self.job.config.compare.split)
 
   @functools.cached_property
-  def trained(self) -> repetition.Trained:
+  def trained(self) -> loading.BoundMovers:
     """Every mover."""
-    return repetition.load(self.job, 0, self.train)
+    return loading.load_movers(self.job, 0, self.train)
 
   @functools.cached_property
   def look(self) -> rows.Look:
@@ -66,7 +66,7 @@ class Scene:
     return self.test.labels.predict(self.look(images)[0])
 
 
-def pictured_actors(trained: repetition.Trained) -> list[str]:
+def pictured_actors(trained: loading.BoundMovers) -> list[str]:
   """The actors that a page of images has room for: two, the main one first."""
   return list(trained.actors)[:2]
 

@@ -17,7 +17,7 @@ from lcjax.experiment import (
   jobs,
   movers,
   panels,
-  repetition,
+  loading,
   results,
   scene,
   stage,
@@ -162,7 +162,7 @@ def test_the_mask_decides_what_the_optimiser_moves_for(run):
   _, made = run
   config = made.job.config.edit.optimize.copy_and_resolve_references()
   config.realism_weight = 0.0
-  trained = repetition.with_optimizer(made.trained, config, 'edit.optimize')
+  trained = loading.with_optimizer(made.trained, config, 'edit.optimize')
   start = np.zeros((2, 16), np.float32)
   y = np.eye(10, dtype=np.float32)[[3, 3]]
   mask = np.ones_like(y)

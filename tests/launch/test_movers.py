@@ -7,7 +7,7 @@ import ml_collections
 import numpy as np
 
 from lcjax import types
-from lcjax.experiment import build, movers, repetition
+from lcjax.experiment import build, movers, loading
 from lcjax.latent import optimize
 
 START = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -28,7 +28,9 @@ def trained_with(**changes):
   def denoiser(edit, key, start, y, mask, anchor, rows):
     return start
 
-  unused = dict.fromkeys(f.name for f in dataclasses.fields(repetition.Trained))
+  unused = dict.fromkeys(
+    f.name for f in dataclasses.fields(loading.BoundMovers)
+  )
   given = {
     'optimizer': optimizer,
     'denoiser': denoiser,
@@ -39,7 +41,7 @@ def trained_with(**changes):
     'num_starts': 1,
     'denoise': ml_collections.ConfigDict({'num_starts': 1, 'kept_above': 0.9}),
   }
-  return repetition.Trained(**unused | given | changes)
+  return loading.BoundMovers(**unused | given | changes)
 
 
 def test_refused_walks_are_walked_again_and_no_others():

@@ -20,7 +20,7 @@ from tests.launch.test_pipeline import ROOT, TINY
 SCRIPT = """
 import numpy as np
 from launch import startup
-from lcjax.experiment import build, files, movers, repetition
+from lcjax.experiment import build, files, movers, loading
 from lcjax.experiment import train_actor_critic, train_vae
 
 def main():
@@ -29,7 +29,7 @@ def main():
   setting = train_actor_critic.prepare(job, 0)
   train_actor_critic.train_critics(job, 0, setting)
   data = build.load_data(job, 'train')
-  trained = repetition.load_constrained(job, 0, data)
+  trained = loading.load_critics(job, 0, data)
   start, _ = trained.encode(data.images[:7])
   moved = movers.optimize(trained, start, np.eye(10, dtype=np.float32)[:7])
   files.write_npz(job.workdir / 'generate' / 'moved.npz', start=start,

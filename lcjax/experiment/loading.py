@@ -40,7 +40,7 @@ class Actor(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Constrained:
+class BoundCritics:
   """A VAE and the critics of its latents: all that optimizer-G needs.
 
   Attributes:
@@ -75,7 +75,7 @@ class Constrained:
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained(Constrained):
+class BoundMovers(BoundCritics):
   """One replicate: jitted functions with their parameters bound.
 
   Attributes:
@@ -106,9 +106,9 @@ def _in_batches(
   )
 
 
-def load_constrained(
+def load_critics(
   job: jobs.Job, replicate: int, data: dataset.Dataset
-) -> Constrained:
+) -> BoundCritics:
   """Restores the VAE and the latent critics of one replicate.
 
   Args:
@@ -148,7 +148,7 @@ def load_constrained(
       *arrays
     )
 
-  return Constrained(
+  return BoundCritics(
     encode=bind(build.make_encode(networks), params),
     decode=bind(build.make_decode(networks), params),
     optimizer=make_optimizer(config.optimize, 'optimize'),
@@ -174,11 +174,11 @@ def load_constrained(
   )
 
 
-def load(
+def load_movers(
   job: jobs.Job,
   replicate: int,
   data: dataset.Dataset,
-) -> Trained:
+) -> BoundMovers:
   """Restores every training of one replicate.
 
   Args:
@@ -192,7 +192,7 @@ def load(
   config = job.config
   networks = build.build_networks(config, data)
   seed, num_attributes = config.seed + replicate, len(data.attribute_names)
-  base = load_constrained(job, replicate, data)
+  base = load_critics(job, replicate, data)
   make_actor = train_actor_critic.make_actor_state(
     config, networks, num_attributes, seed
   )
@@ -251,7 +251,7 @@ def load(
     'denoiser': denoiser.seconds,
     'class_mixture': 0.0 if fitted is None else fitted.seconds,
   }
-  return Trained(
+  return BoundMovers(
     **shared | {'seconds': seconds},
     actors=actors,
     denoiser=make_denoiser(config.denoise),
@@ -261,8 +261,8 @@ def load(
 
 
 def with_optimizer(
-  trained: Trained, section: ml_collections.ConfigDict, key: str
-) -> Trained:
+  trained: BoundMovers, section: ml_collections.ConfigDict, key: str
+) -> BoundMovers:
   """The same with optimizer-G as another section sets it.
 
   Args:
@@ -278,8 +278,8 @@ def with_optimizer(
 
 
 def with_denoiser(
-  trained: Trained, section: ml_collections.ConfigDict
-) -> Trained:
+  trained: BoundMovers, section: ml_collections.ConfigDict
+) -> BoundMovers:
   """The same with the guided denoiser as another section sets it."""
   return dataclasses.replace(
     trained, denoiser=trained.make_denoiser(section), denoise=section
