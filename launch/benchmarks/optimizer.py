@@ -34,7 +34,7 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
     train_actor_critic.make_critics_state(config, networks, config.seed),
   ).state
   torch_peer.torch_module(ours.num_threads())
-  trained = loading.load_critics(job, 0, data)
+  bound = loading.load_critics(job, 0, data)
   decay = config.latent_critics.average_decay
   attribute, realism = (
     jax.device_get(state.averaged(one, decay))
@@ -51,10 +51,10 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
       realism,
       config.latent_critics.activation,
       section,
-      trained.train.mean_scale,
-      trained.labels,
+      bound.train.mean_scale,
+      bound.labels,
     )
-    optimizer = trained.make_optimizer(section, 'optimize')
+    optimizer = bound.make_optimizer(section, 'optimize')
     max_steps = min(_MAX_STEPS, section.max_steps)
     rng = np.random.default_rng(batch_size)
     start = rng.standard_normal(

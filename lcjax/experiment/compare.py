@@ -16,9 +16,9 @@ from lcjax.experiment import (
   compare_report,
   files,
   jobs,
+  loading,
   movers,
   preflight,
-  loading,
   results,
   stage,
 )
@@ -34,7 +34,7 @@ _NEAREST_ROWS = 2000
 def quality_curve(
   config: ml_collections.ConfigDict,
   judge: rows_lib.Judge,
-  trained: loading.BoundMovers,
+  bound: loading.BoundMovers,
   start: np.ndarray,
   y: np.ndarray,
 ) -> list[rows_lib.Scores]:
@@ -42,7 +42,7 @@ def quality_curve(
 
   From a single start, whatever the config says: steps are what is compared.
   """
-  single = dataclasses.replace(trained, num_starts=1)
+  single = dataclasses.replace(bound, num_starts=1)
   curve = []
   for max_steps in config.compare.curve_steps:
     moved, seconds = rows_lib.timed(
@@ -51,7 +51,7 @@ def quality_curve(
       start,
       y,
     )
-    logits, features = judge.look(trained.decode(moved.z))
+    logits, features = judge.look(bound.decode(moved.z))
     predicted = judge.test.labels.predict(logits)
     scores = metrics.classification_scores(predicted, y, judge.test.labels)
     curve.append(
@@ -74,14 +74,14 @@ def compare_once(
   """One replicate: {'rows', 'seconds', 'curve'}, and the judged rows."""
   config = job.config
   section, seed = config.compare, config.seed + replicate
-  trained = loading.load_movers(job, replicate, judge.train)
+  bound = loading.load_movers(job, replicate, judge.train)
   y = rows_lib.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
   rows = (
-    rows_lib.real_rows(judge, trained, len(judge.test))
-    | rows_lib.baseline_rows(job, replicate, trained, judge.test.labels, y)
-    | rows_lib.unlabelled_rows(config, trained, start, seed)
-    | rows_lib.mover_rows(config, trained, start, y)
+    rows_lib.real_rows(judge, bound, len(judge.test))
+    | rows_lib.baseline_rows(job, replicate, bound, judge.test.labels, y)
+    | rows_lib.unlabelled_rows(config, bound, start, seed)
+    | rows_lib.mover_rows(config, bound, start, y)
   )
   rows = {name: rows[name] for name in glossary.in_order(rows)}
   scores = {}
@@ -95,14 +95,14 @@ def compare_once(
         row.images[:_NEAREST_ROWS], judge.train.images
       )
       scores[name]['nearest_train_ratio'] = metrics.ratio(near, test_near)
-  seconds = trained.seconds.copy()
+  seconds = bound.seconds.copy()
   seconds.pop('class_mixture')  # 0 where the denoiser takes none
   if 'class_mixture' in rows:
     fitted = rows['class_mixture'].scores['training_seconds']
     seconds['class_mixture'] = fitted
   result = {'rows': scores, 'seconds': seconds}
   if replicate == 0:
-    result['curve'] = quality_curve(config, judge, trained, start, y)
+    result['curve'] = quality_curve(config, judge, bound, start, y)
   return result, rows
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lcjax import types
 from lcjax.evaluation import edits, metrics
-from lcjax.experiment import movers, loading, stage
+from lcjax.experiment import loading, movers, stage
 from lcjax.experiment.scene import Scene
 from lcjax.latent import draw_back
 
@@ -47,8 +47,8 @@ def make_requests(scene: Scene) -> Requests:
   images, y = test.images[rows], test.attributes[rows]
   changed = test.labels.draw_changes(y, config.seed)
   asked, mask = test.labels.change(y, changed)
-  start, _ = scene.trained.encode(images)
-  decoded = scene.trained.decode(start)
+  start, _ = scene.bound.encode(images)
+  decoded = scene.bound.decode(start)
   before = scene.predict(decoded)
   return Requests(images, y, asked, changed, mask, start, decoded, before)
 
@@ -63,7 +63,7 @@ def score(
   scores = {
     'success': success.mean(),
     'z_distance': metrics.z_distance(
-      z, requests.start, scene.trained.train.mean_scale
+      z, requests.start, scene.bound.train.mean_scale
     ),
     'pixel_mse_original': edits.pixel_errors(images, requests.images).mean(),
     'pixel_mse_reconstruction': edits.pixel_errors(
@@ -91,7 +91,7 @@ DRAWN_BACK = 'actor_drawn_back'
 
 def apply(
   scene: Scene,
-  trained: loading.BoundMovers,
+  bound: loading.BoundMovers,
   mover: str,
   start: np.ndarray,
   asked: np.ndarray,
@@ -102,7 +102,7 @@ def apply(
 
   Args:
     scene: the run.
-    trained: its movers, set to edit.
+    bound: its movers, set to edit.
     mover: one of `movers.names`, or `DRAWN_BACK`.
     start: [N, Z] encodings.
     asked: [N, Y] requested attributes.
@@ -111,21 +111,21 @@ def apply(
   """
   config = scene.job.config
   if mover != DRAWN_BACK:
-    return movers.move(trained, mover, start, asked, edit=True, mask=mask)
+    return movers.move(bound, mover, start, asked, edit=True, mask=mask)
   actors = stage.actors(config)
   # What a distance penalty saves, drawing back saves with less harm.
   freest = min(
     actors,
     key=lambda name: stage.own_section(config, actors[name]).distance_weight,
   )
-  moved = movers.move(trained, freest, start, asked, edit=True)
+  moved = movers.move(bound, freest, start, asked, edit=True)
   if tolerance is None:
     tolerance = config.edit.draw_back_tolerance
 
   def holds(z: np.ndarray) -> np.ndarray:
-    logits = jnp.asarray(trained.attribute_critic(z))
+    logits = jnp.asarray(bound.attribute_critic(z))
     y, counted = jnp.asarray(asked), jnp.asarray(mask)
-    within = trained.labels.within(logits, y, counted, tolerance)
+    within = bound.labels.within(logits, y, counted, tolerance)
     return np.asarray(within)
 
   z = draw_back.draw_back(holds, start, moved.z, _POINTS_ON_THE_WAY)
@@ -134,7 +134,7 @@ def apply(
 
 def measure(
   scene: Scene,
-  trained: loading.BoundMovers,
+  bound: loading.BoundMovers,
   mover: str,
   requests: Requests,
   tolerance: float | None = None,
@@ -142,14 +142,14 @@ def measure(
   """Edits every image by one mover, see `apply`, and scores it."""
   moved = apply(
     scene,
-    trained,
+    bound,
     mover,
     requests.start,
     requests.asked,
     requests.mask,
     tolerance,
   )
-  scores = score(scene, requests, moved.z, trained.decode(moved.z))
+  scores = score(scene, requests, moved.z, bound.decode(moved.z))
   if moved.steps is not None and moved.satisfied is not None:
     scores['steps_mean'] = moved.steps.mean()
     scores['satisfied'] = moved.satisfied.mean()
@@ -174,6 +174,6 @@ def references(scene: Scene, requests: Requests) -> dict[str, Any]:
       scene, requests, requests.start, requests.reconstructions
     ),
     'random_image': score(
-      scene, requests, scene.trained.encode(others)[0], others
+      scene, requests, scene.bound.encode(others)[0], others
     ),
   }

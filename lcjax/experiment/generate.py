@@ -20,9 +20,9 @@ from lcjax.experiment import (
   build,
   files,
   jobs,
+  loading,
   movers,
   preflight,
-  loading,
   requests,
   stage,
 )
@@ -64,7 +64,7 @@ class Starts(NamedTuple):
 
 def make_starts(
   config: ml_collections.ConfigDict,
-  trained: loading.BoundMovers,
+  bound: loading.BoundMovers,
   held_out: dataset.Dataset,
   start: str,
   images: Sequence[str],
@@ -94,23 +94,23 @@ def make_starts(
         describe(vector, held_out.attribute_names)
         for vector in held_out.attributes[: section.num_rows]
       ]
-    mean, _ = trained.encode(pixels)
+    mean, _ = bound.encode(pixels)
     return Starts(mean, pixels, names, is_noise=False)
   if start == 'mixture':
     model = mixtures.fit(
-      trained.train.sample(seed), section.mixture_components, seed
+      bound.train.sample(seed), section.mixture_components, seed
     )
     rows = np.arange(section.num_rows)
     z = mixtures.sample(model, rows, jax.random.key(seed))
     return Starts(z, None, numbers, is_noise=False)
-  size = trained.train.mean.shape[1]
+  size = bound.train.mean.shape[1]
   z = samplers.prior(section.num_rows, size, seed)
   return Starts(z, None, numbers, is_noise=True)
 
 
 def write(
   folder: epath.Path,
-  trained: loading.BoundMovers,
+  bound: loading.BoundMovers,
   starts: Starts,
   mover: str,
   y: np.ndarray,
@@ -121,7 +121,7 @@ def write(
 
   Args:
     folder: created if need be.
-    trained: one replicate.
+    bound: one replicate.
     starts: R rows.
     mover: one of `movers.names`, or 'none'.
     y: [C, Y] label vectors.
@@ -135,10 +135,10 @@ def write(
   z = np.repeat(starts.z, num_columns, axis=0)
   requested = np.tile(y, (num_rows, 1))
   edit = not starts.is_noise
-  moved = movers.move(trained, mover, z, requested, edit=edit)
-  images = trained.decode(moved.z)
+  moved = movers.move(bound, mover, z, requested, edit=edit)
+  images = bound.decode(moved.z)
   cells = images.reshape(num_rows, num_columns, *images.shape[1:])
-  first_columns = [trained.decode(starts.z)[:, None]]
+  first_columns = [bound.decode(starts.z)[:, None]]
   first_names = ['start']
   if starts.images is not None:
     first_columns.insert(0, starts.images[:, None])
@@ -183,7 +183,7 @@ def run(
   preflight.check(job, stage.trainings(config), False, False, ('test',))
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'test')
-  trained = loading.load_movers(job, 0, data)
+  bound = loading.load_movers(job, 0, data)
   if labels:
     y, names = requests.parse_labels(labels, data)
   else:
@@ -191,10 +191,10 @@ def run(
       held_out, config.generate.num_columns, config.seed
     )
   for start, mover in pairs:
-    starts = make_starts(config, trained, held_out, start, images)
+    starts = make_starts(config, bound, held_out, start, images)
     path = write(
       workdir / 'generate',
-      trained,
+      bound,
       starts,
       mover,
       y,

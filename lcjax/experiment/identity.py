@@ -28,21 +28,21 @@ _COLUMNS = (
 )
 
 
-def edit_movers(trained: loading.BoundMovers) -> list[str]:
+def edit_movers(bound: loading.BoundMovers) -> list[str]:
   """Movers that edit an encoding, as tables list them."""
   return [
     'optimizer',
-    *trained.actors,
+    *bound.actors,
     edits.DRAWN_BACK,
     'guided_denoiser',
   ]
 
 
-def pictured(trained: loading.BoundMovers) -> list[str]:
+def pictured(bound: loading.BoundMovers) -> list[str]:
   """Those of them that a page has room for."""
   return [
     'optimizer',
-    *pictured_actors(trained),
+    *pictured_actors(bound),
     edits.DRAWN_BACK,
     'guided_denoiser',
   ]
@@ -76,7 +76,7 @@ def attribute_table(
 
 
 def picture_block(
-  scene: Scene, trained: loading.BoundMovers, mover: str
+  scene: Scene, bound: loading.BoundMovers, mover: str
 ) -> figures.Block:
   """The first held-out images, one attribute changed in each column.
 
@@ -89,12 +89,12 @@ def picture_block(
   rows = np.repeat(np.arange(num_rows), num_attributes)
   changed = np.tile(np.arange(num_attributes), num_rows)
   asked, mask = test.labels.change(y[rows], changed)
-  start, _ = trained.encode(images)
-  moved = edits.apply(scene, trained, mover, start[rows], asked, mask)
-  edited = trained.decode(moved.z)
+  start, _ = bound.encode(images)
+  moved = edits.apply(scene, bound, mover, start[rows], asked, mask)
+  edited = bound.decode(moved.z)
   edited[y[rows, changed] > 0.5] = 0
   cells = edited.reshape(num_rows, num_attributes, *edited.shape[1:])
-  known = np.stack([images, trained.decode(start)], axis=1)
+  known = np.stack([images, bound.decode(start)], axis=1)
   return figures.Block(
     images=np.concatenate([known, cells], axis=1),
     column_labels=['original', 'decoded', *spaced(test.attribute_names)],
@@ -106,15 +106,15 @@ def picture_block(
 def identity_edits(scene: Scene) -> Drawn:
   """Held-out images, one attribute changed per column, by every mover."""
   config, test = scene.job.config, scene.test
-  trained = loading.with_optimizer(
-    scene.trained, config.edit.optimize, 'edit.optimize'
+  bound = loading.with_optimizer(
+    scene.bound, config.edit.optimize, 'edit.optimize'
   )
   requests = edits.make_requests(scene)
   scores = edits.references(scene, requests) | {
-    mover: edits.measure(scene, trained, mover, requests)
-    for mover in edit_movers(trained)
+    mover: edits.measure(scene, bound, mover, requests)
+    for mover in edit_movers(bound)
   }
-  blocks = [picture_block(scene, trained, m) for m in pictured(trained)]
+  blocks = [picture_block(scene, bound, m) for m in pictured(bound)]
   nature = (
     'Leakage does not apply: of classes, one cannot change alone.'
     if isinstance(test.labels, types.Classes)
@@ -142,14 +142,14 @@ def sweep(
   scene: Scene, requests: edits.Requests
 ) -> dict[str, list[dict[str, Any]]]:
   """Scores of every mover under every setting, with the setting."""
-  config, trained = scene.job.config, scene.trained
+  config, bound = scene.job.config, scene.bound
 
   def settings(key: str, values: Sequence[float]) -> list[dict[str, Any]]:
     found = []
     for value in values:
       section = config.edit.optimize.copy_and_resolve_references()
       section[key] = float(value)
-      changed = loading.with_optimizer(trained, section, 'edit.optimize')
+      changed = loading.with_optimizer(bound, section, 'edit.optimize')
       scores = edits.measure(scene, changed, 'optimizer', requests)
       found.append({key: value} | scores)
     return found
@@ -159,7 +159,7 @@ def sweep(
     for value in values:
       section = config.denoise.copy_and_resolve_references()
       section.edit_time = float(value)
-      changed = loading.with_denoiser(trained, section)
+      changed = loading.with_denoiser(bound, section)
       scores = edits.measure(scene, changed, 'guided_denoiser', requests)
       found.append({'edit_time': value} | scores)
     return found
@@ -171,12 +171,12 @@ def sweep(
   return {
     'actor': [
       {'distance_weight': weights[name]}
-      | edits.measure(scene, trained, name, requests)
+      | edits.measure(scene, bound, name, requests)
       for name in sorted(weights, key=lambda name: weights[name])
     ],
     'actor, drawn back': [
       {'draw_back_tolerance': value}
-      | edits.measure(scene, trained, edits.DRAWN_BACK, requests, value)
+      | edits.measure(scene, bound, edits.DRAWN_BACK, requests, value)
       for value in config.edit.draw_back_tolerances
     ],
     'optimizer': settings('distance_weight', config.edit.distance_weights),

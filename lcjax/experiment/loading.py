@@ -261,26 +261,26 @@ def load_movers(
 
 
 def with_optimizer(
-  trained: BoundMovers, section: ml_collections.ConfigDict, key: str
+  bound: BoundMovers, section: ml_collections.ConfigDict, key: str
 ) -> BoundMovers:
   """The same with optimizer-G as another section sets it.
 
   Args:
-    trained: one replicate.
+    bound: one replicate.
     section: like `config.optimize`.
     key: name of the section, for errors.
   """
   return dataclasses.replace(
-    trained,
-    optimizer=trained.make_optimizer(section, key),
+    bound,
+    optimizer=bound.make_optimizer(section, key),
     max_steps=section.max_steps,
   )
 
 
 def with_denoiser(
-  trained: BoundMovers, section: ml_collections.ConfigDict
+  bound: BoundMovers, section: ml_collections.ConfigDict
 ) -> BoundMovers:
   """The same with the guided denoiser as another section sets it."""
   return dataclasses.replace(
-    trained, denoiser=trained.make_denoiser(section), denoise=section
+    bound, denoiser=bound.make_denoiser(section), denoise=section
   )

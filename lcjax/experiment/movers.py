@@ -44,7 +44,7 @@ class Moved(NamedTuple):
 
 
 def optimize(
-  trained: BoundCritics,
+  bound: BoundCritics,
   start: np.ndarray,
   y: np.ndarray,
   max_steps: int | None = None,
@@ -55,7 +55,7 @@ def optimize(
   """Moves latents by optimizer-G.
 
   Args:
-    trained: one replicate.
+    bound: one replicate.
     start: [B, Z].
     y: [B, Y] requested attributes.
     max_steps: the config's, if None.
@@ -64,7 +64,7 @@ def optimize(
     num_starts: tries of each row, the best of which is returned; all but the
       first start from further noise.
   """
-  most = trained.max_steps if max_steps is None else max_steps
+  most = bound.max_steps if max_steps is None else max_steps
   mask = np.ones_like(y) if mask is None else mask
   steps = np.zeros(len(y), np.int32)  # of all tries of a row
 
@@ -74,7 +74,7 @@ def optimize(
       seed = _FURTHER_STARTS + number
       begun = samplers.prior(len(y), start.shape[1], seed)
     reference = begun if anchor is None else anchor
-    moved = trained.optimizer(
+    moved = bound.optimizer(
       most, begun[rows], y[rows], mask[rows], reference[rows]
     )
     steps[rows] += np.asarray(moved.steps)
@@ -86,7 +86,7 @@ def optimize(
 
 
 def _denoise(
-  trained: BoundMovers, start: np.ndarray, y: np.ndarray, edit: bool
+  bound: BoundMovers, start: np.ndarray, y: np.ndarray, edit: bool
 ) -> Moved:
   """Walks by the guided denoiser; from noise, again where D_attr refuses."""
   start_key, walk_key = jax.random.split(jax.random.key(_FURTHER_STARTS))
@@ -95,10 +95,10 @@ def _denoise(
     start: np.ndarray, y: np.ndarray, rows: np.ndarray, number: int
   ) -> np.ndarray:
     key, every = jax.random.fold_in(walk_key, number), np.ones_like(y)
-    found = trained.denoiser(edit, key, start, y, every, start, rows)
+    found = bound.denoiser(edit, key, start, y, every, start, rows)
     return np.asarray(found)
 
-  section = trained.denoise
+  section = bound.denoise
   if edit or section.num_starts == 1:
     return Moved(walk(start, y, np.arange(len(y)), 0), start)
   size = start.shape[1]
@@ -111,7 +111,7 @@ def _denoise(
       begun = noise.draw(key, rows, size)
     return np.concatenate([walk(begun, y, rows, number), begun], axis=1)
 
-  accept = accepts(trained)
+  accept = accepts(bound)
   found = samplers.keep_accepted(
     draw,
     lambda drawn, y: accept(drawn[:, :size], y),
@@ -122,7 +122,7 @@ def _denoise(
 
 
 def move(
-  trained: BoundMovers,
+  bound: BoundMovers,
   mover: str,
   start: np.ndarray,
   y: np.ndarray,
@@ -133,7 +133,7 @@ def move(
   """Moves latents towards attributes.
 
   Args:
-    trained: one replicate.
+    bound: one replicate.
     mover: one of `names`, or 'none'.
     start: [B, Z].
     y: [B, Y] requested attributes.
@@ -148,22 +148,22 @@ def move(
     The moved latents.
   """
   if mover == 'guided_denoiser':
-    return _denoise(trained, start, y, edit)
-  if mover in trained.actors:
-    return Moved(trained.actors[mover].move(start, y), start)
+    return _denoise(bound, start, y, edit)
+  if mover in bound.actors:
+    return Moved(bound.actors[mover].move(start, y), start)
   z = start
   if mover == 'actor_then_optimizer':
-    z = trained.actors['actor'].move(z, y)
+    z = bound.actors['actor'].move(z, y)
   if mover not in ('optimizer', 'actor_then_optimizer'):
     return Moved(z, start)
-  tries = trained.num_starts if mover == 'optimizer' and not edit else 1
+  tries = bound.num_starts if mover == 'optimizer' and not edit else 1
   anchor = start if mover == 'actor_then_optimizer' else None
-  found = optimize(trained, z, y, max_steps, mask, anchor, tries)
+  found = optimize(bound, z, y, max_steps, mask, anchor, tries)
   return found if mover == 'optimizer' else found._replace(start=start)
 
 
 def accepts(
-  trained: BoundMovers,
+  bound: BoundMovers,
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
   """Builds `(z [B, Z], y [B, Y]) -> [B]`: whether D_attr finds y in the image.
 
@@ -173,12 +173,12 @@ def accepts(
 
   @jax.jit
   def hold(logits: jax.Array, y: jax.Array) -> jax.Array:
-    tolerance = 1.0 - trained.denoise.kept_above
-    return trained.labels.within(logits, y, jnp.ones_like(y), tolerance)
+    tolerance = 1.0 - bound.denoise.kept_above
+    return bound.labels.within(logits, y, jnp.ones_like(y), tolerance)
 
   def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:
     # Fewer and fewer rows at every call: a handful of shapes is compiled.
-    logits = trained.image_attributes(z)
+    logits = bound.image_attributes(z)
     return encodings.in_batches(hold, logits, y, batch_size=_ACCEPTED_ROWS)
 
   return accept

@@ -14,8 +14,8 @@ from lcjax.data import celeba, dataset
 from lcjax.evaluation import edits, figures, metrics
 from lcjax.experiment import (
   jobs,
-  movers,
   loading,
+  movers,
   rows,
   stage,
   train_actor_critic,
@@ -113,11 +113,11 @@ def holes(scene: Scene) -> Drawn:
   """Prior samples leave the data where the decoder is precise."""
   job = scene.job
   other = comparison_job(job)
-  _ = scene.trained, scene.look  # an unfinished run is refused before training
+  _ = scene.bound, scene.look  # an unfinished run is refused before training
   train_comparison(other)
   models = {
     other.config.vae.sigma_x: loading.load_critics(other, 0, scene.train),
-    job.config.vae.sigma_x: scene.trained,
+    job.config.vae.sigma_x: scene.bound,
   }
   found = {
     sigma_x: model_block(scene, models[sigma_x], sigma_x)
@@ -147,19 +147,19 @@ def holes(scene: Scene) -> Drawn:
 
 def realism_contours(scene: Scene) -> Drawn:
   """D_realism over the two latents of smallest mean scale, through latents."""
-  config, trained = scene.job.config, scene.trained
-  mean_scale = trained.train.mean_scale
+  config, bound = scene.job.config, scene.bound
+  mean_scale = bound.train.mean_scale
   first, second = (int(i) for i in np.argsort(mean_scale)[:2])
   prior = samplers.prior(1, len(mean_scale), config.seed)
   y = scene.test.attributes[:1]
-  moved = movers.optimize(trained, prior, y, mask=np.zeros_like(y))
-  encoded, _ = trained.encode(scene.test.images[:1])
+  moved = movers.optimize(bound, prior, y, mask=np.zeros_like(y))
+  encoded, _ = bound.encode(scene.test.images[:1])
   latents = {
     'prior sample': prior[0],
     'prior, made realistic': moved.z[0],
     'held-out encoding': encoded[0],
   }
-  cloud = trained.train.sample(config.seed, np.arange(len(trained.train.mean)))
+  cloud = bound.train.sample(config.seed, np.arange(len(bound.train.mean)))
   cloud = cloud[:_CLOUD, [first, second]]
   # Wide enough for the prior, q(z) and every latent that is shown.
   marked = np.stack(list(latents.values()))[:, [first, second]]
@@ -170,8 +170,8 @@ def realism_contours(scene: Scene) -> Drawn:
   for name, latent in latents.items():
     plane = np.tile(latent, (across.size, 1))
     plane[:, first], plane[:, second] = across.ravel(), along.ravel()
-    values = probabilities(trained.realism_critic(plane)).reshape(across.shape)
-    here = float(probabilities(trained.realism_critic(latent[None]))[0])
+    values = probabilities(bound.realism_critic(plane)).reshape(across.shape)
+    here = float(probabilities(bound.realism_critic(latent[None]))[0])
     surfaces.append(
       figures.Surface(
         f'{name}\nD = {here:.2f}',
@@ -179,7 +179,7 @@ def realism_contours(scene: Scene) -> Drawn:
         line,
         values,
         (float(latent[first]), float(latent[second])),
-        trained.decode(latent[None])[0],
+        bound.decode(latent[None])[0],
       )
     )
     numbers[name] = {
@@ -249,29 +249,29 @@ def actor_titles(config: ml_collections.ConfigDict) -> dict[str, str]:
 
 def attribute_grid(scene: Scene) -> Drawn:
   """A prior sample per row, moved to an attribute vector per column."""
-  config, test, trained = scene.job.config, scene.test, scene.trained
+  config, test, bound = scene.job.config, scene.test, scene.bound
   section = config.figures
   vectors = grid_vectors(section.attribute_vectors, test)
   names = [
     test.labels.describe(vector).replace('_', ' ').replace('+', '\n')
     for vector in vectors
   ]
-  size = trained.train.mean.shape[1]
+  size = bound.train.mean.shape[1]
   start = samplers.prior(
     max(section.num_rows, section.num_samples), size, config.seed
   )
   blocks, numbers, lines = [], {}, []
   for mover, title in actor_titles(config).items():
-    columns, accuracy = [trained.decode(start[: section.num_rows])], []
+    columns, accuracy = [bound.decode(start[: section.num_rows])], []
     for vector in vectors:
       y = np.tile(vector, (len(start), 1))
-      images = trained.decode(movers.move(trained, mover, start, y).z)
+      images = bound.decode(movers.move(bound, mover, start, y).z)
       columns.append(images[: section.num_rows])
       scores = metrics.classification_scores(
         scene.predict(images), y, test.labels
       )
       accuracy.append(scores['accuracy'])
-    if mover in pictured_actors(trained):
+    if mover in pictured_actors(bound):
       blocks.append(
         figures.Block(
           images=np.stack(columns, axis=1),
@@ -316,18 +316,18 @@ def least_agreement(
 
 def optimizer_path(scene: Scene) -> Drawn:
   """Where optimizer-G is after so many steps, from prior samples."""
-  config, test, trained = scene.job.config, scene.test, scene.trained
+  config, test, bound = scene.job.config, scene.test, scene.bound
   section = config.figures
   count = max(section.num_rows, section.num_samples)
   y = rows.requested_attributes(test, count)
-  start = samplers.prior(count, trained.train.mean.shape[1], config.seed)
-  move = functools.partial(movers.optimize, trained, start, y)
+  start = samplers.prior(count, bound.train.mean.shape[1], config.seed)
+  move = functools.partial(movers.optimize, bound, start, y)
   found = {steps: move(max_steps=steps) for steps in section.path_steps}
   cells, notes, numbers = [], [], {}
   for steps, moved in found.items():
-    realism = probabilities(trained.realism_critic(moved.z))
-    held = least_agreement(trained.attribute_critic(moved.z), y, test.labels)
-    images = trained.decode(moved.z)
+    realism = probabilities(bound.realism_critic(moved.z))
+    held = least_agreement(bound.attribute_critic(moved.z), y, test.labels)
+    images = bound.decode(moved.z)
     agrees = metrics.classification_scores(
       scene.predict(images), y, test.labels
     )

@@ -16,8 +16,8 @@ from lcjax.experiment import (
   build,
   class_mixture,
   jobs,
-  movers,
   loading,
+  movers,
   train_classifier,
 )
 from lcjax.latent import encodings, mixtures, samplers
@@ -146,31 +146,31 @@ def timed(
 
 
 def real_rows(
-  judge: Judge, trained: loading.BoundMovers, num_rows: int
+  judge: Judge, bound: loading.BoundMovers, num_rows: int
 ) -> dict[str, Row]:
   """Floor and ceiling: real images, and reconstructions of held-out ones."""
   train, test = judge.train, judge.test
   some = np.random.default_rng(0).permutation(len(train))[:num_rows]
-  mean, _ = trained.encode(test.images)
+  mean, _ = bound.encode(test.images)
   return {
     'real': Row(test.images, test.attributes, None, {}, against_test=False),
     'real_train': Row(train.images[some], train.attributes[some], None, {}),
-    'reconstruction': Row(trained.decode(mean), test.attributes, mean, {}),
+    'reconstruction': Row(bound.decode(mean), test.attributes, mean, {}),
   }
 
 
 def baseline_rows(
   job: jobs.Job,
   replicate: int,
-  trained: loading.BoundMovers,
+  bound: loading.BoundMovers,
   labels: types.Labels,
   y: np.ndarray,
 ) -> dict[str, Row]:
   """Models in z from scikit-learn: of classes, or of attributes."""
   config = job.config
   seed, many = config.seed + replicate, config.mixture.num_components
-  z, attributes = trained.train.sample(seed), trained.train.attributes
-  accept = movers.accepts(trained)
+  z, attributes = bound.train.sample(seed), bound.train.attributes
+  accept = movers.accepts(bound)
 
   def fit(components: int) -> mixtures.Sampler:
     if isinstance(labels, types.Classes):
@@ -186,7 +186,7 @@ def baseline_rows(
   if isinstance(
     labels, types.Classes
   ):  # fitted before, for the guided denoiser too
-    found = class_mixture.load_or_fit(job, replicate, trained.train)
+    found = class_mixture.load_or_fit(job, replicate, bound.train)
     several = mixtures.class_sampler(found.mixture), found.seconds
   else:
     several = fit_timed(many)
@@ -203,12 +203,12 @@ def baseline_rows(
       return draw_round(y, np.arange(len(y)), 0)
 
     latents, seconds = timed(draw, config.generate.batch_size, y)
-    critics = trained.seconds['latent_critics'] if keep else 0.0
+    critics = bound.seconds['latent_critics'] if keep else 0.0
     scores = {
       'latents_per_second': len(y) / seconds,
       'training_seconds': fit_seconds + critics,
     }
-    return Row(trained.decode(latents), y, latents, scores)
+    return Row(bound.decode(latents), y, latents, scores)
 
   kind = 'class' if isinstance(labels, types.Classes) else 'attribute'
   return {
@@ -220,19 +220,19 @@ def baseline_rows(
 
 def unlabelled_rows(
   config: ml_collections.ConfigDict,
-  trained: loading.BoundMovers,
+  bound: loading.BoundMovers,
   start: np.ndarray,
   seed: int,
 ) -> dict[str, Row]:
   """Realism alone, asked for no label: beside it, one plain mixture."""
   section = config.denoise.copy_and_resolve_references()
   section.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
-  denoiser = loading.with_denoiser(trained, section)
-  nothing = np.zeros((len(start), trained.train.attributes.shape[1]))
+  denoiser = loading.with_denoiser(bound, section)
+  nothing = np.zeros((len(start), bound.train.attributes.shape[1]))
   nothing = nothing.astype(np.float32)
   started = time.perf_counter()
   model = mixtures.fit(
-    trained.train.sample(seed), config.mixture.num_components, seed
+    bound.train.sample(seed), config.mixture.num_components, seed
   )
   fitted = time.perf_counter() - started
   key = jax.random.key(seed)
@@ -242,11 +242,11 @@ def unlabelled_rows(
       lambda z, _: mixtures.sample(model, np.arange(len(z)), key),
     ),
     'realism_optimizer': (
-      trained.seconds['latent_critics'],
-      lambda z, y: movers.move(trained, 'optimizer', z, y, mask=y).z,
+      bound.seconds['latent_critics'],
+      lambda z, y: movers.move(bound, 'optimizer', z, y, mask=y).z,
     ),
     'realism_denoiser': (
-      trained.seconds['denoiser'],
+      bound.seconds['denoiser'],
       lambda z, y: movers.move(denoiser, 'guided_denoiser', z, y).z,
     ),
   }
@@ -257,31 +257,31 @@ def unlabelled_rows(
       'latents_per_second': len(start) / seconds,
       'training_seconds': training,
     }
-    rows[name] = Row(trained.decode(z), None, z, scores)
+    rows[name] = Row(bound.decode(z), None, z, scores)
   return rows
 
 
 def mover_scores(
-  trained: loading.BoundMovers, mover: str, moved: movers.Moved, y: np.ndarray
+  bound: loading.BoundMovers, mover: str, moved: movers.Moved, y: np.ndarray
 ) -> Scores:
   """What the mover's own critic says, and how the optimiser fared."""
   if mover == 'guided_denoiser':  # it has no critic
-    seconds = trained.seconds['denoiser'] + trained.seconds['class_mixture']
-    if trained.denoise.num_starts > 1:  # D_attr says which walks are kept
-      seconds += trained.seconds['latent_critics']
+    seconds = bound.seconds['denoiser'] + bound.seconds['class_mixture']
+    if bound.denoise.num_starts > 1:  # D_attr says which walks are kept
+      seconds += bound.seconds['latent_critics']
     return {'training_seconds': seconds}
-  real, labels = trained.train.sample(0), trained.train.attributes
-  if mover in trained.actors:
-    actor = trained.actors[mover]
+  real, labels = bound.train.sample(0), bound.train.attributes
+  if mover in bound.actors:
+    actor = bound.actors[mover]
     fake = actor.critic(moved.z, y)
     true = actor.critic(real, labels)
     seconds = actor.seconds
   else:
-    fake = trained.realism_critic(moved.z)
-    true = trained.realism_critic(real)
-    seconds = trained.seconds['latent_critics']
+    fake = bound.realism_critic(moved.z)
+    true = bound.realism_critic(real)
+    seconds = bound.seconds['latent_critics']
     if mover == 'actor_then_optimizer':
-      seconds += trained.actors['actor'].seconds
+      seconds += bound.actors['actor'].seconds
   fake, true = jax.nn.sigmoid(fake).mean(), jax.nn.sigmoid(true).mean()
   scores = {
     'generator_score': float(fake),
@@ -296,23 +296,23 @@ def mover_scores(
 
 def mover_rows(
   config: ml_collections.ConfigDict,
-  trained: loading.BoundMovers,
+  bound: loading.BoundMovers,
   start: np.ndarray,
   y: np.ndarray,
 ) -> dict[str, Row]:
   """The prior as it is, and moved: the same noise, the same requests."""
-  rows = {'prior': Row(trained.decode(start), y, start, {})}
+  rows = {'prior': Row(bound.decode(start), y, start, {})}
   for mover in movers.names(config):
     moved, seconds = timed(
-      functools.partial(movers.move, trained, mover),
+      functools.partial(movers.move, bound, mover),
       config.generate.batch_size,
       start,
       y,
     )
-    scores = mover_scores(trained, mover, moved, y)
+    scores = mover_scores(bound, mover, moved, y)
     scores['latents_per_second'] = len(y) / seconds
     scores['z_distance'] = metrics.z_distance(
-      moved.z, moved.start, trained.train.mean_scale
+      moved.z, moved.start, bound.train.mean_scale
     )
-    rows[mover] = Row(trained.decode(moved.z), y, moved.z, scores)
+    rows[mover] = Row(bound.decode(moved.z), y, moved.z, scores)
   return rows

@@ -47,7 +47,7 @@ class Scene:
     return build.load_data(self.job, self.job.config.compare.split)
 
   @functools.cached_property
-  def trained(self) -> loading.BoundMovers:
+  def bound(self) -> loading.BoundMovers:
     """Every mover."""
     return loading.load_movers(self.job, 0, self.train)
 
@@ -66,9 +66,9 @@ class Scene:
     return self.test.labels.predict(self.look(images)[0])
 
 
-def pictured_actors(trained: loading.BoundMovers) -> list[str]:
+def pictured_actors(bound: loading.BoundMovers) -> list[str]:
   """The actors that a page of images has room for: two, the main one first."""
-  return list(trained.actors)[:2]
+  return list(bound.actors)[:2]
 
 
 def spaced(names: Sequence[str]) -> list[str]:

@@ -15,9 +15,9 @@ from lcjax.experiment import (
   figures,
   identity,
   jobs,
+  loading,
   movers,
   panels,
-  loading,
   results,
   scene,
   stage,
@@ -107,7 +107,7 @@ def fake_scene(run, data, predicted):
   """A scene of other data whose judge says what it is told."""
   made = scene.Scene(run[0])
   made.__dict__['test'] = data
-  made.__dict__['trained'] = run[1].trained
+  made.__dict__['bound'] = run[1].bound
   made.__dict__['look'] = lambda images: (2.0 * predicted - 1.0, None)
   return made
 
@@ -125,7 +125,7 @@ def test_scores_of_edits_by_hand(run):
   requests = edits.Requests(
     images, y, asked, changed, mask, start, images + 51, before=y
   )
-  z = start + made.trained.train.mean_scale
+  z = start + made.bound.train.mean_scale
   scores = edits.score(made, requests, z, images + 102)
   assert scores['success'] == pytest.approx(1 / 3)
   np.testing.assert_allclose(scores['success_added'], [1, 0, np.nan])
@@ -151,7 +151,7 @@ def test_leakage_of_classes_does_not_apply(run):
 
 def test_black_exactly_where_the_attribute_holds(run):
   _, made = run
-  block = identity.picture_block(made, made.trained, 'actor')
+  block = identity.picture_block(made, made.bound, 'actor')
   assert block.images.shape[:2] == (3, 12)
   np.testing.assert_array_equal(block.images[:, 0], made.test.images[:3])
   black = ~block.images[:, 2:].any(axis=(2, 3, 4))
@@ -162,12 +162,12 @@ def test_the_mask_decides_what_the_optimiser_moves_for(run):
   _, made = run
   config = made.job.config.edit.optimize.copy_and_resolve_references()
   config.realism_weight = 0.0
-  trained = loading.with_optimizer(made.trained, config, 'edit.optimize')
+  bound = loading.with_optimizer(made.bound, config, 'edit.optimize')
   start = np.zeros((2, 16), np.float32)
   y = np.eye(10, dtype=np.float32)[[3, 3]]
   mask = np.ones_like(y)
   mask[1] = 0
-  moved = movers.move(trained, 'optimizer', start, y, edit=True, mask=mask)
+  moved = movers.move(bound, 'optimizer', start, y, edit=True, mask=mask)
   assert np.abs(moved.z[0]).max() > 0.05  # three steps of 0.1
   np.testing.assert_array_equal(moved.z[1], start[1])
   np.testing.assert_array_equal(moved.steps, [3, 0])

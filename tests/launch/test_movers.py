@@ -7,7 +7,7 @@ import ml_collections
 import numpy as np
 
 from lcjax import types
-from lcjax.experiment import build, movers, loading
+from lcjax.experiment import build, loading, movers
 from lcjax.latent import optimize
 
 START = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)

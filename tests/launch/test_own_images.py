@@ -20,12 +20,12 @@ def test_a_transparent_image_shows_the_background_of_the_config(tmp_path):
   held_out = dataset.Dataset(
     np.zeros((1, 8, 8, 1), np.uint8), np.ones((1, 1), np.float32), Bits(('a',))
   )
-  trained = types.SimpleNamespace(encode=lambda images: (images, None))
+  bound = types.SimpleNamespace(encode=lambda images: (images, None))
   config = base.get_config()
   for background, level in (('black', 0), ('white', 255)):
     config.data.background = background
     starts = generate.make_starts(
-      config, trained, held_out, 'encodings', [str(tmp_path / 'clear.png')]
+      config, bound, held_out, 'encodings', [str(tmp_path / 'clear.png')]
     )
     assert (starts.images == level).all()
 

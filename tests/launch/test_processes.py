@@ -29,11 +29,11 @@ def main():
   setting = train_actor_critic.prepare(job, 0)
   train_actor_critic.train_critics(job, 0, setting)
   data = build.load_data(job, 'train')
-  trained = loading.load_critics(job, 0, data)
-  start, _ = trained.encode(data.images[:7])
-  moved = movers.optimize(trained, start, np.eye(10, dtype=np.float32)[:7])
+  bound = loading.load_critics(job, 0, data)
+  start, _ = bound.encode(data.images[:7])
+  moved = movers.optimize(bound, start, np.eye(10, dtype=np.float32)[:7])
   files.write_npz(job.workdir / 'generate' / 'moved.npz', start=start,
-                  z=moved.z, images=trained.decode(moved.z))
+                  z=moved.z, images=bound.decode(moved.z))
 
 startup.run(main)
 """
