@@ -51,7 +51,7 @@ def quality_curve(
       start,
       y,
     )
-    logits, features = judge.look(bound.decode(moved.z))
+    logits, features = judge.predict_fn(bound.decode(moved.z))
     predicted = judge.test.labels.predict(logits)
     scores = metrics.classification_scores(predicted, y, judge.test.labels)
     curve.append(

@@ -8,7 +8,7 @@ import numpy as np
 from lcjax import types
 from lcjax.evaluation import edits, metrics
 from lcjax.experiment import loading, movers, stage
-from lcjax.experiment.scene import Scene
+from lcjax.experiment.loaded_run import LoadedRun
 from lcjax.latent import draw_back
 
 _POINTS_ON_THE_WAY = 40  # that drawing back tries
@@ -39,31 +39,31 @@ class Requests(NamedTuple):
   before: np.ndarray
 
 
-def make_requests(scene: Scene) -> Requests:
+def make_requests(loaded: LoadedRun) -> Requests:
   """A random change for each of `config.edit.num_images` held-out images."""
-  config, test = scene.job.config, scene.test
+  config, test = loaded.job.config, loaded.test
   order = np.random.default_rng(config.seed).permutation(len(test))
   rows = np.sort(order[: config.edit.num_images])
   images, y = test.images[rows], test.attributes[rows]
   changed = test.labels.draw_changes(y, config.seed)
   asked, mask = test.labels.change(y, changed)
-  start, _ = scene.bound.encode(images)
-  decoded = scene.bound.decode(start)
-  before = scene.predict(decoded)
+  start, _ = loaded.bound.encode(images)
+  decoded = loaded.bound.decode(start)
+  before = loaded.predict(decoded)
   return Requests(images, y, asked, changed, mask, start, decoded, before)
 
 
 def score(
-  scene: Scene, requests: Requests, z: np.ndarray, images: np.ndarray
+  loaded: LoadedRun, requests: Requests, z: np.ndarray, images: np.ndarray
 ) -> dict[str, Any]:
   """What the judge and the pixels say of edited images [N, H, W, C]."""
-  count, changed = len(scene.test.attribute_names), requests.changed
-  predicted = scene.predict(images)
+  count, changed = len(loaded.test.attribute_names), requests.changed
+  predicted = loaded.predict(images)
   success = edits.succeeded(predicted, requests.asked, changed)
   scores = {
     'success': success.mean(),
     'z_distance': metrics.z_distance(
-      z, requests.start, scene.bound.train.mean_scale
+      z, requests.start, loaded.bound.train.mean_scale
     ),
     'pixel_mse_original': edits.pixel_errors(images, requests.images).mean(),
     'pixel_mse_reconstruction': edits.pixel_errors(
@@ -71,7 +71,7 @@ def score(
     ).mean(),
     'success_by_attribute': edits.mean_by(success, changed, count),
   }
-  if isinstance(scene.test.labels, types.Classes):
+  if isinstance(loaded.test.labels, types.Classes):
     return scores  # one class cannot change alone
   held = requests.y[np.arange(len(changed)), changed] > 0.5
   leaks = edits.leakage(predicted, requests.before, changed)
@@ -90,7 +90,7 @@ DRAWN_BACK = 'actor_drawn_back'
 
 
 def apply(
-  scene: Scene,
+  loaded: LoadedRun,
   bound: loading.BoundMovers,
   mover: str,
   start: np.ndarray,
@@ -101,7 +101,7 @@ def apply(
   """Edits encodings by one mover.
 
   Args:
-    scene: the run.
+    loaded: the run.
     bound: its movers, set to edit.
     mover: one of `movers.names`, or `DRAWN_BACK`.
     start: [N, Z] encodings.
@@ -109,7 +109,7 @@ def apply(
     mask: [N, Y] those that count.
     tolerance: of drawing back; the config's, if None.
   """
-  config = scene.job.config
+  config = loaded.job.config
   if mover != DRAWN_BACK:
     return movers.move(bound, mover, start, asked, edit=True, mask=mask)
   actors = stage.actors(config)
@@ -133,7 +133,7 @@ def apply(
 
 
 def measure(
-  scene: Scene,
+  loaded: LoadedRun,
   bound: loading.BoundMovers,
   mover: str,
   requests: Requests,
@@ -141,7 +141,7 @@ def measure(
 ) -> dict[str, Any]:
   """Edits every image by one mover, see `apply`, and scores it."""
   moved = apply(
-    scene,
+    loaded,
     bound,
     mover,
     requests.start,
@@ -149,18 +149,18 @@ def measure(
     requests.mask,
     tolerance,
   )
-  scores = score(scene, requests, moved.z, bound.decode(moved.z))
+  scores = score(loaded, requests, moved.z, bound.decode(moved.z))
   if moved.steps is not None and moved.satisfied is not None:
     scores['steps_mean'] = moved.steps.mean()
     scores['satisfied'] = moved.satisfied.mean()
   return scores
 
 
-def references(scene: Scene, requests: Requests) -> dict[str, Any]:
+def references(loaded: LoadedRun, requests: Requests) -> dict[str, Any]:
   """What doing nothing scores, and a real image with the attribute."""
-  rng = np.random.default_rng(scene.job.config.seed + 1)
+  rng = np.random.default_rng(loaded.job.config.seed + 1)
   wanted = requests.asked[np.arange(len(requests.changed)), requests.changed]
-  columns = scene.test.attributes[:, requests.changed].T  # [N, rows of split]
+  columns = loaded.test.attributes[:, requests.changed].T  # [N, rows of split]
   picked = [
     rng.choice(found) if len(found) else 0
     for found in (
@@ -168,12 +168,12 @@ def references(scene: Scene, requests: Requests) -> dict[str, Any]:
       for column, value in zip(columns, wanted, strict=True)
     )
   ]
-  others = scene.test.images[np.asarray(picked)]
+  others = loaded.test.images[np.asarray(picked)]
   return {
     'unchanged': score(
-      scene, requests, requests.start, requests.reconstructions
+      loaded, requests, requests.start, requests.reconstructions
     ),
     'random_image': score(
-      scene, requests, scene.bound.encode(others)[0], others
+      loaded, requests, loaded.bound.encode(others)[0], others
     ),
   }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from lcjax import errors
 from lcjax.experiment import files, identity, jobs, panels, preflight, results
-from lcjax.experiment.scene import Drawn, Scene
+from lcjax.experiment.loaded_run import Drawn, LoadedRun
 
 
 class Figure(NamedTuple):
@@ -22,7 +22,7 @@ class Figure(NamedTuple):
     least_latents: without so many latents there is nothing to draw.
   """
 
-  make: Callable[[Scene], Drawn]
+  make: Callable[[LoadedRun], Drawn]
   sections: tuple[str, ...]
   least_latents: int = 1
 
@@ -72,7 +72,7 @@ def run(job: jobs.Job, names: Sequence[str]) -> None:
   """
   preflight.check_pipeline(job)
   folder = job.workdir / 'figures'
-  scene = Scene(job)
+  loaded = LoadedRun(job)
   size = job.config.vae.latent_size
   for name in names:
     if size < FIGURES[name].least_latents:
@@ -88,7 +88,7 @@ def run(job: jobs.Job, names: Sequence[str]) -> None:
       print(f'{name}: made before, {paths["png"]}')
       continue
     print(f'{name}: drawing')
-    drawn = FIGURES[name].make(scene)
+    drawn = FIGURES[name].make(loaded)
     files.write(paths['png'], drawn.pictures.png)
     files.write(paths['pdf'], drawn.pictures.pdf)
     files.write(paths['md'], drawn.caption)

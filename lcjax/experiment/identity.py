@@ -9,7 +9,12 @@ from lcjax import types
 from lcjax.data import dataset
 from lcjax.evaluation import figures, reports
 from lcjax.experiment import edits, loading, stage
-from lcjax.experiment.scene import Drawn, Scene, pictured_actors, spaced
+from lcjax.experiment.loaded_run import (
+  Drawn,
+  LoadedRun,
+  pictured_actors,
+  spaced,
+)
 
 SUCCESS_GOAL = 0.95  # the frontier is quoted where success reaches it
 # Settings that a frontier sweeps, as figures call them.
@@ -76,13 +81,13 @@ def attribute_table(
 
 
 def picture_block(
-  scene: Scene, bound: loading.BoundMovers, mover: str
+  loaded: LoadedRun, bound: loading.BoundMovers, mover: str
 ) -> figures.Block:
   """The first held-out images, one attribute changed in each column.
 
   Black where the attribute holds already.
   """
-  config, test = scene.job.config, scene.test
+  config, test = loaded.job.config, loaded.test
   num_rows = min(config.figures.num_rows, len(test))
   images, y = test.images[:num_rows], test.attributes[:num_rows]
   num_attributes = y.shape[1]
@@ -90,7 +95,7 @@ def picture_block(
   changed = np.tile(np.arange(num_attributes), num_rows)
   asked, mask = test.labels.change(y[rows], changed)
   start, _ = bound.encode(images)
-  moved = edits.apply(scene, bound, mover, start[rows], asked, mask)
+  moved = edits.apply(loaded, bound, mover, start[rows], asked, mask)
   edited = bound.decode(moved.z)
   edited[y[rows, changed] > 0.5] = 0
   cells = edited.reshape(num_rows, num_attributes, *edited.shape[1:])
@@ -103,18 +108,18 @@ def picture_block(
   )
 
 
-def identity_edits(scene: Scene) -> Drawn:
+def identity_edits(loaded: LoadedRun) -> Drawn:
   """Held-out images, one attribute changed per column, by every mover."""
-  config, test = scene.job.config, scene.test
+  config, test = loaded.job.config, loaded.test
   bound = loading.with_optimizer(
-    scene.bound, config.edit.optimize, 'edit.optimize'
+    loaded.bound, config.edit.optimize, 'edit.optimize'
   )
-  requests = edits.make_requests(scene)
-  scores = edits.references(scene, requests) | {
-    mover: edits.measure(scene, bound, mover, requests)
+  requests = edits.make_requests(loaded)
+  scores = edits.references(loaded, requests) | {
+    mover: edits.measure(loaded, bound, mover, requests)
     for mover in edit_movers(bound)
   }
-  blocks = [picture_block(scene, bound, m) for m in pictured(bound)]
+  blocks = [picture_block(loaded, bound, m) for m in pictured(bound)]
   nature = (
     'Leakage does not apply: of classes, one cannot change alone.'
     if isinstance(test.labels, types.Classes)
@@ -139,10 +144,10 @@ def identity_edits(scene: Scene) -> Drawn:
 
 
 def sweep(
-  scene: Scene, requests: edits.Requests
+  loaded: LoadedRun, requests: edits.Requests
 ) -> dict[str, list[dict[str, Any]]]:
   """Scores of every mover under every setting, with the setting."""
-  config, bound = scene.job.config, scene.bound
+  config, bound = loaded.job.config, loaded.bound
 
   def settings(key: str, values: Sequence[float]) -> list[dict[str, Any]]:
     found = []
@@ -150,7 +155,7 @@ def sweep(
       section = config.edit.optimize.copy_and_resolve_references()
       section[key] = float(value)
       changed = loading.with_optimizer(bound, section, 'edit.optimize')
-      scores = edits.measure(scene, changed, 'optimizer', requests)
+      scores = edits.measure(loaded, changed, 'optimizer', requests)
       found.append({key: value} | scores)
     return found
 
@@ -160,7 +165,7 @@ def sweep(
       section = config.denoise.copy_and_resolve_references()
       section.edit_time = float(value)
       changed = loading.with_denoiser(bound, section)
-      scores = edits.measure(scene, changed, 'guided_denoiser', requests)
+      scores = edits.measure(loaded, changed, 'guided_denoiser', requests)
       found.append({'edit_time': value} | scores)
     return found
 
@@ -171,12 +176,12 @@ def sweep(
   return {
     'actor': [
       {'distance_weight': weights[name]}
-      | edits.measure(scene, bound, name, requests)
+      | edits.measure(loaded, bound, name, requests)
       for name in sorted(weights, key=lambda name: weights[name])
     ],
     'actor, drawn back': [
       {'draw_back_tolerance': value}
-      | edits.measure(scene, bound, edits.DRAWN_BACK, requests, value)
+      | edits.measure(loaded, bound, edits.DRAWN_BACK, requests, value)
       for value in config.edit.draw_back_tolerances
     ],
     'optimizer': settings('distance_weight', config.edit.distance_weights),
@@ -193,11 +198,11 @@ def least_error(points: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
   return min(good, key=lambda p: p['pixel_mse_original'], default=None)
 
 
-def identity_frontier(scene: Scene) -> Drawn:
+def identity_frontier(loaded: LoadedRun) -> Drawn:
   """Success of edits against pixel error, as their settings vary."""
-  requests = edits.make_requests(scene)
-  known = edits.references(scene, requests)
-  found = sweep(scene, requests)
+  requests = edits.make_requests(loaded)
+  known = edits.references(loaded, requests)
+  found = sweep(loaded, requests)
 
   def label(point: Mapping[str, Any]) -> str:
     name = next(name for name in _SYMBOLS if name in point)
@@ -230,7 +235,7 @@ def identity_frontier(scene: Scene) -> Drawn:
     f'Edits of {len(requests.y)} held-out images: success against image MSE '
     'as the weight λ of the distance penalty varies (an actor trained for '
     'each; optimizer-G beside an attribute weight of '
-    f'{scene.job.config.edit.optimize.attribute_weight:g}), the tolerance τ of '
+    f'{loaded.job.config.edit.optimize.attribute_weight:g}), the tolerance τ of '
     "optimizer-G's stop or of drawing an actor's edit back, or the noise time "
     't that the denoiser starts from. A random image with the requested '
     'attribute is at MSE '
@@ -243,7 +248,7 @@ def identity_frontier(scene: Scene) -> Drawn:
   rows = known | {
     f'{name} {label(p)}': p for name, points in found.items() for p in points
   }
-  caption += table(rows, scene.test.labels)
+  caption += table(rows, loaded.test.labels)
   numbers = {
     'num_images': len(requests.y),
     'success_goal': SUCCESS_GOAL,

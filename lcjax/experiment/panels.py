@@ -21,7 +21,7 @@ from lcjax.experiment import (
   train_actor_critic,
   train_vae,
 )
-from lcjax.experiment.scene import Drawn, Scene, pictured_actors
+from lcjax.experiment.loaded_run import Drawn, LoadedRun, pictured_actors
 from lcjax.latent import samplers
 
 # The paper's columns for its ten attributes of CelebA, in their order.
@@ -63,10 +63,10 @@ def train_comparison(job: jobs.Job) -> None:
 
 
 def model_block(
-  scene: Scene, model: loading.BoundCritics, sigma_x: float
+  loaded: LoadedRun, model: loading.BoundCritics, sigma_x: float
 ) -> tuple[figures.Block, dict[str, Any]]:
   """Data, reconstruction, prior and constrained prior of one VAE."""
-  config, test = scene.job.config, scene.test
+  config, test = loaded.job.config, loaded.test
   section, num_columns = config.figures, config.figures.num_columns
   mean, _ = model.encode(test.images)
   start = samplers.prior(section.num_samples, mean.shape[1], config.seed)
@@ -87,7 +87,7 @@ def model_block(
     if name in latents:
       scores = {
         'frechet': metrics.frechet_distance(
-          scene.look(pictures)[1], scene.test_features
+          loaded.predict_fn(pictures)[1], loaded.test_features
         ),
         'realism': probabilities(model.realism_critic(latents[name])).mean(),
       }
@@ -109,18 +109,21 @@ def model_block(
   return block, numbers
 
 
-def holes(scene: Scene) -> Drawn:
+def holes(loaded: LoadedRun) -> Drawn:
   """Prior samples leave the data where the decoder is precise."""
-  job = scene.job
+  job = loaded.job
   other = comparison_job(job)
-  _ = scene.bound, scene.look  # an unfinished run is refused before training
+  _ = (
+    loaded.bound,
+    loaded.predict_fn,
+  )  # an unfinished run is refused before training
   train_comparison(other)
   models = {
-    other.config.vae.sigma_x: loading.load_critics(other, 0, scene.train),
-    job.config.vae.sigma_x: scene.bound,
+    other.config.vae.sigma_x: loading.load_critics(other, 0, loaded.train),
+    job.config.vae.sigma_x: loaded.bound,
   }
   found = {
-    sigma_x: model_block(scene, models[sigma_x], sigma_x)
+    sigma_x: model_block(loaded, models[sigma_x], sigma_x)
     for sigma_x in sorted(models, reverse=True)
   }
   sentences = [
@@ -138,22 +141,22 @@ def holes(scene: Scene) -> Drawn:
     'samples after optimizer-G, from one start each, with the realism '
     'constraint alone. Below: Frechet distance to the held-out split in the '
     f"judge's features, over {section.num_samples} samples, of reconstructions "
-    f'{len(scene.test)}. ' + '; '.join(sentences) + '.\n'
+    f'{len(loaded.test)}. ' + '; '.join(sentences) + '.\n'
   )
   pictures = figures.image_page([block for block, _ in found.values()])
   numbers = {f'{sigma_x:g}': n for sigma_x, (_, n) in found.items()}
   return Drawn(pictures, numbers, caption)
 
 
-def realism_contours(scene: Scene) -> Drawn:
+def realism_contours(loaded: LoadedRun) -> Drawn:
   """D_realism over the two latents of smallest mean scale, through latents."""
-  config, bound = scene.job.config, scene.bound
+  config, bound = loaded.job.config, loaded.bound
   mean_scale = bound.train.mean_scale
   first, second = (int(i) for i in np.argsort(mean_scale)[:2])
   prior = samplers.prior(1, len(mean_scale), config.seed)
-  y = scene.test.attributes[:1]
+  y = loaded.test.attributes[:1]
   moved = movers.optimize(bound, prior, y, mask=np.zeros_like(y))
-  encoded, _ = bound.encode(scene.test.images[:1])
+  encoded, _ = bound.encode(loaded.test.images[:1])
   latents = {
     'prior sample': prior[0],
     'prior, made realistic': moved.z[0],
@@ -247,9 +250,9 @@ def actor_titles(config: ml_collections.ConfigDict) -> dict[str, str]:
   }
 
 
-def attribute_grid(scene: Scene) -> Drawn:
+def attribute_grid(loaded: LoadedRun) -> Drawn:
   """A prior sample per row, moved to an attribute vector per column."""
-  config, test, bound = scene.job.config, scene.test, scene.bound
+  config, test, bound = loaded.job.config, loaded.test, loaded.bound
   section = config.figures
   vectors = grid_vectors(section.attribute_vectors, test)
   names = [
@@ -268,7 +271,7 @@ def attribute_grid(scene: Scene) -> Drawn:
       images = bound.decode(movers.move(bound, mover, start, y).z)
       columns.append(images[: section.num_rows])
       scores = metrics.classification_scores(
-        scene.predict(images), y, test.labels
+        loaded.predict(images), y, test.labels
       )
       accuracy.append(scores['accuracy'])
     if mover in pictured_actors(bound):
@@ -314,9 +317,9 @@ def least_agreement(
   return np.min(np.where(y > 0.5, held, 1.0 - held), axis=1)
 
 
-def optimizer_path(scene: Scene) -> Drawn:
+def optimizer_path(loaded: LoadedRun) -> Drawn:
   """Where optimizer-G is after so many steps, from prior samples."""
-  config, test, bound = scene.job.config, scene.test, scene.bound
+  config, test, bound = loaded.job.config, loaded.test, loaded.bound
   section = config.figures
   count = max(section.num_rows, section.num_samples)
   y = rows.requested_attributes(test, count)
@@ -329,7 +332,7 @@ def optimizer_path(scene: Scene) -> Drawn:
     held = least_agreement(bound.attribute_critic(moved.z), y, test.labels)
     images = bound.decode(moved.z)
     agrees = metrics.classification_scores(
-      scene.predict(images), y, test.labels
+      loaded.predict(images), y, test.labels
     )
     cells.append(images[: section.num_rows])
     cost = np.asarray(moved.cost)

@@ -25,7 +25,7 @@ from lcjax.training import parallel
 
 Scores = dict[str, float]
 # uint8 images -> the judge's (logits, features)
-Look = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+PredictFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class Row(NamedTuple):
@@ -51,7 +51,7 @@ class Judge(NamedTuple):
   """The judge, and real data as it sees them.
 
   Attributes:
-    look: uint8 images -> (logits, features).
+    predict_fn: uint8 images -> (logits, features).
     train: the training split.
     test: the split that results are reported on.
     train_features: [N, F].
@@ -59,7 +59,7 @@ class Judge(NamedTuple):
     seconds: of its training.
   """
 
-  look: Look
+  predict_fn: PredictFn
   train: dataset.Dataset
   test: dataset.Dataset
   train_features: np.ndarray
@@ -67,15 +67,17 @@ class Judge(NamedTuple):
   seconds: float
 
 
-def load_look(job: jobs.Job, train: dataset.Dataset) -> tuple[Look, float]:
-  """Restores the classifier: how it looks at images, and its seconds."""
+def load_predict_fn(
+  job: jobs.Job, train: dataset.Dataset
+) -> tuple[PredictFn, float]:
+  """Restores the classifier: its predict_fn, and its seconds."""
   config = job.config
   networks = build.build_networks(config, train)
   found = train_classifier.load(job, networks, train)
   fn = build.make_judge(networks)
   params = found.state['classifier'].params
 
-  def look(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  def predict_fn(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     logits, features = encodings.in_batches(
       parallel.over_devices(lambda part: fn(params, part)),
       images,
@@ -83,7 +85,7 @@ def load_look(job: jobs.Job, train: dataset.Dataset) -> tuple[Look, float]:
     )
     return logits, features
 
-  return look, found.seconds
+  return predict_fn, found.seconds
 
 
 def load_judge(
@@ -92,20 +94,20 @@ def load_judge(
   test: dataset.Dataset,
 ) -> Judge:
   """Restores the classifier and shows it the real data."""
-  look, seconds = load_look(job, train)
+  predict_fn, seconds = load_predict_fn(job, train)
   return Judge(
-    look,
+    predict_fn,
     train,
     test,
-    look(train.images)[1],
-    look(test.images)[1],
+    predict_fn(train.images)[1],
+    predict_fn(test.images)[1],
     seconds,
   )
 
 
 def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
   """All metrics of one row."""
-  logits, features = judge.look(row.images)
+  logits, features = judge.predict_fn(row.images)
   labels = judge.test.labels
   scores: Scores = {}
   if row.attributes is not None:

@@ -23,10 +23,10 @@ def data(attributes):
 
 
 def judge(train, test):
-  def look(images):
+  def predict_fn(images):
     raise AssertionError('nothing has to be judged')
 
-  return rows.Judge(look, train, test, np.eye(3), np.eye(3), 1.5)
+  return rows.Judge(predict_fn, train, test, np.eye(3), np.eye(3), 1.5)
 
 
 def test_attributes_that_nobody_requested_are_named():

@@ -15,11 +15,11 @@ from lcjax.experiment import (
   figures,
   identity,
   jobs,
+  loaded_run,
   loading,
   movers,
   panels,
   results,
-  scene,
   stage,
   train_actor_critic,
   train_classifier,
@@ -60,13 +60,13 @@ def tiny():
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory, one_device):
-  """A job whose trainings are finished, and its scene."""
+  """A job whose trainings are finished, and the run as loaded."""
   job = jobs.Job(tiny(), epath.Path(tmp_path_factory.mktemp('run')))
   train_classifier.run(job)
   train_vae.run(job)
   train_actor_critic.run(job)
   train_denoiser.run(job)
-  return job, scene.Scene(job)
+  return job, loaded_run.LoadedRun(job)
 
 
 def multi_label(count=6):
@@ -103,12 +103,12 @@ class TestChanges:
     assert set(drawn) == {0, 1, 2}
 
 
-def fake_scene(run, data, predicted):
-  """A scene of other data whose judge says what it is told."""
-  made = scene.Scene(run[0])
+def fake_run(run, data, predicted):
+  """A loaded run of other data whose judge says what it is told."""
+  made = loaded_run.LoadedRun(run[0])
   made.__dict__['test'] = data
   made.__dict__['bound'] = run[1].bound
-  made.__dict__['look'] = lambda images: (2.0 * predicted - 1.0, None)
+  made.__dict__['predict_fn'] = lambda images: (2.0 * predicted - 1.0, None)
   return made
 
 
@@ -119,7 +119,7 @@ def test_scores_of_edits_by_hand(run):
   asked, mask = multi_label().labels.change(y, changed)
   # The first edit succeeds and flips 2; the others fail; nothing else flips.
   predicted = np.array([[1, 0, 1], [1, 0, 0], [0, 0, 1]], np.float32)
-  made = fake_scene(run, multi_label(), predicted)
+  made = fake_run(run, multi_label(), predicted)
   images = np.zeros((3, 2, 2, 1), np.uint8)
   start = np.zeros((3, 16), np.float32)
   requests = edits.Requests(

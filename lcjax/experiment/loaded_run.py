@@ -27,7 +27,7 @@ class Drawn(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Scene:
+class LoadedRun:
   """One run, its first replicate.
 
   Attributes:
@@ -52,18 +52,18 @@ class Scene:
     return loading.load_movers(self.job, 0, self.train)
 
   @functools.cached_property
-  def look(self) -> rows.Look:
+  def predict_fn(self) -> rows.PredictFn:
     """The judge: uint8 images -> (logits, features)."""
-    return rows.load_look(self.job, self.train)[0]
+    return rows.load_predict_fn(self.job, self.train)[0]
 
   @functools.cached_property
   def test_features(self) -> np.ndarray:
     """[N, F]: the held-out split as the judge sees it."""
-    return self.look(self.test.images)[1]
+    return self.predict_fn(self.test.images)[1]
 
   def predict(self, images: np.ndarray) -> np.ndarray:
     """[B, Y] of 0 and 1: what the judge says holds."""
-    return self.test.labels.predict(self.look(images)[0])
+    return self.test.labels.predict(self.predict_fn(images)[0])
 
 
 def pictured_actors(bound: loading.BoundMovers) -> list[str]:
