@@ -238,7 +238,7 @@ def make_cost(
 ) -> Callable[[Any, Any], optimize.CostFn]:
   """Builds `(attribute params, realism params) -> cost of one row`.
 
-  Its target is (y [Y], mask [Y], anchor [Z]): the attributes to reach, which
+  Its target is (y [Y], mask [Y], reference [Z]): the attributes to reach, which
   of them count, and the latent to stay close to.
 
   Args:
@@ -257,13 +257,13 @@ def make_cost(
     def cost_fn(
       z: jax.Array, target: tuple[jax.Array, jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array]:
-      y, mask, anchor = target
+      y, mask, reference = target
       realism = apply_fn(networks.realism_critic)(realism_params, z)
       logits = apply_fn(networks.attribute_critic)(attribute_params, z)
       cost = constraint.cost(
         realism,
         labels.cross_entropy(logits, y, mask),
-        constraint.distance_penalty(z, anchor, mean_scale),
+        constraint.distance_penalty(z, reference, mean_scale),
         weights,
       )
       # At least: a threshold of 0 asks for nothing, even of an underflow.

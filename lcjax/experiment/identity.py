@@ -235,9 +235,9 @@ def identity_frontier(loaded: LoadedRun) -> Drawn:
     f'Edits of {len(requests.y)} held-out images: success against image MSE '
     'as the weight λ of the distance penalty varies (an actor trained for '
     'each; optimizer-G beside an attribute weight of '
-    f'{loaded.job.config.edit.optimize.attribute_weight:g}), the tolerance τ of '
-    "optimizer-G's stop or of drawing an actor's edit back, or the noise time "
-    't that the denoiser starts from. A random image with the requested '
+    f'{loaded.job.config.edit.optimize.attribute_weight:g}), the tolerance τ '
+    "of optimizer-G's stop or of drawing an actor's edit back, or the noise "
+    'time t that the denoiser starts from. A random image with the requested '
     'attribute is at MSE '
     f'{known["random_image"]["pixel_mse_original"]:.4f}, the reconstruction at '
     f'{known["unchanged"]["pixel_mse_original"]:.4f}. Least '

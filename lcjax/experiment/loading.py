@@ -46,7 +46,7 @@ class BoundCritics:
   Attributes:
     encode: uint8 images -> (mean, scale).
     decode: z -> uint8 images.
-    optimizer: (max_steps, start, y, mask, anchor) -> `optimize.Optimized`.
+    optimizer: (max_steps, start, y, mask, reference) -> `optimize.Optimized`.
     make_optimizer: (section like `config.optimize`, its name) -> the same with
       those settings.
     attribute_critic: z -> D_attr(z).
@@ -80,7 +80,7 @@ class BoundMovers(BoundCritics):
 
   Attributes:
     actors: every actor by its mover's name, 'actor' the main one.
-    denoiser: (edit, key, start, y, mask, anchor, rows) -> z.
+    denoiser: (edit, key, start, y, mask, reference, rows) -> z.
     make_denoiser: section like `config.denoise` -> `denoiser` set by it.
     denoise: the section that `denoiser` was made with.
   """

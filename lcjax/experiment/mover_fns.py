@@ -35,7 +35,7 @@ def make_optimizer_g(
     labels: of the attributes.
 
   Returns:
-    `(attribute params, realism params, max_steps, start, y, mask, anchor)`
+    `(attribute params, realism params, max_steps, start, y, mask, reference)`
     to `optimize.Optimized`.
   """
   tx = build.make_optimizer(
@@ -53,10 +53,10 @@ def make_optimizer_g(
     start: jax.Array,
     y: jax.Array,
     mask: jax.Array,
-    anchor: jax.Array,
+    reference: jax.Array,
   ) -> optimize.Optimized:
     cost_fn = with_params(attribute_params, realism_params)
-    target = y, mask, anchor
+    target = y, mask, reference
     return optimize.optimize_latents(
       cost_fn, start, target, tx, max_steps, _SMALLEST_LOOP
     )
@@ -86,7 +86,7 @@ def make_denoiser(
       `section.mixture_above` of 1.
 
   Returns:
-    `(velocity params, attribute params, edit, key, start, y, mask, anchor,
+    `(velocity params, attribute params, edit, key, start, y, mask, reference,
     rows)` to moved latents. `edit` says that `start` holds encodings, which are
     partly noised first; otherwise it is the noise itself. `key` is the data of
     a random key, as an array of the host, which no device holds.
@@ -108,19 +108,19 @@ def make_denoiser(
     start: jax.Array,
     y: jax.Array,
     mask: jax.Array,
-    anchor: jax.Array,
+    reference: jax.Array,
     rows: jax.Array,
   ) -> jax.Array:
-    def distance(z: jax.Array, anchor: jax.Array) -> jax.Array:
+    def distance(z: jax.Array, reference: jax.Array) -> jax.Array:
       if not section.distance_weight:
         return jnp.zeros(len(z), z.dtype)
       moved = z * spread[None] + center[None]
-      penalty = constraint.distance_penalty(moved, anchor, mean_scale)
+      penalty = constraint.distance_penalty(moved, reference, mean_scale)
       return section.distance_weight * penalty
 
     def energy_fn(z: jax.Array, t: jax.Array, target: tuple) -> jax.Array:
-      y, mask, anchor = target
-      energy = distance(z, anchor)
+      y, mask, reference = target
+      energy = distance(z, reference)
       if section.attribute_weight:  # else D_attr is not even asked
         logits = attribute_fn(attribute_params, z, t)
         loss = labels.cross_entropy(logits, y, mask)
@@ -130,10 +130,10 @@ def make_denoiser(
     def mixture_energy_fn(
       z: jax.Array, t: jax.Array, target: tuple
     ) -> jax.Array:
-      y, _, anchor = target
+      y, _, reference = target
       assert mixture is not None
       loss = -mixtures.class_log_probabilities(mixture, z, t, y)
-      return section.mixture_attribute_weight * loss + distance(z, anchor)
+      return section.mixture_attribute_weight * loss + distance(z, reference)
 
     keys = jax.random.split(jax.random.wrap_key_data(key), 3)
     start_key, high_key, walk_key = keys
@@ -142,7 +142,7 @@ def make_denoiser(
       eps = noise.normal(start_key, rows, start.shape[1], start.dtype)
       times = jnp.full(len(start), time, start.dtype)
       start = denoise.add_noise(to_unit(start), times, eps)
-    z, target, num_steps = start, (y, mask, anchor), section.num_steps
+    z, target, num_steps = start, (y, mask, reference), section.num_steps
     above = section.mixture_above
     if time > above:
       assert mixture is not None

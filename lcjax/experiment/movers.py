@@ -49,7 +49,7 @@ def optimize(
   y: np.ndarray,
   max_steps: int | None = None,
   mask: np.ndarray | None = None,
-  anchor: np.ndarray | None = None,
+  reference: np.ndarray | None = None,
   num_starts: int = 1,
 ) -> Moved:
   """Moves latents by optimizer-G.
@@ -60,7 +60,7 @@ def optimize(
     y: [B, Y] requested attributes.
     max_steps: the config's, if None.
     mask: [B, Y], 0 for attributes that do not count; all do, if None.
-    anchor: [B, Z] to stay close to; the start, if None.
+    reference: [B, Z] to stay close to; the start, if None.
     num_starts: tries of each row, the best of which is returned; all but the
       first start from further noise.
   """
@@ -73,10 +73,8 @@ def optimize(
     if number:  # the same further starts at every call
       seed = _FURTHER_STARTS + number
       begun = samplers.prior(len(y), start.shape[1], seed)
-    reference = begun if anchor is None else anchor
-    moved = bound.optimizer(
-      most, begun[rows], y[rows], mask[rows], reference[rows]
-    )
+    near = begun if reference is None else reference
+    moved = bound.optimizer(most, begun[rows], y[rows], mask[rows], near[rows])
     steps[rows] += np.asarray(moved.steps)
     return samplers.Tried((moved.z, begun[rows]), moved.satisfied, moved.cost)
 
@@ -157,8 +155,8 @@ def move(
   if mover not in ('optimizer', 'actor_then_optimizer'):
     return Moved(z, start)
   tries = bound.num_starts if mover == 'optimizer' and not edit else 1
-  anchor = start if mover == 'actor_then_optimizer' else None
-  found = optimize(bound, z, y, max_steps, mask, anchor, tries)
+  reference = start if mover == 'actor_then_optimizer' else None
+  found = optimize(bound, z, y, max_steps, mask, reference, tries)
   return found if mover == 'optimizer' else found._replace(start=start)
 
 

@@ -83,7 +83,7 @@ def guided_denoise(
   The predicted noise is bent by the energy's gradient,
   eps' = eps + sqrt(1 - alpha_bar) grad_{z_t} energy (arXiv:2105.05233,
   algorithm 2), so the energy acts as a negative log-probability: weight times
-  cross-entropy of D_attr, distance to an anchor, or any sum of terms.
+  cross-entropy of D_attr, distance to a reference, or any sum of terms.
 
   Args:
     velocity_fn: the denoiser.

@@ -49,10 +49,10 @@ class OptimizeTest(chex.TestCase):
 
     def cost_fn(z, target):
       cost = 0.5 * jnp.sum((z - target['goal']) ** 2)
-      near = 0.5 * jnp.sum((z - target['anchor'][0]) ** 2)
-      return cost + target['anchor'][1] * near, False
+      near = 0.5 * jnp.sum((z - target['reference'][0]) ** 2)
+      return cost + target['reference'][1] * near, False
 
-    target = {'goal': GOAL, 'anchor': (START, weight)}
+    target = {'goal': GOAL, 'reference': (START, weight)}
     found = optimize.optimize_latents(
       cost_fn, 0 * START, target, optax.adam(0.1), 400
     )

@@ -20,12 +20,12 @@ def trained_with(**changes):
   def attribute_critic(z):
     return np.stack([z[:, 0], -z[:, 0]], axis=1) * 1000.0
 
-  def optimizer(max_steps, start, y, mask, anchor):
+  def optimizer(max_steps, start, y, mask, reference):
     steps = np.full(len(start), max_steps)
     met = start[:, 0] > 0
     return optimize.Optimized(start, np.abs(start[:, 0]), steps, met)
 
-  def denoiser(edit, key, start, y, mask, anchor, rows):
+  def denoiser(edit, key, start, y, mask, reference, rows):
     return start
 
   unused = dict.fromkeys(
@@ -67,7 +67,7 @@ def test_refused_walks_are_walked_again_and_no_others():
 def test_walks_of_another_round_have_other_noise_and_rows_keep_theirs():
   seen = []
 
-  def denoiser(edit, key, start, y, mask, anchor, rows):
+  def denoiser(edit, key, start, y, mask, reference, rows):
     seen.append((tuple(jax.random.key_data(key).tolist()), rows))
     return start
 

@@ -339,9 +339,9 @@ class LatentCriticsStepTest(parameterized.TestCase):
   ):
     def make_cost(attribute_params, realism_params):
       def cost_fn(z, target):
-        y, mask, anchor = target
+        y, mask, reference = target
         chex.assert_trees_all_equal_shapes(y, mask)
-        chex.assert_equal_shape([z, anchor])
+        chex.assert_equal_shape([z, reference])
         # One step of rate 1 ends where the critics' parameters say.
         goal = attribute_params['a'][0] + 10 * realism_params['v'] + y[1]
         return 0.5 * jnp.sum((z - goal * mask[0]) ** 2), False

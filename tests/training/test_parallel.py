@@ -121,11 +121,11 @@ def latent_critics_case():
 
   def make_cost(attribute_params, realism_params):
     def cost_fn(z, target):
-      y, mask, anchor = target
+      y, mask, reference = target
       logits = ATTRIBUTE_CRITIC.apply(attribute_params, z)
       realism = CRITIC.apply(realism_params, z)
       cost = LABELS.cross_entropy(logits, y, mask)
-      cost += jax.nn.softplus(-realism) + 0.1 * jnp.sum((z - anchor) ** 2)
+      cost += jax.nn.softplus(-realism) + 0.1 * jnp.sum((z - reference) ** 2)
       return cost, LABELS.within(logits, y, mask, 0.3)
 
     return cost_fn
