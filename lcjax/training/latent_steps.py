@@ -72,16 +72,16 @@ def critic_loss(
   moved_logits = critic_fn(rows['moved'], y)
   loss = jnp.mean(adversarial.real_loss(real_logits))
   loss += weights.moved * jnp.mean(adversarial.fake_loss(moved_logits))
-  if steps.counts(weights.prior):
+  if steps.may_be_nonzero(weights.prior):
     prior_logits = critic_fn(rows['prior'], y)
     loss += weights.prior * jnp.mean(adversarial.fake_loss(prior_logits))
-  if steps.counts(weights.mismatched):
+  if steps.may_be_nonzero(weights.mismatched):
     # Another row may have the same attributes; then nothing is mismatched.
     # Divided by B, not by their number, so that devices average alike.
     mismatched = jnp.any(y != other, axis=-1)
     losses = adversarial.fake_loss(critic_fn(rows['real'], other))
     loss += weights.mismatched * jnp.mean(mismatched * losses)
-  if steps.counts(weights.gradient_penalty):
+  if steps.may_be_nonzero(weights.gradient_penalty):
     loss += weights.gradient_penalty * jnp.mean(
       adversarial.gradient_penalty(
         lambda z: critic_fn(z, y), rows['real'], rows['moved'], rows['mix']
@@ -191,7 +191,7 @@ def make_actor_critic_step(
 
     def update_actor(actor: state_lib.NetworkState) -> tuple:
       actor, found = move_actor(actor, moves, key)
-      if steps.counts(distance_weight) and actor_on_encodings:
+      if steps.may_be_nonzero(distance_weight) and actor_on_encodings:
         own = {'start': real, 'attributes': y}
         stayed, _ = move_actor(actor, own, key)
         # Only a traced weight can be 0 here.

@@ -100,7 +100,7 @@ def make_classifier_loss(
     params: Any, batch: steps.Batch, key: jax.Array
   ) -> tuple[jax.Array, steps.Metrics]:
     images = to_unit(batch['image'])
-    if steps.counts(pixel_noise):
+    if steps.may_be_nonzero(pixel_noise):
       size = images[0].size
       eps = noise.normal(key, batch['row'], size).reshape(images.shape)
       images = images + pixel_noise * eps

@@ -26,11 +26,10 @@ Update = Callable[
 Step = Callable[[Any, Any, jax.Array], tuple[Any, Metrics]]
 
 
-def counts(weight: float | jax.Array) -> bool:
-  """Whether a term of this weight is to be computed.
+def may_be_nonzero(weight: float | jax.Array) -> bool:
+  """Whether a loss term of this weight must be computed.
 
-  A weight that is traced counts: trainings that share a program may differ in
-  it, and 0 for some of them is one more value.
+  A traced weight always is: trainings that share a program may differ in it.
   """
   return isinstance(weight, jax.core.Tracer) or bool(weight)
 

@@ -68,8 +68,8 @@ def test_every_member_is_as_it_would_be_alone(way, count):
 
 
 def test_a_traced_weight_counts():
-  assert steps.counts(0.5)
-  assert not steps.counts(0.0)
+  assert steps.may_be_nonzero(0.5)
+  assert not steps.may_be_nonzero(0.0)
   seen = []
-  jax.jit(lambda weight: seen.append(steps.counts(weight)))(0.0)
+  jax.jit(lambda weight: seen.append(steps.may_be_nonzero(weight)))(0.0)
   assert seen == [True]
