@@ -216,7 +216,7 @@ def load_movers(
   noised_mixture = None
   if fitted is not None:
     noised_mixture = mixtures.prepare(
-      fitted.mixture, base.train.center, base.train.spread
+      fitted.mixture, base.train.aggregate_mean, base.train.aggregate_std
     )
 
   def make_denoiser(section: ml_collections.ConfigDict) -> Callable[..., Any]:

@@ -93,11 +93,14 @@ def make_denoiser(
   """
   velocity_fn = build.apply_fn(networks.denoiser)
   attribute_fn = build.apply_fn(networks.noised_attribute_critic)
-  center, spread = jnp.asarray(train.center), jnp.asarray(train.spread)
+  mean, std = (
+    jnp.asarray(train.aggregate_mean),
+    jnp.asarray(train.aggregate_std),
+  )
   mean_scale = jnp.asarray(train.mean_scale)
 
   def to_unit(z: jax.Array) -> jax.Array:
-    return (z - center[None]) / spread[None]
+    return (z - mean[None]) / std[None]
 
   @functools.partial(jax.jit, static_argnums=2)
   def move(
@@ -114,7 +117,7 @@ def make_denoiser(
     def distance(z: jax.Array, reference: jax.Array) -> jax.Array:
       if not section.distance_weight:
         return jnp.zeros(len(z), z.dtype)
-      moved = z * spread[None] + center[None]
+      moved = z * std[None] + mean[None]
       penalty = constraint.distance_penalty(moved, reference, mean_scale)
       return section.distance_weight * penalty
 
@@ -166,6 +169,6 @@ def make_denoiser(
       walk_key,
       denoise.Schedule(num_steps, time, section.eta),
     )
-    return z * spread[None] + center[None]
+    return z * std[None] + mean[None]
 
   return move

@@ -54,7 +54,7 @@ class _HeldOut(NamedTuple):
   """The same latents, noise and times at every evaluation.
 
   Attributes:
-    z: [B, Z] held-out latents, in units of q(z)'s spread.
+    z: [B, Z] held-out latents, in units of q(z)'s std.
     eps: [B, Z] noise.
     time: [B] noise times.
     attributes: [B, Y].
@@ -100,8 +100,8 @@ def describe(
   networks, labels = setting.networks, setting.labels
   velocity_fn = build.apply_fn(networks.denoiser)
   attribute_fn = build.apply_fn(networks.noised_attribute_critic)
-  center = jnp.asarray(setting.train.center)
-  spread = jnp.asarray(setting.train.spread)
+  mean = jnp.asarray(setting.train.aggregate_mean)
+  std = jnp.asarray(setting.train.aggregate_std)
 
   def make_step(
     config: ml_collections.ConfigDict,
@@ -115,8 +115,8 @@ def describe(
     return denoiser_steps.make_denoiser_step(
       velocity_fn,
       attribute_fn,
-      constants['center'],
-      constants['spread'],
+      constants['mean'],
+      constants['std'],
       velocity_tx,
       attribute_tx,
       labels,
@@ -125,7 +125,7 @@ def describe(
       section.train.nonfinite == 'skip',
     )
 
-  z = (jnp.asarray(setting.validation.sample(0)) - center[None]) / spread[None]
+  z = (jnp.asarray(setting.validation.sample(0)) - mean[None]) / std[None]
   rows = jnp.arange(len(z))
   held_out = _HeldOut(
     z,
@@ -141,7 +141,7 @@ def describe(
   return training.Training(
     make_state(config, networks, setting.seed),
     make_step,
-    {'center': center, 'spread': spread},
+    {'mean': mean, 'std': std},
     train_actor_critic.make_batches(setting, config.denoiser.train.batch_size),
     evaluate,
     build.stage_key(setting.seed, 'denoiser'),

@@ -28,12 +28,12 @@ class Encodings:
     return self.scale.mean(axis=0)
 
   @property
-  def center(self) -> np.ndarray:
+  def aggregate_mean(self) -> np.ndarray:
     """[Z] mean of the aggregated posterior q(z)."""
     return self.mean.mean(axis=0)
 
   @property
-  def spread(self) -> np.ndarray:
+  def aggregate_std(self) -> np.ndarray:
     """[Z] standard deviation of the aggregated posterior q(z)."""
     return np.sqrt(self.mean.var(axis=0) + np.square(self.scale).mean(axis=0))
 

@@ -164,17 +164,17 @@ class Noised(NamedTuple):
   attributes: jax.Array
 
 
-def prepare(model: Mixture, center: np.ndarray, spread: np.ndarray) -> Noised:
-  """The mixture of (z - center) / spread, along every component's axes.
+def prepare(model: Mixture, mean: np.ndarray, std: np.ndarray) -> Noised:
+  """The mixture of (z - mean) / std, along every component's axes.
 
   Args:
     model: of latents z.
-    center: [Z].
-    spread: [Z].
+    mean: [Z].
+    std: [Z].
   """
-  scale = spread[:, None] * spread[None, :]
+  scale = std[:, None] * std[None, :]
   variances, axes = np.linalg.eigh(model.covariances / scale)
-  means = (model.means - center) / spread
+  means = (model.means - mean) / std
   arrays = (
     np.log(model.weights),
     np.einsum('kd,kde->ke', means, axes),

@@ -16,8 +16,8 @@ from lcjax.training import state as state_lib
 def make_denoiser_step(
   velocity_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
   attribute_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
-  center: jax.Array,
-  spread: jax.Array,
+  mean: jax.Array,
+  std: jax.Array,
   velocity_tx: optax.GradientTransformation,
   attribute_tx: optax.GradientTransformation,
   labels: types.Labels,
@@ -30,8 +30,8 @@ def make_denoiser_step(
   Args:
     velocity_fn: (params, z_t [B, Z], t [B]) -> predicted velocity [B, Z].
     attribute_fn: (params, z_t [B, Z], t [B]) -> logits [B, Y].
-    center: [Z] mean of q(z); the denoiser works on (z - center) / spread.
-    spread: [Z] standard deviation of q(z).
+    mean: [Z] mean of q(z); the denoiser works on (z - mean) / std.
+    std: [Z] standard deviation of q(z).
     velocity_tx: the denoiser's optimiser.
     attribute_tx: D_attr's optimiser.
     labels: of the attributes.
@@ -80,7 +80,7 @@ def make_denoiser_step(
     key = jax.random.fold_in(key, state.step)
     latent_key, time_key = jax.random.split(key)
     real, eps = latent_steps.draw_latents(batch, latent_key)
-    unit = (real - center[None]) / spread[None]
+    unit = (real - mean[None]) / std[None]
     time = noise.uniform(time_key, batch['row'])
     rows = {
       'noised': denoise.add_noise(unit, time, eps),

@@ -131,17 +131,17 @@ class NoisedTest(parameterized.TestCase):
       covariances=roots @ roots.swapaxes(1, 2) + 0.1 * np.eye(2),
       attributes=np.array([[1, 0], [0, 1], [0, 1]], np.float32),
     )
-    self.center = np.array([1.0, -2.0])
-    self.spread = np.array([2.0, 0.5])
-    self.noised = mixtures.prepare(self.model, self.center, self.spread)
+    self.mean = np.array([1.0, -2.0])
+    self.std = np.array([2.0, 0.5])
+    self.noised = mixtures.prepare(self.model, self.mean, self.std)
 
   def log_density(self, z, time, parts=(0, 1, 2)):
     """log sum_k w_k N(z_t; ...), from the definition of every Gaussian."""
     signal, sigma = (float(scale) for scale in denoise.scales(jnp.array(time)))
     terms = []
     for k in parts:
-      mean = signal * (self.model.means[k] - self.center) / self.spread
-      scale = np.outer(self.spread, self.spread)
+      mean = signal * (self.model.means[k] - self.mean) / self.std
+      scale = np.outer(self.std, self.std)
       covariance = signal**2 * self.model.covariances[k] / scale
       covariance += sigma**2 * np.eye(2)
       terms.append(
@@ -205,7 +205,7 @@ class NoisedTest(parameterized.TestCase):
       )
 
     z = walk(jax.random.normal(jax.random.key(3), (4000, 2)))
-    z = np.asarray(z) * self.spread + self.center
+    z = np.asarray(z) * self.std + self.mean
     sample = mixtures.class_sampler(self.model)
     drawn = sample(np.asarray(y), np.asarray(rows), jax.random.key(0))
     np.testing.assert_allclose(z.mean(0), drawn.mean(0), atol=0.25)

@@ -140,7 +140,9 @@ def test_the_guided_walk_is_float32(double, edit):
   parts = setting(config)
   z, y = parts.train.mean[:ROWS], data().attributes[:ROWS]
   fitted = mixtures.fit_classes(parts.train.mean, data().attributes, 1, 0)
-  noised = mixtures.prepare(fitted, parts.train.center, parts.train.spread)
+  noised = mixtures.prepare(
+    fitted, parts.train.aggregate_mean, parts.train.aggregate_std
+  )
   config.denoise.edit_time = 0.7  # the mixture's part and the networks'
   move = mover_fns.make_denoiser(
     config.denoise, parts.networks, parts.train, LABELS, noised
