@@ -11,7 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from lcjax import errors
+from lcjax import errors, keys
 
 
 def _optimizer(learning_rate: float, schedule: str) -> dict[str, Any]:
@@ -161,17 +161,17 @@ def get_config() -> ml_collections.ConfigDict:
       'realism_threshold': 0.0,
       'attribute_tolerance': 1e-3,
     },
-    # The actor's edit, drawn back towards the encoding while |y - D_attr| stays
-    # below this; by the actor of the least distance weight.
-    'draw_back_tolerance': 0.01,
+    # The actor's edit is backtracked towards the encoding while |y - D_attr|
+    # stays below this; by the actor of the least distance weight.
+    'backtrack_tolerance': 0.01,
     'num_images': 2000,  # held-out, at most; a change drawn for each
     # Swept in `identity_frontier`: optimizer-G's distance weight, its
-    # tolerance, that of drawing back, and the noise time that the guided
+    # tolerance, that of backtracking, and the noise time that the guided
     # denoiser starts from. Actors are those of
     # `actor_critic.more_distance_weights`.
     'distance_weights': (0.0, 0.003, 0.01, 0.03, 0.1, 0.3),
     'attribute_tolerances': (0.5, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
-    'draw_back_tolerances': (0.5, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4),
+    'backtrack_tolerances': (0.5, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4),
     'edit_times': (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
   }
 
@@ -321,8 +321,8 @@ RANGES = {
     lambda v: all(w >= 0 for w in v),
     'weights of at least 0',
   ),
-  'draw_back_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),
-  'draw_back_tolerances': (
+  'backtrack_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'backtrack_tolerances': (
     lambda v: all(0 < t <= 1 for t in v),
     'tolerances in (0, 1]',
   ),
@@ -341,15 +341,9 @@ RANGES = {
 }
 
 
-def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-  """Leaves of a nested mapping by dotted key."""
-  leaves: dict[str, Any] = {}
-  for key, value in config.items():
-    if isinstance(value, Mapping | ml_collections.ConfigDict):
-      leaves |= flatten(value, f'{prefix}{key}.')
-    else:
-      leaves[f'{prefix}{key}'] = value
-  return leaves
+def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Leaves of a config by dotted key."""
+  return keys.flatten(config.to_dict())
 
 
 # What tuples hold that are empty by default.
@@ -363,22 +357,6 @@ _KINDS = {int: 'whole numbers', float: 'numbers', str: 'names'}
 # NumPy, scikit-learn and JAX take seeds of 32 bits, and JAX drops further ones
 # without a word.
 MOST_SEED = 2**32 - 1
-
-# Keys and sections that have another name now.
-MOVED = {
-  'latent_critics.inner_steps': 'latent_critics.inner.max_steps',
-} | {
-  f'edit.{name}': f'edit.optimize.{name}'
-  for name in (
-    'realism_weight',
-    'attribute_weight',
-    'distance_weight',
-    'realism_threshold',
-    'attribute_tolerance',
-    'max_steps',
-    'optimizer',
-  )
-}
 
 
 def check_key(key: str, known: Sequence[str]) -> None:
@@ -400,11 +378,9 @@ def check_key(key: str, known: Sequence[str]) -> None:
       f'config.{key} is a section and takes no value: set its keys, such as '
       f'config.{inside[0]}'
     )
-  for old, new in MOVED.items():
-    if key == old or key.startswith(f'{old}.'):
-      raise errors.UserError(
-        f'config.{key} is now config.{new}{key[len(old) :]}'
-      )
+  new = keys.renamed(key)
+  if new is not None:
+    raise errors.UserError(f'config.{key} is now config.{new}')
   optimizer, dot, name = key.partition('.arguments.')
   if dot and f'{optimizer}.learning_rate' in known:
     raise errors.UserError(

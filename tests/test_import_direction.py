@@ -9,12 +9,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OURS = ('lcjax', 'launch', 'configs')
 
 # Of every layer.
-SHARED = {'lcjax.errors', 'lcjax.types'}
+SHARED = {'lcjax.errors', 'lcjax.keys', 'lcjax.types'}
 
 # Importer to what it may import besides itself and `SHARED`.
 ALLOWED = {
   'lcjax': set(),
   'lcjax.errors': set(),
+  'lcjax.keys': set(),
   'lcjax.types': set(),
   'lcjax.data': set(),
   'lcjax.models': set(),

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from lcjax import errors, types
+from lcjax import errors, keys, types
 from lcjax.data import dataset
 from lcjax.experiment import architectures, jobs, optimizers
 from lcjax.latent import encodings, optimize
@@ -23,7 +23,7 @@ from lcjax.losses import constraint
 from lcjax.models import actor, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
-from lcjax.training import objectives, parallel, provenance, steps
+from lcjax.training import objectives, parallel, steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _check_optimizer(text: str, key: str) -> None:
 
 def check_optimizers(config: ml_collections.ConfigDict) -> None:
   """Raises UserError unless every optimiser of a config can take a step."""
-  for name in provenance.flatten(config.to_dict()):
+  for name in keys.flatten(config.to_dict()):
     key, _, last = name.rpartition('.')
     if last == 'learning_rate':
       parts = key.split('.')

@@ -9,9 +9,9 @@ from lcjax import types
 from lcjax.evaluation import edits, metrics
 from lcjax.experiment import loading, movers, stage
 from lcjax.experiment.loaded_run import LoadedRun
-from lcjax.latent import draw_back
+from lcjax.latent import backtrack
 
-_POINTS_ON_THE_WAY = 40  # that drawing back tries
+_POINTS_ON_THE_WAY = 40  # that backtracking tries
 
 
 class Requests(NamedTuple):
@@ -86,7 +86,7 @@ def score(
   }
 
 
-DRAWN_BACK = 'actor_drawn_back'
+BACKTRACKED = 'actor_backtracked'
 
 
 def apply(
@@ -103,24 +103,24 @@ def apply(
   Args:
     loaded: the run.
     bound: its movers, set to edit.
-    mover: one of `movers.names`, or `DRAWN_BACK`.
+    mover: one of `movers.names`, or `BACKTRACKED`.
     start: [N, Z] encodings.
     asked: [N, Y] requested attributes.
     mask: [N, Y] those that count.
-    tolerance: of drawing back; the config's, if None.
+    tolerance: of backtracking; the config's, if None.
   """
   config = loaded.job.config
-  if mover != DRAWN_BACK:
+  if mover != BACKTRACKED:
     return movers.move(bound, mover, start, asked, edit=True, mask=mask)
   actors = stage.actors(config)
-  # What a distance penalty saves, drawing back saves with less harm.
+  # What a distance penalty saves, backtracking saves with less harm.
   freest = min(
     actors,
     key=lambda name: stage.own_section(config, actors[name]).distance_weight,
   )
   moved = movers.move(bound, freest, start, asked, edit=True)
   if tolerance is None:
-    tolerance = config.edit.draw_back_tolerance
+    tolerance = config.edit.backtrack_tolerance
 
   def holds(z: np.ndarray) -> np.ndarray:
     logits = jnp.asarray(bound.attribute_critic(z))
@@ -128,7 +128,7 @@ def apply(
     within = bound.labels.within(logits, y, counted, tolerance)
     return np.asarray(within)
 
-  z = draw_back.draw_back(holds, start, moved.z, _POINTS_ON_THE_WAY)
+  z = backtrack.backtrack(holds, start, moved.z, _POINTS_ON_THE_WAY)
   return movers.Moved(z, start)
 
 

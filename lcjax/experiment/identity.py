@@ -21,7 +21,7 @@ SUCCESS_GOAL = 0.95  # the frontier is quoted where success reaches it
 _SYMBOLS = {
   'edit_time': 't',
   'attribute_tolerance': 'τ',
-  'draw_back_tolerance': 'τ',
+  'backtrack_tolerance': 'τ',
   'distance_weight': 'λ',
 }
 _COLUMNS = (
@@ -38,7 +38,7 @@ def edit_movers(bound: loading.BoundMovers) -> list[str]:
   return [
     'optimizer',
     *bound.actors,
-    edits.DRAWN_BACK,
+    edits.BACKTRACKED,
     'guided_denoiser',
   ]
 
@@ -48,7 +48,7 @@ def pictured(bound: loading.BoundMovers) -> list[str]:
   return [
     'optimizer',
     *pictured_actors(bound),
-    edits.DRAWN_BACK,
+    edits.BACKTRACKED,
     'guided_denoiser',
   ]
 
@@ -179,10 +179,10 @@ def sweep(
       | edits.measure(loaded, bound, name, requests)
       for name in sorted(weights, key=lambda name: weights[name])
     ],
-    'actor, drawn back': [
-      {'draw_back_tolerance': value}
-      | edits.measure(loaded, bound, edits.DRAWN_BACK, requests, value)
-      for value in config.edit.draw_back_tolerances
+    'actor, backtracked': [
+      {'backtrack_tolerance': value}
+      | edits.measure(loaded, bound, edits.BACKTRACKED, requests, value)
+      for value in config.edit.backtrack_tolerances
     ],
     'optimizer': settings('distance_weight', config.edit.distance_weights),
     'optimizer, stop': settings(
@@ -236,7 +236,7 @@ def identity_frontier(loaded: LoadedRun) -> Drawn:
     'as the weight λ of the distance penalty varies (an actor trained for '
     'each; optimizer-G beside an attribute weight of '
     f'{loaded.job.config.edit.optimize.attribute_weight:g}), the tolerance τ '
-    "of optimizer-G's stop or of drawing an actor's edit back, or the noise "
+    "of optimizer-G's stop or of backtracking an actor's edit, or the noise "
     'time t that the denoiser starts from. A random image with the requested '
     'attribute is at MSE '
     f'{known["random_image"]["pixel_mse_original"]:.4f}, the reconstruction at '

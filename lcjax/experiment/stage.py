@@ -9,10 +9,10 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from lcjax import errors
+from lcjax import errors, keys
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
-from lcjax.experiment import build, former, jobs
+from lcjax.experiment import build, jobs
 from lcjax.training import (
   checkpoints,
   metrics_log,
@@ -174,7 +174,7 @@ def follows_from(job: jobs.Job, stage: Stage, replicate: int) -> dict[str, Any]:
 def advice(job: jobs.Job, replicate: int) -> provenance.Advice:
   """What the refusal of a former training has to know."""
   return provenance.Advice(
-    replicate, job.varied, defaults=job.defaults, upgrade=former.upgrade
+    replicate, job.varied, defaults=job.defaults, upgrade=keys.upgrade
   )
 
 

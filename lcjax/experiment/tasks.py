@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from lcjax import errors
+from lcjax import errors, keys
 from lcjax.experiment import jobs, stage, training
 from lcjax.training import checkpoints, provenance
 
@@ -91,7 +91,7 @@ def _leaves(task: Task) -> dict[str, Any]:
     # Later trainings see encodings, whatever VAE has made them.
     kept['vae'] = {'latent_size': kept['vae']['latent_size']}
   kept[task.which.section] = task.config[task.which.section].to_dict()
-  return provenance.flatten(kept)
+  return keys.flatten(kept)
 
 
 def _is_number(key: str, value: Any) -> bool:

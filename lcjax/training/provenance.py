@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-from lcjax import errors
+from lcjax import errors, keys
 
 MISSING = '(absent)'
 READ = 'read'
@@ -50,17 +50,6 @@ class Advice(NamedTuple):
 PLAIN = Advice()
 
 
-def flatten(nested: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-  """Leaves of a nested mapping by dotted key."""
-  leaves: dict[str, Any] = {}
-  for key, value in nested.items():
-    if isinstance(value, Mapping):
-      leaves |= flatten(value, f'{prefix}{key}.')
-    else:
-      leaves[f'{prefix}{key}'] = value
-  return leaves
-
-
 def differences(
   stored: Mapping[str, Any],
   current: Mapping[str, Any],
@@ -71,7 +60,7 @@ def differences(
   A key that the stored one lacks had its default. Of what current no longer
   depends on, whole sections, nothing is asked.
   """
-  then, now = advice.upgrade(flatten(stored)), flatten(current)
+  then, now = advice.upgrade(keys.flatten(stored)), keys.flatten(current)
   for key in sorted(then.keys() | now.keys()):
     if key.partition('.')[0] not in current:
       continue

@@ -4,7 +4,7 @@ import pytest
 
 from configs import base, digits
 from launch import config_files
-from lcjax import errors
+from lcjax import errors, keys
 
 DIGITS = '--config=configs/digits.py'
 HEAD = 'from configs import base\n'
@@ -129,7 +129,7 @@ def test_the_file_comes_first_and_is_named():
 
 def test_every_moved_key_has_a_new_place():
   known = list(base.flatten(base.get_config()))
-  for old, new in base.MOVED.items():
+  for old, new in keys.RENAMED.items():
     assert any(f'{one}.'.startswith(f'{new}.') for one in known)
     with pytest.raises(errors.UserError, match=f'{old} is now config.{new}$'):
       base.check_key(old, known)

@@ -10,6 +10,7 @@ from etils import epath
 from configs import base, digits
 from launch import startup
 from lcjax import errors
+from lcjax import keys as keys_lib
 from lcjax.experiment import jobs, results, stage, train_vae
 from lcjax.training import checkpoints, provenance
 
@@ -173,11 +174,11 @@ def test_a_key_added_later_with_its_default_refuses_no_training():
   job = jobs.Job(config, epath.Path('w'), defaults=startup.defaults())
   for which in stage.trainings(config):
     now = stage.dependencies(config, which, 0)
-    keys = [k for k in base.flatten(now) if k in startup.defaults()]
+    keys = [k for k in keys_lib.flatten(now) if k in startup.defaults()]
     unchanged = [
       key
       for key in keys
-      if json.loads(json.dumps(base.flatten(now)[key]))
+      if json.loads(json.dumps(keys_lib.flatten(now)[key]))
       == startup.defaults()[key]
     ]
     assert len(unchanged) > 5

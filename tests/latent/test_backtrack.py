@@ -1,8 +1,8 @@
-"""Edits drawn back along a line whose good part is known."""
+"""Edits backtracked along a line whose good part is known."""
 
 import numpy as np
 
-from lcjax.latent import draw_back
+from lcjax.latent import backtrack
 
 START = np.zeros((4, 2), np.float32)
 MOVED = np.array([[1, 2], [1, 2], [1, 2], [1, 2]], np.float32)
@@ -14,7 +14,7 @@ def test_each_row_goes_back_until_it_fails():
   def holds(z):
     return z[:, 0] >= least - 1e-6
 
-  z = draw_back.draw_back(holds, START, MOVED, 10)
+  z = backtrack.backtrack(holds, START, MOVED, 10)
   np.testing.assert_allclose(z[:, 0], [0.4, 0.0, 1.0, 0.8], atol=1e-6)
   np.testing.assert_allclose(z[:, 1], 2 * z[:, 0], atol=1e-6)
   assert z.dtype == np.float32
@@ -27,5 +27,5 @@ def test_a_gap_is_not_leapt_over():
   def holds(z):
     return (z[:, 0] > 0.65) | (z[:, 0] < 0.35)
 
-  z = draw_back.draw_back(holds, START, MOVED, 10)
+  z = backtrack.backtrack(holds, START, MOVED, 10)
   np.testing.assert_allclose(z[:, 0], 0.7, atol=1e-6)

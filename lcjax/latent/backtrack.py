@@ -1,11 +1,11 @@
-"""An edit drawn back towards its start, as far as the attribute allows."""
+"""An edit backtracked towards its start, as far as the attribute allows."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 
-def draw_back(
+def backtrack(
   holds_fn: Callable[[np.ndarray], np.ndarray],
   start: np.ndarray,
   moved: np.ndarray,
