@@ -187,7 +187,7 @@ def get_config() -> ml_collections.ConfigDict:
     'train': _train(3000, 256),
   }
 
-  config.denoise = {  # the guided walk
+  config.denoise = {  # the guided denoiser
     'num_steps': 30,
     'eta': 0.3,  # 0: deterministic, 1: ancestral
     'attribute_weight': 3.0,  # guidance
@@ -196,8 +196,8 @@ def get_config() -> ml_collections.ConfigDict:
     # networks' place; 1: nowhere. See lcjax/latent/mixtures.py.
     'mixture_above': 1.0,
     'mixture_attribute_weight': 1.0,  # guidance there
-    # From noise: rows whose image, encoded, D_attr refuses walk again from
-    # further noise.
+    # Samples from noise, at most, for every row: drawn again while D_attr rejects
+    # the encoding of the decoded sample.
     'num_starts': 1,
     # The probability that D_attr asks for; of the mixtures' kept rows, too.
     'kept_above': 0.99,

@@ -26,7 +26,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.critic_steps_per_actor_step': 10,
     'actor_critic.train.num_steps': 20_000,
   },
-  # The denoiser's networks at every noise level, and no second walk.
+  # The denoiser's networks at every noise level, and no second sample.
   'no_mixture_denoiser': {
     'denoise.mixture_above': 1.0,
     'denoise.num_starts': 1,
@@ -62,7 +62,7 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoiser.attribute_width = 128
   config.denoiser.train.num_steps = 5000
 
-  # Weak guidance keeps the walk varied; the rows that it fails walk again.
+  # Weak guidance keeps samples varied; rejected rows are redrawn.
   stage = config.denoise
   stage.num_steps = 50
   stage.eta = 0.0

@@ -68,8 +68,8 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
     section.attribute_tolerance = 0.01
   config.optimize.num_starts = 4
   config.denoiser.train.num_steps = 16_000
-  # Weak guidance keeps the walk varied; the rows that it fails, some percent,
-  # walk again.
+  # Weak guidance keeps samples varied; the few percent of rows that it fails
+  # are redrawn.
   stage = config.denoise
   stage.num_steps = 100
   stage.eta = 0.0

@@ -27,7 +27,7 @@ ROW_DESCRIPTIONS = {
   'realism_optimizer': 'Prior latents moved by gradient steps on realism '
   'alone, of optimize.num_starts starts the best: no label is asked for. (The '
   'critic has seen, as fakes, latents moved to labels.)',
-  'realism_denoiser': 'The same noise walked to a latent by the denoiser of '
+  'realism_denoiser': 'A latent sampled from the same noise by the denoiser of '
   'encodings, without guidance: no label is used, or asked for.',
   'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '
   'each class.',
@@ -47,7 +47,7 @@ ROW_DESCRIPTIONS = {
   'latent alone; of optimize.num_starts starts of a row, the best.',
   'actor_then_optimizer': "The actor's latents, moved further by the "
   'optimiser.',
-  'guided_denoiser': 'The same noise walked to a latent by an unconditional '
+  'guided_denoiser': 'A latent sampled from the same noise by an unconditional '
   'denoiser of encodings, guided by an attribute critic of noised latents; '
   'where noise hides most, by the class mixture if the config says so, and '
   'again where the attribute critic refuses the image, encoded again.',

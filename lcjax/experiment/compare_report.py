@@ -22,7 +22,7 @@ DESCRIPTION = (
   'A variational autoencoder was trained once, without labels. All of this '
   'happens in its latent space: critics learn where real data lie and where an '
   'attribute holds, and a mover takes a latent there: an actor network in one '
-  'pass (actor), gradient steps on the latent itself (optimizer), or a walk '
+  'pass (actor), gradient steps on the latent itself (optimizer), or sampling '
   'from noise by a denoiser of encodings (guided_denoiser). '
   'Decoded samples are judged by a classifier that was trained on real images '
   'alone and took part in nothing else. All movers start from the same noise, '

@@ -224,11 +224,11 @@ def load_movers(
       section, networks, base.train, data.labels, noised_mixture
     )
 
-    def walk(edit: bool, key: jax.Array, *arrays: np.ndarray) -> Any:
+    def sample(edit: bool, key: jax.Array, *arrays: np.ndarray) -> Any:
       data = np.asarray(jax.random.key_data(key))
       return bind(fn, velocity, noised, edit, data, one_shape=True)(*arrays)
 
-    return walk
+    return sample
 
   actor_fn = jax.jit(build.apply_fn(networks.actor))
   critic_fn = jax.jit(build.apply_fn(networks.critic))

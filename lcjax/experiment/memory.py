@@ -107,7 +107,7 @@ def check_samples(config: Any, train: dataset.Dataset, judges: bool) -> None:
     judges: whether samples of all movers are compared.
   """
   row = math.prod(train.image_shape) + _latent_bytes(config, train)
-  size = config.generate.batch_size  # the walk pads fewer rows to it
+  size = config.generate.batch_size  # the sampler pads fewer rows to it
   _check_bytes(
     f'config.generate.batch_size={size} rows', size * row, 'make it smaller'
   )

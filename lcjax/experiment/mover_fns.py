@@ -139,7 +139,7 @@ def make_denoiser(
       return section.mixture_attribute_weight * loss + distance(z, reference)
 
     keys = jax.random.split(jax.random.wrap_key_data(key), 3)
-    start_key, high_key, walk_key = keys
+    start_key, high_key, sample_key = keys
     time = section.edit_time if edit else 1.0
     if edit:
       eps = noise.normal(start_key, rows, start.shape[1], start.dtype)
@@ -166,7 +166,7 @@ def make_denoiser(
       z,
       target,
       rows,
-      walk_key,
+      sample_key,
       denoise.Schedule(num_steps, time, section.eta),
     )
     return z * std[None] + mean[None]

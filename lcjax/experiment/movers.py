@@ -87,18 +87,18 @@ def _denoise(
   bound: BoundMovers, start: np.ndarray, y: np.ndarray, edit: bool
 ) -> Moved:
   """Walks by the guided denoiser; from noise, again where D_attr refuses."""
-  start_key, walk_key = jax.random.split(jax.random.key(_FURTHER_STARTS))
+  start_key, sample_key = jax.random.split(jax.random.key(_FURTHER_STARTS))
 
-  def walk(
+  def sample(
     start: np.ndarray, y: np.ndarray, rows: np.ndarray, number: int
   ) -> np.ndarray:
-    key, every = jax.random.fold_in(walk_key, number), np.ones_like(y)
+    key, every = jax.random.fold_in(sample_key, number), np.ones_like(y)
     found = bound.denoiser(edit, key, start, y, every, start, rows)
     return np.asarray(found)
 
   section = bound.denoise
   if edit or section.num_starts == 1:
-    return Moved(walk(start, y, np.arange(len(y)), 0), start)
+    return Moved(sample(start, y, np.arange(len(y)), 0), start)
   size = start.shape[1]
 
   def draw(y: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
@@ -107,7 +107,7 @@ def _denoise(
     if number:
       key = jax.random.fold_in(start_key, number)
       begun = noise.draw(key, rows, size)
-    return np.concatenate([walk(begun, y, rows, number), begun], axis=1)
+    return np.concatenate([sample(begun, y, rows, number), begun], axis=1)
 
   accept = accepts(bound)
   found = samplers.keep_accepted(

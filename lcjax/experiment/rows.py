@@ -269,7 +269,7 @@ def mover_scores(
   """What the mover's own critic says, and how the optimiser fared."""
   if mover == 'guided_denoiser':  # it has no critic
     seconds = bound.seconds['denoiser'] + bound.seconds['class_mixture']
-    if bound.denoise.num_starts > 1:  # D_attr says which walks are kept
+    if bound.denoise.num_starts > 1:  # D_attr accepts or rejects samples
       seconds += bound.seconds['latent_critics']
     return {'training_seconds': seconds}
   real, labels = bound.train.sample(0), bound.train.attributes

@@ -23,13 +23,13 @@ EnergyFn = Callable[[jax.Array, jax.Array, Any], jax.Array]
 
 
 class Schedule(NamedTuple):
-  """How the way from noise to a latent is walked.
+  """How a latent is sampled from noise.
 
   Attributes:
     num_steps: evaluations of the denoiser.
     start_time: noise time of the start: 1 is pure noise; a partly noised
       encoding starts in between and keeps what it shows.
-    eta: 0 walks the deterministic path (DDIM), 1 the ancestral one.
+    eta: 0 samples deterministically (DDIM), 1 ancestrally.
     end_time: noise time of the result: 0 is a latent, more a noised one.
   """
 
@@ -87,12 +87,12 @@ def guided_denoise(
 
   Args:
     velocity_fn: the denoiser.
-    energy_fn: per row; 0 everywhere leaves the walk unconditional.
+    energy_fn: per row; 0 everywhere samples unconditionally.
     start: [B, Z] latents at the noise time that the schedule starts from.
     target: given to `energy_fn`, with B rows.
     rows: [B] global row numbers, from which noise follows.
     key: of the noise that eta adds.
-    schedule: of the walk.
+    schedule: of the noise times.
 
   Returns:
     [B, Z] latents at the noise time that the schedule ends at.

@@ -1,4 +1,4 @@
-"""The walk from noise to latents, against Gaussians whose score is known."""
+"""Sampling latents from noise, against Gaussians whose score is known."""
 
 import functools
 
@@ -41,7 +41,7 @@ def observed(z, t, target):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
-def walk(energy_fn, start, target, rows, schedule):
+def sample(energy_fn, start, target, rows, schedule):
   return denoise.guided_denoise(
     velocity_fn, energy_fn, start, target, rows, jax.random.key(1), schedule
   )
@@ -74,7 +74,7 @@ def test_latent_and_noise_follow_from_the_velocity():
 def test_noise_becomes_data(eta):
   rows = jnp.arange(NUM_ROWS)
   schedule = denoise.Schedule(100, 1.0, eta)
-  z = walk(no_energy, start_of(rows), None, rows, schedule)
+  z = sample(no_energy, start_of(rows), None, rows, schedule)
   np.testing.assert_allclose(z.mean(0), MEAN, atol=0.04)
   np.testing.assert_allclose(z.std(0), STD, atol=0.03)
 
@@ -85,7 +85,7 @@ def test_guidance_samples_the_posterior(eta):
   rows = jnp.arange(NUM_ROWS)
   target = jnp.full((NUM_ROWS, 2), SEEN)
   schedule = denoise.Schedule(200, 1.0, eta)
-  z = walk(observed, start_of(rows), target, rows, schedule)
+  z = sample(observed, start_of(rows), target, rows, schedule)
   precision = 1 / STD**2 + 1 / BLUR**2
   mean = (MEAN / STD**2 + SEEN / BLUR**2) / precision
   np.testing.assert_allclose(z.mean(0), mean, atol=0.04)
@@ -97,33 +97,35 @@ def test_a_row_depends_on_itself_alone():
   schedule = denoise.Schedule(5, 1.0, 1.0)
   start = start_of(rows)
   target = jnp.arange(8.0)[:, None] * jnp.ones((1, 2))
-  whole = walk(observed, start, target, rows, schedule)
+  whole = sample(observed, start, target, rows, schedule)
   order = jnp.array([6, 1, 3])
-  some = walk(observed, start[order], target[order], order, schedule)
+  some = sample(observed, start[order], target[order], order, schedule)
   np.testing.assert_allclose(some, whole[order], rtol=1e-5)
 
 
 def test_a_partly_noised_start_stays_near():
-  """The less noise the walk starts from, the less it moves a latent."""
+  """The less noise sampling starts from, the less it moves a latent."""
   rows = jnp.arange(500)
   z = MEAN + STD * start_of(rows)
   eps = jax.random.normal(jax.random.key(2), z.shape)
   moved = []
   for time in (0.1, 0.4, 1.0):
     noised = denoise.add_noise(z, jnp.full(len(z), time), eps)
-    end = walk(no_energy, noised, None, rows, denoise.Schedule(20, time, 0.0))
+    end = sample(no_energy, noised, None, rows, denoise.Schedule(20, time, 0.0))
     moved.append(float(jnp.mean((end - z) ** 2)))
   assert moved[0] < 0.1 * moved[2]
   assert moved[0] < moved[1] < moved[2]
 
 
-def test_a_walk_may_be_split():
+def test_sampling_may_be_split():
   """Ended on the way and gone on from there: the same steps, the same end."""
   rows = jnp.arange(50)
   start = start_of(rows)
-  whole = walk(no_energy, start, None, rows, denoise.Schedule(10, 1.0, 0.0))
-  half = walk(no_energy, start, None, rows, denoise.Schedule(5, 1.0, 0.0, 0.5))
-  ended = walk(no_energy, half, None, rows, denoise.Schedule(5, 0.5, 0.0))
+  whole = sample(no_energy, start, None, rows, denoise.Schedule(10, 1.0, 0.0))
+  half = sample(
+    no_energy, start, None, rows, denoise.Schedule(5, 1.0, 0.0, 0.5)
+  )
+  ended = sample(no_energy, half, None, rows, denoise.Schedule(5, 0.5, 0.0))
   assert not np.allclose(half, whole, atol=0.1)
   np.testing.assert_allclose(ended, whole, atol=1e-4)
 
@@ -133,5 +135,5 @@ def test_times_follow_the_latents_dtype(dtype):
   schedule = denoise.Schedule(4, 1.0, 0.5)
   with jax.enable_x64(True):
     start = jnp.ones((3, 2), dtype)
-    found = walk(no_energy, start, None, jnp.arange(3), schedule)
+    found = sample(no_energy, start, None, jnp.arange(3), schedule)
   assert found.dtype == dtype

@@ -156,7 +156,7 @@ class NoisedTest(parameterized.TestCase):
     score = jax.vmap(jax.grad(lambda row: self.log_density(row, time)))(z)
     signal, sigma = denoise.scales(jnp.array(time))
     found = mixtures.velocity(self.noised, z, jnp.full(6, time))
-    eps = sigma * z + signal * found  # how the walk reads it
+    eps = sigma * z + signal * found  # as the sampler reads it
     np.testing.assert_allclose(eps, -sigma * score, rtol=1e-3, atol=1e-4)
 
   @parameterized.parameters(0.05, 0.5, 0.9)
@@ -187,13 +187,13 @@ class NoisedTest(parameterized.TestCase):
     np.testing.assert_allclose(found, -np.exp(-18.0), rtol=1e-4)
     np.testing.assert_allclose(grad[0, 0], -6.0 * np.exp(-18.0), rtol=1e-4)
 
-  def test_the_guided_walk_draws_from_the_class(self):
+  def test_the_guided_sampler_draws_from_the_class(self):
     """Velocity and guidance together: the class's own mixture comes out."""
     rows = jnp.arange(4000)
     y = jnp.tile(jnp.array([[0.0, 1.0]]), (4000, 1))
 
     @jax.jit
-    def walk(start):
+    def sample(start):
       return denoise.guided_denoise(
         lambda z, t: mixtures.velocity(self.noised, z, t),
         lambda z, t, y: -mixtures.class_log_probabilities(self.noised, z, t, y),
@@ -204,7 +204,7 @@ class NoisedTest(parameterized.TestCase):
         denoise.Schedule(200, 1.0, 1.0),
       )
 
-    z = walk(jax.random.normal(jax.random.key(3), (4000, 2)))
+    z = sample(jax.random.normal(jax.random.key(3), (4000, 2)))
     z = np.asarray(z) * self.std + self.mean
     sample = mixtures.class_sampler(self.model)
     drawn = sample(np.asarray(y), np.asarray(rows), jax.random.key(0))

@@ -135,7 +135,7 @@ def test_a_step_computes_in_float32(double, which):
 
 
 @pytest.mark.parametrize('edit', [False, True])
-def test_the_guided_walk_is_float32(double, edit):
+def test_the_guided_sampler_is_float32(double, edit):
   config = tiny()
   parts = setting(config)
   z, y = parts.train.mean[:ROWS], data().attributes[:ROWS]
@@ -152,12 +152,12 @@ def test_the_guided_walk_is_float32(double, edit):
 
   key = np.asarray(jax.random.key_data(jax.random.key(0)))
 
-  def walk(*arrays):
+  def sample(*arrays):
     return move(*params, edit, key, *arrays)
 
   arrays = z, y, np.ones_like(y), z, np.arange(ROWS)
-  assert not wide_arrays(walk, *arrays)
-  assert walk(*arrays).dtype == np.float32
+  assert not wide_arrays(sample, *arrays)
+  assert sample(*arrays).dtype == np.float32
 
 
 def test_optimizer_g_is_float32(double):

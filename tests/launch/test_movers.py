@@ -44,7 +44,7 @@ def trained_with(**changes):
   return loading.BoundMovers(**unused | given | changes)
 
 
-def test_refused_walks_are_walked_again_and_no_others():
+def test_refused_samples_are_redrawn_and_no_others():
   section = ml_collections.ConfigDict({'num_starts': 20, 'kept_above': 0.9})
   once = movers.move(trained_with(), 'guided_denoiser', START, Y).z
   np.testing.assert_array_equal(once, START)
@@ -64,7 +64,7 @@ def test_refused_walks_are_walked_again_and_no_others():
   np.testing.assert_array_equal(edited, START)
 
 
-def test_walks_of_another_round_have_other_noise_and_rows_keep_theirs():
+def test_samples_of_another_round_have_other_noise_and_rows_keep_theirs():
   seen = []
 
   def denoiser(edit, key, start, y, mask, reference, rows):
