@@ -78,7 +78,7 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   # The critics learn from what the mover will do.
   for section in (config.latent_critics.inner, config.optimize):
     section.attribute_weight = 30.0
-    section.attribute_tolerance = 0.001  # rest only when very sure
+    section.attribute_tolerance = 0.001  # stop only when very sure
     section.realism_threshold = 0.5
 
   # Classes lie further apart than attributes of a face: larger steps, more of

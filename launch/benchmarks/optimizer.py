@@ -12,12 +12,12 @@ from lcjax.training import state
 _BATCH_SIZES = (64, 256, 1024)
 _MAX_STEPS = 100
 _BAR = 4.0
-# The same critics, asked for less: what rows that rest early are worth.
+# The same critics, asked for less: what rows that converge early are worth.
 _EARLY = 'realism_threshold .5, attribute_tolerance .1, '
 
 
 def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
-  """Latents moved from the prior, until all rows rest or 100 steps are over.
+  """Latents moved from the prior, until all rows converge or 100 steps are over.
 
   Raises:
     UserError: PyTorch is missing, or the workdir holds no trained critics.

@@ -187,7 +187,7 @@ def optimizer_g(
 ) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
   """Builds optimizer-G as a loop over Adam on all rows of z at once.
 
-  A satisfied row rests, but is computed on until all rest.
+  A converged row stays, but is computed on until all have converged.
 
   Args:
     attribute_params: of D_attr.

@@ -366,7 +366,7 @@ def optimizer_path(loaded: LoadedRun) -> Drawn:
   caption = (
     'Prior samples on their way to the attributes named before each row, under '
     'optimizer-G with the settings of config.optimize, from one start; a row '
-    'rests once it is '
+    'stops once it is '
     'satisfied. Below each image: cost, D_realism, and the least probability '
     f'that D_attr gives a requested attribute. Over {count} samples, by step: '
     + '; '.join(sentences)

@@ -48,11 +48,11 @@ def optimize_latents(
 ) -> Optimized:
   """Moves each row of `start` towards its target, alone.
 
-  arXiv:1711.05772, section 5. A row rests at the first step at which it is
-  satisfied; the loop ends when all rest, or after `max_steps`. Row i never
+  arXiv:1711.05772, section 5. A row converges at the first step at which it
+  is satisfied; the loop ends when all have, or after `max_steps`. Row i never
   depends on row j or on B.
 
-  A loop over B rows costs all of them until its last one rests. So, once no
+  A loop over B rows costs all of them until its last one has converged. So, once no
   more than half of the rows move, they go on in a loop of half the size, and
   so forth: sizes are known when it is compiled, nothing waits for the host.
 
@@ -78,7 +78,7 @@ def optimize_latents(
   def update(row: _Moving, target: Any) -> _Moving:
     updates, opt_state = tx.update(row.grad, row.opt_state, row.z)
     z = optax.apply_updates(row.z, updates)
-    # One evaluation serves twice: whether z rests here, and where it goes.
+    # One evaluation serves twice: whether z has converged, and where it goes.
     (cost, satisfied), grad = value_and_grad(z, target)
     return _Moving(row.step + 1, z, opt_state, cost, satisfied, grad)
 

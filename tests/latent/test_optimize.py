@@ -72,7 +72,7 @@ class OptimizeTest(chex.TestCase):
     np.testing.assert_allclose(jacobian, expected, rtol=1e-5)
     self.assertTrue(np.all((np.array(jacobian) != 0) == (expected != 0)))
 
-  def test_a_satisfied_row_rests(self):
+  def test_a_satisfied_row_stays(self):
     # The distance halves in each step: 0, 1, 3 steps, and none in time.
     distance = np.array([0.05, 0.15, 0.75, 1e6], np.float32)
     start, goal = GOAL[:4] + distance[:, None], GOAL[:4]
@@ -129,7 +129,7 @@ class OptimizeTest(chex.TestCase):
 
 
 def rows_that_rest_early():
-  """Of 40 rows, row i needs about 2 i steps; the last three never rest."""
+  """Of 40 rows, row i needs about 2 i steps; the last three never converge."""
   distance = np.arange(40, dtype=np.float32)
   start = np.stack([distance, np.zeros(40), -distance], axis=1)
   goal = np.zeros((40, 3), np.float32)

@@ -295,7 +295,7 @@ def test_the_peers_optimizer_g_goes_where_ours_does():
   z, satisfied = peer(start, y, 12)
   np.testing.assert_allclose(z, expected.z, rtol=1e-3, atol=1e-4)
   np.testing.assert_array_equal(satisfied, expected.satisfied)
-  assert 0 < satisfied.sum() < 6  # rows that rest and rows that do not
+  assert 0 < satisfied.sum() < 6  # rows that converge and rows that do not
 
 
 @needs_torch

@@ -303,19 +303,19 @@ class ActorCriticStepTest(parameterized.TestCase):
     batch = make_batch()
     base, state = self.make(distance_weight=0.2)
     reference, _ = base(state, batch, KEY)
-    resting, state = self.make(distance_weight=5.0, actor_tx=optax.sgd(0.0))
-    new, _ = resting(state, batch, KEY)
+    idle, state = self.make(distance_weight=5.0, actor_tx=optax.sgd(0.0))
+    new, _ = idle(state, batch, KEY)
     chex.assert_trees_all_equal(new['critic'], reference['critic'])
     chex.assert_trees_all_equal(new['actor'].params, state['actor'].params)
 
     results = []
     for weights in ((1.0, 0.1, 1.0, 0.0), (9.0, 3.0, 0.0, 0.0)):
-      resting, state = self.make(
+      idle, state = self.make(
         distance_weight=0.2,
         critic_tx=optax.sgd(0.0),
         critic_weights=latent_steps.CriticWeights(*weights),
       )
-      new, _ = resting(state, batch, KEY)
+      new, _ = idle(state, batch, KEY)
       chex.assert_trees_all_equal(new['critic'].params, state['critic'].params)
       results.append(new['actor'])
     chex.assert_trees_all_close(*results, rtol=1e-6)
