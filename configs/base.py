@@ -196,8 +196,8 @@ def get_config() -> ml_collections.ConfigDict:
     # networks' place; 1: nowhere. See lcjax/latent/mixtures.py.
     'mixture_above': 1.0,
     'mixture_attribute_weight': 1.0,  # guidance there
-    # Samples from noise, at most, for every row: drawn again while D_attr rejects
-    # the encoding of the decoded sample.
+    # Samples from noise, at most, for every row: drawn again while D_attr
+    # rejects the encoding of the decoded sample.
     'num_starts': 1,
     # The probability that D_attr asks for; of the mixtures' kept rows, too.
     'kept_above': 0.99,

@@ -38,7 +38,7 @@ _SECONDS = flags.DEFINE_float(
   'seconds', 1.0, 'That a turn takes, about.', lower_bound=0.0
 )
 
-Workload = Callable[[ours.Setting], list[rounds.Measurement]]
+Workload = Callable[[ours.Options], list[rounds.Measurement]]
 WORKLOADS: dict[str, Workload] = {
   'vae_step': train_steps.vae_step,
   'vae_matmul_share': train_steps.vae_matmul_share,
@@ -96,19 +96,19 @@ def as_json(measurement: rounds.Measurement) -> dict[str, Any]:
 
 
 def measure(
-  name: str, workload: Workload, setting: ours.Setting
+  name: str, workload: Workload, options: ours.Options
 ) -> dict[str, Any]:
   """Runs one workload: its measurements, and what they were made on."""
   before = hardware()
   started = time.perf_counter()
   print(f'{name} ...', flush=True)
-  found = workload(setting)
+  found = workload(options)
   return {
-    'command': f'python -m launch.benchmark {setting.job.arguments}'.strip()
-    + f' --workload={name} --rounds={setting.num_rounds}'
-    + f' --seconds={setting.seconds:g}',
+    'command': f'python -m launch.benchmark {options.job.arguments}'.strip()
+    + f' --workload={name} --rounds={options.num_rounds}'
+    + f' --seconds={options.seconds:g}',
     'hardware': before,
-    'rounds': setting.num_rounds,
+    'rounds': options.num_rounds,
     'seconds': time.perf_counter() - started,
     'measurements': [as_json(one) for one in found],
   }
@@ -196,18 +196,18 @@ def chosen(names: list[str]) -> dict[str, Workload]:
   return {name: WORKLOADS[name] for name in names or WORKLOADS}
 
 
-def run(setting: ours.Setting, workloads: dict[str, Workload]) -> None:
+def run(options: ours.Options, workloads: dict[str, Workload]) -> None:
   """Measures, prints and saves; what cannot be measured is named at the end.
 
   Raises:
     UserError: a workload lacks something; the others are measured and saved.
   """
-  folder = pathlib.Path(setting.job.workdir) / 'benchmark'
+  folder = pathlib.Path(options.job.workdir) / 'benchmark'
   stored(folder)  # a damaged file is said before anything is measured
   measured, lacking = {}, {}
   for name, workload in workloads.items():
     try:
-      measured[name] = measure(name, workload, setting)
+      measured[name] = measure(name, workload, options)
     except errors.UserError as error:
       lacking[name] = str(error)
       continue
@@ -229,7 +229,7 @@ def run(setting: ours.Setting, workloads: dict[str, Workload]) -> None:
 def main() -> None:
   """Flags, then one call."""
   workloads = chosen(_WORKLOAD.value)
-  run(ours.Setting(startup.job(), _ROUNDS.value, _SECONDS.value), workloads)
+  run(ours.Options(startup.job(), _ROUNDS.value, _SECONDS.value), workloads)
 
 
 if __name__ == '__main__':

@@ -24,9 +24,9 @@ def _python(module: str, *arguments: str) -> list[str]:
   return [sys.executable, '-m', f'launch.benchmarks.{module}', *arguments]
 
 
-def _own_workdir(setting: ours.Setting) -> str:
+def _own_workdir(options: ours.Options) -> str:
   """A workdir for processes of ours, which never make it: ours is taken."""
-  return str(setting.job.workdir / 'benchmark' / 'none')
+  return str(options.job.workdir / 'benchmark' / 'none')
 
 
 def _checked(command: list[str], code: int | None, error: str) -> None:
@@ -38,7 +38,7 @@ def _checked(command: list[str], code: int | None, error: str) -> None:
     )
 
 
-def seeds_together(setting: ours.Setting) -> list[rounds.Measurement]:
+def seeds_together(options: ours.Options) -> list[rounds.Measurement]:
   """Five seeds of the digits' small nets as one program, and one by one."""
   found = []
   for name in ('actor_critic', 'vae'):
@@ -48,8 +48,8 @@ def seeds_together(setting: ours.Setting) -> list[rounds.Measurement]:
         '--config=configs/digits.py',
         f'--workdir={workdir}',
         f'--stage={name}',
-        f'--rounds={setting.num_rounds}',
-        f'--seconds={setting.seconds}',
+        f'--rounds={options.num_rounds}',
+        f'--seconds={options.seconds}',
       )
       process = subprocess.run(
         command, capture_output=True, text=True, check=False
@@ -67,7 +67,7 @@ def seeds_together(setting: ours.Setting) -> list[rounds.Measurement]:
   return found
 
 
-def input_stall(setting: ours.Setting) -> list[rounds.Measurement]:
+def input_stall(options: ours.Options) -> list[rounds.Measurement]:
   """The share of the VAE's training that the device waits for batches.
 
   Measured in two ways, on the config's own data. Against the same loop with
@@ -75,7 +75,7 @@ def input_stall(setting: ours.Setting) -> list[rounds.Measurement]:
   is the device, the cores that it takes, too. And directly: time in the making
   of batches at whose end the device had nothing left to do.
   """
-  job = setting.job
+  job = options.job
   data = build.load_data(job, 'train')
   training = ours.vae_training(job.config, data)
   ready: dict[int, dict[str, np.ndarray]] = {}
@@ -121,11 +121,11 @@ def input_stall(setting: ours.Setting) -> list[rounds.Measurement]:
       ),
       'watched': watched._replace(advance=advance),
     },
-    setting.num_rounds,
-    setting.seconds,
+    options.num_rounds,
+    options.seconds,
   )
   seconds = {f'{name}_seconds': rounds.median(taken[name]) for name in taken}
-  waited = taken_waits[-setting.num_rounds :]
+  waited = taken_waits[-options.num_rounds :]
   case = f'{job.config.data.name}, batch {job.config.vae.train.batch_size}'
   return [
     rounds.Measurement(
@@ -145,7 +145,7 @@ def input_stall(setting: ours.Setting) -> list[rounds.Measurement]:
   ]
 
 
-def compile_cache(setting: ours.Setting) -> list[rounds.Measurement]:
+def compile_cache(options: ours.Options) -> list[rounds.Measurement]:
   """The first VAE step of digits with an empty compile cache and a full one.
 
   From the compilation's start to the end of the first step, in processes of
@@ -154,7 +154,7 @@ def compile_cache(setting: ours.Setting) -> list[rounds.Measurement]:
   command = _python(
     'first_step',
     '--config=configs/digits.py',
-    f'--workdir={_own_workdir(setting)}',
+    f'--workdir={_own_workdir(options)}',
   )
 
   def start(cache: str) -> dict[str, float]:
@@ -179,7 +179,7 @@ def compile_cache(setting: ours.Setting) -> list[rounds.Measurement]:
   starts: dict[str, list[dict[str, float]]] = {'cold': [], 'warm': []}
   with tempfile.TemporaryDirectory() as unused:
     start(unused)  # reads Python's own files from disk
-  for _ in range(setting.num_rounds):
+  for _ in range(options.num_rounds):
     with tempfile.TemporaryDirectory() as cache:
       for name in starts:
         starts[name].append(start(cache))
@@ -205,24 +205,24 @@ def compile_cache(setting: ours.Setting) -> list[rounds.Measurement]:
   return found
 
 
-def memory(setting: ours.Setting) -> list[rounds.Measurement]:
+def memory(options: ours.Options) -> list[rounds.Measurement]:
   """Host memory of the config's training split after an epoch of batches.
 
   Over the bytes of its pixels; two processes side by side share a mapped
   cache, of which their proportional shares make one.
   """
-  job = setting.job
+  job = options.job
   build.load_data(job, 'train')  # decodes, the first time
   cache = job.config.data.cache_dir or job.workdir / 'cache'
   command = _python(
     'data_memory',
     *shlex.split(job.arguments),
-    f'--workdir={_own_workdir(setting)}',
+    f'--workdir={_own_workdir(options)}',
     f'--config.data.cache_dir={cache}',
   )
   alone: list[float] = []
   together: list[float] = []
-  for _ in range(setting.num_rounds):
+  for _ in range(options.num_rounds):
     one = _grown(command, 1)
     alone.append(one[0]['rss_bytes'] / one[0]['uint8_bytes'])
     both = _grown(command, _NUM_PROCESSES)

@@ -16,13 +16,13 @@ _BAR = 4.0
 _EARLY = 'realism_threshold .5, attribute_tolerance .1, '
 
 
-def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
-  """Latents moved from the prior, until all rows converge or 100 steps are over.
+def optimizer_g(options: ours.Options) -> list[rounds.Measurement]:
+  """Latents moved from the prior, until all converge or after 100 steps.
 
   Raises:
     UserError: PyTorch is missing, or the workdir holds no trained critics.
   """
-  job = setting.job
+  job = options.job
   config = job.config
   data = build.load_data(job, 'train')
   networks = build.build_networks(config, data)
@@ -84,8 +84,8 @@ def optimizer_g(setting: ours.Setting) -> list[rounds.Measurement]:
         'ours': rounds.Contender(advance_ours),
         torch_peer.EAGER: rounds.Contender(advance_peer),
       },
-      setting.num_rounds,
-      setting.seconds,
+      options.num_rounds,
+      options.seconds,
     )
     found += [
       measurement._replace(

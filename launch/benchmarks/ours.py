@@ -29,7 +29,7 @@ _NUM_ROWS = 8192
 _CLASSES = types.Classes(tuple('0123456789'))
 
 
-class Setting(NamedTuple):
+class Options(NamedTuple):
   """What every workload is given.
 
   Attributes:
@@ -124,10 +124,10 @@ def actor_critic_training(
   train: encodings.Encodings,
 ) -> Training:
   """The actor's training, as `launch.train_actor_critic` has it."""
-  setting = train_actor_critic.Setting(
+  latents = train_actor_critic.LatentData(
     networks, train, train, _CLASSES, config.seed
   )
-  described = train_actor_critic.describe_actor(config, setting)
+  described = train_actor_critic.describe_actor(config, latents)
   return _of(config, 'actor_critic', described)
 
 

@@ -56,10 +56,10 @@ def untrained(
       train_actor_critic.encode(config, networks, params, split)
       for split in (data, held_out)
     )
-    setting = train_actor_critic.Setting(
+    latents = train_actor_critic.LatentData(
       networks, train, validation, data.labels, seed
     )
-    described.append(inputs.describe_latent(task, setting))
+    described.append(inputs.describe_latent(task, latents))
   return wanted, described
 
 

@@ -48,7 +48,7 @@ def _peer(training: ours.Training, step_fn: _StepFn) -> rounds.Contender:
 def _vae_contenders(
   config: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
 ) -> dict[str, rounds.Contender]:
-  """Our VAE step and PyTorch's in every setting."""
+  """Our VAE step and PyTorch's in every options."""
   torch_peer.torch_module(ours.num_threads())
   data = ours.noise_images(image_shape)
   training = ours.vae_training(config, data)
@@ -67,14 +67,14 @@ def _of_images(
   return step(batch['image'])
 
 
-def vae_step(setting: ours.Setting) -> list[rounds.Measurement]:
+def vae_step(options: ours.Options) -> list[rounds.Measurement]:
   """Steps of the published MLP VAE against PyTorch's."""
   found = []
   for batch_size in (128, 512):
     taken = rounds.interleave(
       _vae_contenders(_paper_mlp(batch_size), (28, 28, 1)),
-      setting.num_rounds,
-      setting.seconds,
+      options.num_rounds,
+      options.seconds,
     )
     bars = {name: None for name in taken if name != 'ours'}
     found += rounds.against(
@@ -86,11 +86,11 @@ def vae_step(setting: ours.Setting) -> list[rounds.Measurement]:
   return found
 
 
-def conv_vae_step(setting: ours.Setting) -> list[rounds.Measurement]:
+def conv_vae_step(options: ours.Options) -> list[rounds.Measurement]:
   """Steps of CelebA's convolutional VAE against PyTorch's."""
   config = celeba.get_config()
   taken = rounds.interleave(
-    _vae_contenders(config, (64, 64, 3)), setting.num_rounds, setting.seconds
+    _vae_contenders(config, (64, 64, 3)), options.num_rounds, options.seconds
   )
   return rounds.against(
     taken,
@@ -129,7 +129,7 @@ def _matmul() -> rounds.Contender:
   return rounds.Contender(advance)
 
 
-def vae_matmul_share(setting: ours.Setting) -> list[rounds.Measurement]:
+def vae_matmul_share(options: ours.Options) -> list[rounds.Measurement]:
   """The step's useful rate as a share of that of large matrix products."""
   found = []
   for batch_size, bar in ((128, 0.55), (512, 0.75)):
@@ -140,8 +140,8 @@ def vae_matmul_share(setting: ours.Setting) -> list[rounds.Measurement]:
     flops = matmul_flops(state['vae'].params, batch_size)
     taken = rounds.interleave(
       {'ours': ours.contender(training), 'matmul': _matmul()},
-      setting.num_rounds,
-      setting.seconds,
+      options.num_rounds,
+      options.seconds,
     )
     share = flops / (2 * _MATRIX**3)
     gigaflops = {
@@ -163,10 +163,10 @@ def vae_matmul_share(setting: ours.Setting) -> list[rounds.Measurement]:
   return found
 
 
-def actor_critic_step(setting: ours.Setting) -> list[rounds.Measurement]:
+def actor_critic_step(options: ours.Options) -> list[rounds.Measurement]:
   """Steps of actor and critic against PyTorch's, as the config sets them."""
   torch_peer.torch_module(ours.num_threads())
-  config = setting.job.config
+  config = options.job.config
   section = config.actor_critic
   train = ours.noise_encodings(config.vae.latent_size)
   networks = build.build_networks(config, ours.noise_images((8, 8, 1)))
@@ -183,7 +183,7 @@ def actor_critic_step(setting: ours.Setting) -> list[rounds.Measurement]:
       **arguments,
     )
     contenders[name] = _peer(training, step)
-  taken = rounds.interleave(contenders, setting.num_rounds, setting.seconds)
+  taken = rounds.interleave(contenders, options.num_rounds, options.seconds)
   bars = dict.fromkeys((name for name in taken if name != 'ours'), 2.0)
   return rounds.against(
     taken,

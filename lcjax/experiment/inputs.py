@@ -22,7 +22,7 @@ class Inputs:
 
   def __init__(self) -> None:
     self._data: dict[str, tuple[dataset.Dataset, dataset.Dataset]] = {}
-    self._settings: dict[str, train_actor_critic.Setting] = {}
+    self._latents: dict[str, train_actor_critic.LatentData] = {}
 
   def data(self, job: jobs.Job) -> tuple[dataset.Dataset, dataset.Dataset]:
     """The training and the validation split."""
@@ -36,16 +36,16 @@ class Inputs:
       )
     return self._data[key]
 
-  def setting(self, task: tasks.Task) -> train_actor_critic.Setting:
+  def latents(self, task: tasks.Task) -> train_actor_critic.LatentData:
     """The encodings that a VAE has made, with the task's own networks."""
     key = tasks.identity(task._replace(which=stage.VAE))
     data = self.data(task.job)
-    if key not in self._settings:
-      self._settings[key] = train_actor_critic.prepare_with(
+    if key not in self._latents:
+      self._latents[key] = train_actor_critic.prepare_with(
         task.job, task.replicate, *data
       )
     return dataclasses.replace(
-      self._settings[key],
+      self._latents[key],
       networks=build.build_networks(task.job.config, data[0]),
     )
 
@@ -57,15 +57,15 @@ def describe(inputs: Inputs, task: tasks.Task) -> training.Training:
   if task.which is stage.VAE:
     data = inputs.data(task.job)
     return train_vae.describe(task.config, *data, task.replicate)
-  return describe_latent(task, inputs.setting(task))
+  return describe_latent(task, inputs.latents(task))
 
 
 def describe_latent(
-  task: tasks.Task, setting: train_actor_critic.Setting
+  task: tasks.Task, latents: train_actor_critic.LatentData
 ) -> training.Training:
   """The parts of a training on encodings."""
   if task.which is stage.LATENT_CRITICS:
-    return train_actor_critic.describe_critics(task.config, setting)
+    return train_actor_critic.describe_critics(task.config, latents)
   if task.which is stage.DENOISER:
-    return train_denoiser.describe(task.config, setting)
-  return train_actor_critic.describe_actor(task.config, setting)
+    return train_denoiser.describe(task.config, latents)
+  return train_actor_critic.describe_actor(task.config, latents)

@@ -24,7 +24,7 @@ CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class LatentData:
   """What all trainings share: the networks and the encoded data."""
 
   networks: build.Networks
@@ -55,7 +55,7 @@ def encode(
   )
 
 
-def prepare(job: jobs.Job, replicate: int) -> Setting:
+def prepare(job: jobs.Job, replicate: int) -> LatentData:
   """Loads the data and the trained VAE, and encodes the data with it."""
   data = build.load_data(job, 'train')
   return prepare_with(job, replicate, data, build.load_data(job, 'validation'))
@@ -66,13 +66,13 @@ def prepare_with(
   replicate: int,
   data: dataset.Dataset,
   held_out: dataset.Dataset,
-) -> Setting:
+) -> LatentData:
   """Loads the trained VAE and encodes the two splits with it."""
   config = job.config
   networks = build.build_networks(config, data)
   vae = train_vae.load(job, networks, data, replicate)
   params = vae.state['vae'].params
-  return Setting(
+  return LatentData(
     networks,
     encode(config, networks, params, data),
     encode(config, networks, params, held_out),
@@ -82,16 +82,16 @@ def prepare_with(
 
 
 def make_batches(
-  setting: Setting, batch_size: int
+  latents: LatentData, batch_size: int
 ) -> Callable[[int, int], dict[str, np.ndarray]]:
   """Builds (first step, K) -> stacked batches of encodings and attributes."""
-  data = setting.train
+  data = latents.train
 
   def make(step: int, count: int) -> dict[str, np.ndarray]:
     (rows, numbers), (others, _) = (
       parallel.local_rows(
         batches.stacked_indices(
-          (setting.seed, order), step, count, batch_size, len(data.mean)
+          (latents.seed, order), step, count, batch_size, len(data.mean)
         )
       )
       for order in (0, 1)
@@ -134,10 +134,10 @@ def make_critics_state(
 
 
 def describe_critics(
-  config: ml_collections.ConfigDict, setting: Setting
+  config: ml_collections.ConfigDict, latents: LatentData
 ) -> training.Training:
   """The training of D_attr(z) and D_realism(z) of one replicate."""
-  networks, labels = setting.networks, setting.labels
+  networks, labels = latents.networks, latents.labels
   attribute_fn = build.apply_fn(networks.attribute_critic)
   realism_fn = build.apply_fn(networks.realism_critic)
 
@@ -172,8 +172,8 @@ def describe_critics(
       section.train.nonfinite == 'skip',
     )
 
-  z = jnp.asarray(setting.validation.sample(0))
-  y = jnp.asarray(setting.validation.attributes)
+  z = jnp.asarray(latents.validation.sample(0))
+  y = jnp.asarray(latents.validation.attributes)
   decay = config.latent_critics.average_decay
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
@@ -188,18 +188,18 @@ def describe_critics(
     }
 
   return training.Training(
-    make_critics_state(config, networks, setting.seed),
+    make_critics_state(config, networks, latents.seed),
     make_step,
-    {'mean_scale': setting.mean_scale},
-    make_batches(setting, config.latent_critics.train.batch_size),
+    {'mean_scale': latents.mean_scale},
+    make_batches(latents, config.latent_critics.train.batch_size),
     evaluate,
-    build.stage_key(setting.seed, 'latent_critics'),
+    build.stage_key(latents.seed, 'latent_critics'),
   )
 
 
-def train_critics(job: jobs.Job, replicate: int, setting: Setting) -> None:
+def train_critics(job: jobs.Job, replicate: int, latents: LatentData) -> None:
   """Trains D_attr(z) and D_realism(z) of one replicate."""
-  described = describe_critics(job.config, setting)
+  described = describe_critics(job.config, latents)
   training.run_alone(job, stage.LATENT_CRITICS, replicate, described)
 
 
@@ -269,15 +269,15 @@ def critic_weights(
 
 
 def describe_actor(
-  config: ml_collections.ConfigDict, setting: Setting
+  config: ml_collections.ConfigDict, latents: LatentData
 ) -> training.Training:
   """The training of G(z, y) and D(z, y) of one replicate.
 
   Args:
     config: `training.own_config` of one of `stage.actors`.
-    setting: of the replicate.
+    latents: of the replicate.
   """
-  networks = setting.networks
+  networks = latents.networks
   actor_fn = build.apply_fn(networks.actor)
   critic_fn = build.apply_fn(networks.critic)
 
@@ -303,8 +303,8 @@ def describe_actor(
       section.train.nonfinite == 'skip',
     )
 
-  y = setting.validation.attributes
-  real = setting.validation.sample(0)
+  y = latents.validation.attributes
+  real = latents.validation.sample(0)
   prior = np.random.default_rng(0).standard_normal(real.shape, np.float32)
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
@@ -327,32 +327,32 @@ def describe_actor(
     }
 
   return training.Training(
-    make_actor_state(config, networks, y.shape[-1], setting.seed),
+    make_actor_state(config, networks, y.shape[-1], latents.seed),
     make_step,
-    {'mean_scale': setting.mean_scale},
-    make_batches(setting, config.actor_critic.train.batch_size),
+    {'mean_scale': latents.mean_scale},
+    make_batches(latents, config.actor_critic.train.batch_size),
     evaluate,
-    build.stage_key(setting.seed, 'actor_critic'),
+    build.stage_key(latents.seed, 'actor_critic'),
   )
 
 
 def train_actor(
   job: jobs.Job,
   replicate: int,
-  setting: Setting,
+  latents: LatentData,
   which: stage.Stage,
 ) -> None:
   """Trains G(z, y) and D(z, y) of one replicate: one of `stage.actors`."""
   config = training.own_config(job.config, which)
-  described = describe_actor(config, setting)
+  described = describe_actor(config, latents)
   training.run_alone(job, which, replicate, described)
 
 
-def train(job: jobs.Job, replicate: int, setting: Setting) -> None:
+def train(job: jobs.Job, replicate: int, latents: LatentData) -> None:
   """Trains critics and actors of one replicate."""
-  train_critics(job, replicate, setting)
+  train_critics(job, replicate, latents)
   for which in stage.actors(job.config).values():
-    train_actor(job, replicate, setting, which)
+    train_actor(job, replicate, latents, which)
 
 
 def run(job: jobs.Job) -> None:

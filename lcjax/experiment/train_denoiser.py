@@ -94,14 +94,14 @@ def _make_validate(
 
 
 def describe(
-  config: ml_collections.ConfigDict, setting: train_actor_critic.Setting
+  config: ml_collections.ConfigDict, latents: train_actor_critic.LatentData
 ) -> training.Training:
   """The denoiser's training of one replicate."""
-  networks, labels = setting.networks, setting.labels
+  networks, labels = latents.networks, latents.labels
   velocity_fn = build.apply_fn(networks.denoiser)
   attribute_fn = build.apply_fn(networks.noised_attribute_critic)
-  mean = jnp.asarray(setting.train.aggregate_mean)
-  std = jnp.asarray(setting.train.aggregate_std)
+  mean = jnp.asarray(latents.train.aggregate_mean)
+  std = jnp.asarray(latents.train.aggregate_std)
 
   def make_step(
     config: ml_collections.ConfigDict,
@@ -125,13 +125,13 @@ def describe(
       section.train.nonfinite == 'skip',
     )
 
-  z = (jnp.asarray(setting.validation.sample(0)) - mean[None]) / std[None]
+  z = (jnp.asarray(latents.validation.sample(0)) - mean[None]) / std[None]
   rows = jnp.arange(len(z))
   held_out = _HeldOut(
     z,
     noise.normal(jax.random.key(0), rows, z.shape[1]),
     (rows.astype(z.dtype) + 0.5) / len(z),
-    jnp.asarray(setting.validation.attributes),
+    jnp.asarray(latents.validation.attributes),
   )
   validate = _make_validate(networks, labels, config.denoiser.average_decay)
 
@@ -139,22 +139,22 @@ def describe(
     return {name: float(v) for name, v in validate(current, held_out).items()}
 
   return training.Training(
-    make_state(config, networks, setting.seed),
+    make_state(config, networks, latents.seed),
     make_step,
     {'mean': mean, 'std': std},
-    train_actor_critic.make_batches(setting, config.denoiser.train.batch_size),
+    train_actor_critic.make_batches(latents, config.denoiser.train.batch_size),
     evaluate,
-    build.stage_key(setting.seed, 'denoiser'),
+    build.stage_key(latents.seed, 'denoiser'),
   )
 
 
 def train(
-  job: jobs.Job, replicate: int, setting: train_actor_critic.Setting
+  job: jobs.Job, replicate: int, latents: train_actor_critic.LatentData
 ) -> None:
   """Trains the denoiser of one replicate."""
   # With the training that it belongs to, not at the first use of the mover.
-  class_mixture.for_denoiser(job, replicate, setting.train)
-  described = describe(job.config, setting)
+  class_mixture.for_denoiser(job, replicate, latents.train)
+  described = describe(job.config, latents)
   training.run_alone(job, stage.DENOISER, replicate, described)
 
 

@@ -52,9 +52,10 @@ def optimize_latents(
   is satisfied; the loop ends when all have, or after `max_steps`. Row i never
   depends on row j or on B.
 
-  A loop over B rows costs all of them until its last one has converged. So, once no
-  more than half of the rows move, they go on in a loop of half the size, and
-  so forth: sizes are known when it is compiled, nothing waits for the host.
+  A loop over B rows costs all of them until its last one has converged. So,
+  once no more than half of the rows move, they go on in a loop of half the
+  size, and so forth: sizes are known when it is compiled, nothing waits for the
+  host.
 
   Args:
     cost_fn: the cost of one row and whether the row is satisfied.

@@ -38,7 +38,7 @@ needs_torch = pytest.mark.skipif(
 
 def make_setting(tmp_path, config=None, num_rounds=1):
   config = config or digits.get_config()
-  return ours.Setting(jobs.Job(config, tmp_path), num_rounds, 0.0)
+  return ours.Options(jobs.Job(config, tmp_path), num_rounds, 0.0)
 
 
 def small_digits():

@@ -65,7 +65,7 @@ def setting(config):
   z = np.random.default_rng(1).standard_normal((20, LATENTS), np.float32)
   encoded = encodings.Encodings(z, np.exp(z), data().attributes)
   networks = build.build_networks(config, data())
-  return train_actor_critic.Setting(networks, encoded, encoded, LABELS, 0)
+  return train_actor_critic.LatentData(networks, encoded, encoded, LABELS, 0)
 
 
 def wide_arrays(fn, *args):
