@@ -1,4 +1,4 @@
-r"""Seeds and ablations side by side: trained together, judged in one table.
+r"""Seeds and ablations side by side: trained as ensembles, in one table.
 
 python -m launch.ablate --config=configs/digits.py --workdir=runs/ablate \
   --ablations=default,no_distance,no_encodings --num_seeds=5
@@ -23,7 +23,7 @@ from launch import config_files, startup
 from lcjax import errors
 from lcjax.experiment import (
   ablate,
-  together,
+  ensembles,
 )
 
 ABLATIONS = flags.DEFINE_list(
@@ -32,9 +32,10 @@ ABLATIONS = flags.DEFINE_list(
 NUM_SEEDS = flags.DEFINE_integer(
   'num_seeds', None, 'Seeds of every ablation; config.num_seeds if not given.'
 )
-MAX_TOGETHER = flags.DEFINE_integer(
-  'max_together', 64, 'Trainings in one compiled program, at most.'
+MAX_ENSEMBLE = flags.DEFINE_integer(
+  'max_ensemble', 64, 'Trainings in one compiled program, at most.'
 )
+flags.DEFINE_alias('max_together', 'max_ensemble')  # as it was called before
 
 # Folders of the workdir that are no ablation's.
 _OWN_FOLDERS = 'cache', 'compare', 'groups'
@@ -129,9 +130,9 @@ def read_flags() -> ablate.Ablations:
     num_seeds = whole.config.num_seeds
   if num_seeds < 1:
     raise errors.UserError(f'--num_seeds={num_seeds} must be at least 1')
-  if MAX_TOGETHER.value < 1:
+  if MAX_ENSEMBLE.value < 1:
     raise errors.UserError(
-      f'--max_together={MAX_TOGETHER.value} must be at least 1'
+      f'--max_ensemble={MAX_ENSEMBLE.value} must be at least 1'
     )
   known = known_ablations(path)
   names = [name.strip() for name in ABLATIONS.value]
@@ -175,8 +176,8 @@ def read_flags() -> ablate.Ablations:
 def main() -> None:
   """Flags, then one call."""
   asked = read_flags()
-  ablate.run(asked, MAX_TOGETHER.value)
+  ablate.run(asked, MAX_ENSEMBLE.value)
 
 
 if __name__ == '__main__':
-  startup.run(main, together.use_all_cores)
+  startup.run(main, ensembles.use_all_cores)

@@ -45,7 +45,7 @@ WORKLOADS: dict[str, Workload] = {
   'conv_vae_step': train_steps.conv_vae_step,
   'actor_critic_step': train_steps.actor_critic_step,
   'optimizer_g': optimizer.optimizer_g,
-  'seeds_together': host.seeds_together,
+  'seed_ensemble': host.seed_ensemble,
   'compile_cache': host.compile_cache,
   'input_stall': host.input_stall,
   'memory': host.memory,

@@ -38,13 +38,13 @@ def _checked(command: list[str], code: int | None, error: str) -> None:
     )
 
 
-def seeds_together(options: ours.Options) -> list[rounds.Measurement]:
+def seed_ensemble(options: ours.Options) -> list[rounds.Measurement]:
   """Five seeds of the digits' small nets as one program, and one by one."""
   found = []
   for name in ('actor_critic', 'vae'):
     with tempfile.TemporaryDirectory() as workdir:
       command = _python(
-        'seeds_together',
+        'seed_ensemble',
         '--config=configs/digits.py',
         f'--workdir={workdir}',
         f'--stage={name}',

@@ -204,7 +204,7 @@ METRICS = {
   'training_seconds': Metric(
     'Training s', COST, 'lower', ',.0f',
     'Seconds to train or fit what moves or draws the latents, beyond the VAE; '
-    'of trainings that ran together, a share each.',
+    'of trainings in an ensemble, a share each.',
     's',
   ),
   'success': Metric(

@@ -1,4 +1,4 @@
-"""Seeds and ablations side by side: trained together, judged in one table."""
+"""Seeds and ablations side by side: trained as ensembles, in one table."""
 
 import functools
 import json
@@ -10,11 +10,11 @@ from lcjax.experiment import (
   ablation_report,
   class_mixture,
   compare,
+  ensembles,
   files,
   preflight,
   stage,
   tasks,
-  together,
 )
 from lcjax.experiment import inputs as inputs_lib
 from lcjax.experiment import jobs as jobs_lib
@@ -58,7 +58,7 @@ def train(
         wanted.setdefault(which.section, []).append(task)
   inputs = inputs_lib.Inputs()
   for section, those in wanted.items():
-    together.run(
+    ensembles.run(
       workdir / 'groups' / section,
       those,
       functools.partial(inputs_lib.describe, inputs),
@@ -83,7 +83,7 @@ def share_mixtures(jobs: dict[str, jobs_lib.Job]) -> None:
         lacking.append((json.dumps(key), own))
   for text, own in lacking:
     if text in fitted:
-      together.copy_folder(fitted[text], own)
+      ensembles.copy_folder(fitted[text], own)
 
 
 def run(asked: Ablations, limit: int) -> None:

@@ -113,7 +113,7 @@ def _signature(task: Task) -> str:
 
 
 def groups(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
-  """Which trainings run together, in the order of their first ones.
+  """Which trainings form an ensemble, in the order of their first ones.
 
   Args:
     tasks: no two of the same identity.

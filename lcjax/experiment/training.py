@@ -1,4 +1,4 @@
-"""A training as pure parts: run alone here, with others in `together`."""
+"""A training as pure parts: run alone here, with others in `ensembles`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Trainings that differ in numbers alone, run together; the others in turn."""
+"""Trainings that differ in numbers alone, as ensembles; the others in turn."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from etils import epath
 
 from lcjax import errors
 from lcjax.experiment import jobs, stage, tasks, training
-from lcjax.training import checkpoints, members, provenance, runner, steps
+from lcjax.training import checkpoints, ensemble, provenance, runner, steps
 
 # Makes a training's parts, from data and from earlier stages.
 Describe = Callable[[tasks.Task], training.Training]
@@ -34,11 +34,11 @@ def use_all_cores() -> None:
 
 def compile_group(
   group: Sequence[tasks.Task], described: Sequence[training.Training]
-) -> members.Together:
+) -> ensemble.Ensemble:
   """Compiles the steps of trainings that one program can hold."""
   config, make_step = group[0].config, described[0].make_step
   schedule = config[group[0].which.section].train
-  way: members.Way = 'vmap'
+  way: ensemble.Way = 'vmap'
   if jax.default_backend() == 'cpu':
     # Convolutions are slow inside of a loop on a CPU, so they take one step
     # per call there, and no loop over members.
@@ -49,7 +49,7 @@ def compile_group(
     return make_step(tasks.with_numbers(config, values), constants, None)
 
   constants = [one.constants for one in described]
-  return members.compile_together(
+  return ensemble.compile_ensemble(
     make,
     (tasks.numbers(group), jax.tree.map(lambda *a: jnp.stack(a), *constants)),
     jnp.stack([one.key for one in described]),
@@ -131,14 +131,14 @@ def train_group(
     meta = {'members': [tasks.dependencies(task) for task in group]}
   else:  # `run` has found it by these; one from long ago has no digests
     meta = begun[1]['config']
-  title = f'{group[0].which.section}: {len(group)} together'
+  title = f'{group[0].which.section}: ensemble of {len(group)}'
   started, spent = time.perf_counter(), 0.0
   template = jax.eval_shape(
-    lambda: members.stack([described[0].make_state()] * len(group))
+    lambda: ensemble.stack([described[0].make_state()] * len(group))
   )
   found = checkpoints.restore_newest(folder, template, meta)
   if found is None:
-    state = members.stack([one.make_state() for one in described])
+    state = ensemble.stack([one.make_state() for one in described])
   else:
     state, spent = found.state, found.meta['seconds']
     print(f'{title}: going on from step {found.step}')
@@ -157,7 +157,7 @@ def train_group(
     started=started,
   )
   compiled = compile_group(group, described)
-  program = members.program(compiled, len(group))
+  program = ensemble.program(compiled, len(group))
   with group[0].job.stop_on_signal() as should_stop:
     state = runner.train(
       training,

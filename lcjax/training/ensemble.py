@@ -1,4 +1,4 @@
-"""Several trainings of one shape as one compiled program.
+"""An ensemble: several trainings of one shape as one compiled program.
 
 A member is one of them: a seed, or an ablation that differs in numbers alone.
 Trees of members have a leading axis of M; only the step's number, which they
@@ -27,7 +27,7 @@ Way = Literal['vmap', 'map', 'unroll']
 _AXIS = 'member'
 
 
-class Together(NamedTuple):
+class Ensemble(NamedTuple):
   """A compiled step of M members.
 
   Attributes:
@@ -59,7 +59,7 @@ def member(stacked: Any, index: int) -> Any:
   return dataclasses.replace(found, step=stacked.step)
 
 
-def program(compiled: Together, count: int) -> runner.Program:
+def program(compiled: Ensemble, count: int) -> runner.Program:
   """What the runner trains of `count` compiled members."""
 
   def unpack(state: Any) -> Any:
@@ -94,14 +94,14 @@ def over_members(fn: Callable[..., Any], way: Way) -> Callable[..., Any]:
   return unrolled
 
 
-def compile_together(
+def compile_ensemble(
   make_step: Callable[[Any], steps.Step],
   given: Any,
   keys: jax.Array,
   devices: Sequence[jax.Device],
   way: Way,
   skip_nonfinite: bool = False,
-) -> Together:
+) -> Ensemble:
   """Compiles the steps of M members as one program, spread over devices.
 
   No member's result depends on another, so nothing is exchanged; on a CPU
@@ -190,4 +190,4 @@ def compile_together(
     batches = jax.device_put(batches, by_member)
     return jitted(state, batches, own_keys, own_given)
 
-  return Together(step, pack, unpack, rows)
+  return Ensemble(step, pack, unpack, rows)

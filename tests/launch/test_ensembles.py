@@ -8,10 +8,10 @@ import pytest
 from etils import epath
 
 from configs import base, digits
-from launch.benchmarks import seeds_together
+from launch.benchmarks import seed_ensemble
 from lcjax import errors
-from lcjax.experiment import inputs, jobs, stage, tasks, together
-from lcjax.training import checkpoints, members, metrics_log, runner, steps
+from lcjax.experiment import ensembles, inputs, jobs, stage, tasks
+from lcjax.training import checkpoints, ensemble, metrics_log, runner, steps
 
 SECTIONS = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
 
@@ -48,7 +48,7 @@ def test_what_differs_in_numbers_alone_trains_together():
   further = stage.ACTOR_CRITIC._replace(
     name='actor_critic_lambda_2', changes=(('distance_weight', 2.0),)
   )
-  together_ = [
+  joint = [
     default,
     task('seed', replicate=1),
     task('weight', actor_critic__distance_weight=0.0),
@@ -66,16 +66,16 @@ def test_what_differs_in_numbers_alone_trains_together():
     task('log', actor_critic__train__log_every=3),
     task('denoiser', which=stage.DENOISER),
   ]
-  found = tasks.groups([*together_, *apart], limit=64)
-  assert found == [together_, *([one] for one in apart)]
-  assert [len(group) for group in tasks.groups(together_, 3)] == [3, 3, 1]
-  assert tasks.numbers(together_).keys() == {
+  found = tasks.groups([*joint, *apart], limit=64)
+  assert found == [joint, *([one] for one in apart)]
+  assert [len(group) for group in tasks.groups(joint, 3)] == [3, 3, 1]
+  assert tasks.numbers(joint).keys() == {
     'actor_critic.distance_weight',
     'actor_critic.actor_optimizer.learning_rate',
     'actor_critic.average_decay',
   }
   np.testing.assert_allclose(
-    tasks.numbers(together_)['actor_critic.distance_weight'],
+    tasks.numbers(joint)['actor_critic.distance_weight'],
     [0.01, 0.01, 0.0, 0.01, 0.01, 0.01, 2.0],
   )
 
@@ -150,12 +150,14 @@ def test_members_end_as_if_alone(kind):
   configs = tiny(**shared), tiny(**shared, **changes)
   # The judge is one for all seeds.
   num_seeds = 1 if which is stage.CLASSIFIER else 2
-  made = [seeds_together.untrained(one, which, num_seeds) for one in configs]
+  made = [seed_ensemble.untrained(one, which, num_seeds) for one in configs]
   group = [one for tasks_, _ in made for one in tasks_]
   described = [one for _, parts in made for one in parts]
-  compiled = together.compile_group(group, described)
-  make_batches = together.make_batches(described, compiled.rows)
-  packed = compiled.pack(members.stack([one.make_state() for one in described]))
+  compiled = ensembles.compile_group(group, described)
+  make_batches = ensembles.make_batches(described, compiled.rows)
+  packed = compiled.pack(
+    ensemble.stack([one.make_state() for one in described])
+  )
   for step in (0, 2):
     packed, _ = compiled.step(packed, make_batches(step, 2), described[0].key)
   found = compiled.unpack(packed)
@@ -170,7 +172,7 @@ def test_members_end_as_if_alone(kind):
   for index, state in enumerate(expected):
     jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-      members.member(found, index),
+      ensemble.member(found, index),
       state,
     )
 
@@ -186,7 +188,7 @@ def described_by(described, calls):
 def final(one):
   log = (one.folder / 'metrics.jsonl').read_text()
   job, which, replicate = one.job, one.which, one.replicate
-  _, described = seeds_together.untrained(job.config, which, replicate + 1)
+  _, described = seed_ensemble.untrained(job.config, which, replicate + 1)
   make = described[replicate].make_state
   return log, stage.load(job, which, replicate, make).state
 
@@ -196,10 +198,10 @@ def finished(tmp_path_factory):
   """Two ablations that have their VAEs in common, trained."""
   root = tmp_path_factory.mktemp('finished')
   wanted = [task(name, stage.VAE, r, root) for name in 'ab' for r in (0, 1)]
-  _, described = seeds_together.untrained(tiny(), stage.VAE, 2)
+  _, described = seed_ensemble.untrained(tiny(), stage.VAE, 2)
   calls = []
   describe = described_by(described, calls)
-  together.run(epath.Path(root / 'groups'), wanted, describe, 64)
+  ensembles.run(epath.Path(root / 'groups'), wanted, describe, 64)
   return root, wanted, described, calls
 
 
@@ -215,7 +217,7 @@ def test_what_ablations_have_in_common_is_trained_once(finished):
     assert 'validation/elbo_nats' in last
   # Again, nothing is to be done.
   describe = described_by(described, calls)
-  together.run(epath.Path(root / 'groups'), wanted, describe, 64)
+  ensembles.run(epath.Path(root / 'groups'), wanted, describe, 64)
   assert len(calls) == 2
 
 
@@ -235,7 +237,7 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
   with monkeypatch.context() as patch:
     patch.setattr(runner.loop, 'train', stopped)
     with pytest.raises(errors.Interrupted, match='at step 2'):
-      together.run(groups, again, describe, 64)
+      ensembles.run(groups, again, describe, 64)
   assert not again[0].folder.exists()
 
   def killed(one, *arguments):
@@ -244,11 +246,11 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
     hand_out(one, *arguments)
 
   # Then killed for good, between the folders of two members.
-  hand_out = together._hand_out
+  hand_out = ensembles._hand_out
   with monkeypatch.context() as patch:
-    patch.setattr(together, '_hand_out', killed)
+    patch.setattr(ensembles, '_hand_out', killed)
     with pytest.raises(KeyboardInterrupt):
-      together.run(groups, again, describe, 64)
+      ensembles.run(groups, again, describe, 64)
   assert again[0].folder.exists() and not again[1].folder.exists()
   steps_taken = []
   with monkeypatch.context() as patch:
@@ -257,7 +259,7 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
       'train',
       lambda *a: steps_taken.append(int(a[1].step)) or real_train(*a),
     )
-    together.run(groups, again, describe, 64)
+    ensembles.run(groups, again, describe, 64)
   assert steps_taken == [6]  # at its end, not from the start
   for one, other in zip(again, wanted, strict=False):
     (log, state), (expected_log, expected) = final(one), final(other)
@@ -280,7 +282,7 @@ def stopped(finished, tmp_path, monkeypatch):
   with monkeypatch.context() as patch:
     patch.setattr(runner.loop, 'train', stop)
     with pytest.raises(errors.Interrupted):
-      together.run(groups, wanted, describe, 64)
+      ensembles.run(groups, wanted, describe, 64)
   return groups, wanted, describe
 
 
@@ -297,10 +299,10 @@ def test_a_stopped_group_does_not_go_on_with_other_images(
 
   monkeypatch.setattr(tasks.stage.build, 'digests', changed)
   with pytest.raises(errors.UserError, match='other images of the train split'):
-    together.run(groups, wanted, describe, 64)
+    ensembles.run(groups, wanted, describe, 64)
   assert len(list(groups.iterdir())) == 1
   again = [one._replace(job=one.job._replace(overwrite=True)) for one in wanted]
-  together.run(groups, again, describe, 64)
+  ensembles.run(groups, again, describe, 64)
   assert 'going on' not in capsys.readouterr().out
   assert all(tasks.is_finished(one) for one in wanted)
 
@@ -313,7 +315,7 @@ def test_a_stopped_group_without_digests_goes_on(stopped, capsys):
       del member['read']
     path.write_text(json.dumps(meta))
     (path.parent.parent / 'seal.json').unlink()
-  together.run(groups, wanted, describe, 64)
+  ensembles.run(groups, wanted, describe, 64)
   assert 'going on from step 2' in capsys.readouterr().out
   for one in wanted:
     assert tasks.is_finished(one)

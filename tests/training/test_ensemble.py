@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from lcjax.training import members, steps
+from lcjax.training import ensemble, steps
 from tests.training import one_network
 
 RATES = np.asarray([0.1, 0.2, 0.3], np.float32)
@@ -42,14 +42,14 @@ def test_every_member_is_as_it_would_be_alone(way, count):
   # Three on two devices: one of them holds a row that only fills up.
   keys = jnp.stack([jax.random.key(i) for i in range(3)])
   starts = [make_state(float(i)) for i in range(3)]
-  compiled = members.compile_together(
+  compiled = ensemble.compile_ensemble(
     make_step, RATES, keys, jax.devices()[:2], way
   )
   own = [make_batches(i, count) for i in range(3)]
   batches = jax.tree.map(
     lambda *a: np.stack([a[row] for row in compiled.rows]), *own
   )
-  packed = compiled.pack(members.stack(starts))
+  packed = compiled.pack(ensemble.stack(starts))
   for _ in range(2):
     packed, metrics = compiled.step(packed, batches, keys[0])
   found = compiled.unpack(packed)
@@ -60,7 +60,7 @@ def test_every_member_is_as_it_would_be_alone(way, count):
       alone, expected = step(alone, own[i], keys[i])
     jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
-      members.member(found, i),
+      ensemble.member(found, i),
       alone,
     )
     for name, value in expected.items():

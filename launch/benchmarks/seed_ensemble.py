@@ -1,6 +1,6 @@
 r"""Times a step of several seeds, together and one after the other; JSON.
 
-python -m launch.benchmarks.seeds_together --config=configs/digits.py \
+python -m launch.benchmarks.seed_ensemble --config=configs/digits.py \
   --workdir=runs/benchmark
 
 A process of its own: how many virtual devices a CPU has is settled at its
@@ -19,15 +19,15 @@ from launch import startup
 from launch.benchmarks import rounds
 from lcjax.experiment import (
   build,
+  ensembles,
   inputs,
   jobs,
   stage,
   tasks,
-  together,
   train_actor_critic,
   training,
 )
-from lcjax.training import members, steps
+from lcjax.training import ensemble, steps
 
 
 def untrained(
@@ -68,7 +68,7 @@ def contenders(
 ) -> dict[str, rounds.Contender]:
   """A step of all seeds, as one program ('together') and one by one ('apart').
 
-  On a CPU the members share its virtual devices: call `together.use_all_cores`
+  On a CPU the members share its virtual devices: call `ensembles.use_all_cores`
   before JAX starts.
 
   Args:
@@ -79,9 +79,11 @@ def contenders(
   group, described = untrained(config, which, num_seeds)
   schedule = config[which.section].train
   count, skip = schedule.steps_per_call, schedule.nonfinite == 'skip'
-  compiled = together.compile_group(group, described)
-  batches = together.make_batches(described, compiled.rows)(0, count)
-  packed = compiled.pack(members.stack([one.make_state() for one in described]))
+  compiled = ensembles.compile_group(group, described)
+  batches = ensembles.make_batches(described, compiled.rows)(0, count)
+  packed = compiled.pack(
+    ensemble.stack([one.make_state() for one in described])
+  )
   alone = [
     jax.jit(steps.scan_steps(one.make_step(config, one.constants, None), skip))
     for one in described
@@ -89,7 +91,7 @@ def contenders(
   states = [one.make_state() for one in described]
   own = [one.make_batches(0, count) for one in described]
 
-  def run_together(num_steps: int) -> None:
+  def run_ensemble(num_steps: int) -> None:
     nonlocal packed
     for _ in range(num_steps // count):
       packed, _ = compiled.step(packed, batches, described[0].key)
@@ -102,7 +104,7 @@ def contenders(
       jax.block_until_ready(states[index])
 
   return {
-    'together': rounds.Contender(run_together, count),
+    'together': rounds.Contender(run_ensemble, count),
     'apart': rounds.Contender(run_apart, count),
   }
 
@@ -126,4 +128,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  startup.run(main, together.use_all_cores)
+  startup.run(main, ensembles.use_all_cores)
