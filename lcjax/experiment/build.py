@@ -55,9 +55,7 @@ def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
       of training, not after.
   """
   check_optimizers(job.config)
-  section = job.config.data.to_dict()
-  section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
-  section['attributes'] = tuple(section['attributes'])
+  section = _data_section(job)
   data, problem = None, None
   for turn in (jax.process_index() == 0, jax.process_index() != 0):
     try:
@@ -68,6 +66,19 @@ def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
     parallel.raise_together(problem)
   assert data is not None
   return data
+
+
+def load_labels(job: jobs.Job) -> types.Labels:
+  """The labels of the training split, known before an image is decoded."""
+  return dataset.labels_before_decoding(split='train', **_data_section(job))
+
+
+def _data_section(job: jobs.Job) -> dict[str, Any]:
+  """`config.data` as `dataset.load` takes it."""
+  section = job.config.data.to_dict()
+  section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
+  section['attributes'] = tuple(section['attributes'])
+  return dict(section)
 
 
 def digests(

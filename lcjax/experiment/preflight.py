@@ -18,8 +18,6 @@ from lcjax.experiment import (
 )
 from lcjax.training import parallel
 
-# Sources of independent attributes, known as such before a file is read.
-_BITS = ('celeba', 'tfds:celeb_a')
 # What `launch.ablate` writes first into its workdir.
 ABLATIONS = 'ablations.json'
 
@@ -45,8 +43,6 @@ def check(
   sections = list(dict.fromkeys(one.section for one in trainings))
   check_workdir(job.workdir)
   check_places(job.workdir, [one.name for one in trainings], config.num_seeds)
-  if config.data.name in _BITS:
-    check_mixture_above(config, types.Bits(()))
   if trains:
     for section in sections:
       parallel.check_batch_size(
@@ -54,11 +50,11 @@ def check(
       )
     if config.data.name in dataset.CROPPED:  # before images are decoded
       memory.check_images(config, sections, config.data.image_size**2)
+  check_mixture_above(job)  # likewise
   train = load_split(job, 'train')
   load_split(job, 'validation')
   for split in further_splits:
     load_split(job, split)
-  check_mixture_above(config, train.labels)
   if judges:
     test = load_split(job, config.compare.split)
     check_neighbours(config, train, test)
@@ -166,13 +162,13 @@ def check_places(
       )
 
 
-def check_mixture_above(config: Any, labels: types.Labels) -> None:
+def check_mixture_above(job: jobs.Job) -> None:
   """Raises UserError if a mixture of classes is asked for without classes."""
-  above = config.denoise.mixture_above
-  if above < 1.0 and isinstance(labels, types.Bits):
+  above = job.config.denoise.mixture_above
+  if above < 1.0 and isinstance(build.load_labels(job), types.Bits):
     raise errors.UserError(
       f'config.denoise.mixture_above={above} needs classes, but the attributes '
-      f'of {config.data.name!r} are independent of each other: set it to 1'
+      f'of {job.config.data.name!r} are independent of each other: set it to 1'
     )
 
 
