@@ -56,14 +56,11 @@ def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
   """
   check_optimizers(job.config)
   section = _data_section(job)
-  data, problem = None, None
+  data = None
   for turn in (jax.process_index() == 0, jax.process_index() != 0):
-    try:
+    with parallel.raising_together():
       if turn:  # the first decodes for those that share its disk
         data = _read_once(split, **section)
-    except errors.UserError as error:
-      problem = error
-    parallel.raise_together(problem)
   assert data is not None
   return data
 
