@@ -67,8 +67,8 @@ def load(
   names, rows = tables.order_by_split(
     split_of, archive.present(split_of), split, partition_path, archive_path
   )
-  chosen = attributes or DEFAULT_ATTRIBUTES
-  bits = _read_attributes(table_path, names[rows], chosen)
+  chosen = labels(attributes)
+  bits = _read_attributes(table_path, names[rows], chosen.names)
   images = archives.decode(
     archive,
     names,
@@ -79,7 +79,12 @@ def load(
     f'celeba_{image_size}_of_{crop_size}',
     background,
   )
-  return images[rows], bits, types.Bits(chosen)
+  return images[rows], bits, chosen
+
+
+def labels(attributes: tuple[str, ...]) -> types.Bits:
+  """Labels of some attributes, or of `DEFAULT_ATTRIBUTES`."""
+  return types.Bits(attributes or DEFAULT_ATTRIBUTES)
 
 
 def _find(folder: str, *names: str) -> pathlib.Path:

@@ -77,19 +77,52 @@ class Options(NamedTuple):
   background: str
 
 
-SOURCES: dict[str, Callable[[str, Options], tables.Parts]] = {
-  'digits': lambda split, options: digits.load(split),
-  'mnist': lambda split, o: idx.load(split, 'mnist', o.dir),
-  'fashion_mnist': lambda split, o: idx.load(split, 'fashion_mnist', o.dir),
-  'celeba': lambda split, o: celeba.load(split, **o._asdict()),
-  'folder': lambda split, o: folder.load(split, **o._asdict()),
-  'tfds:mnist': lambda split, o: tfds.load_classes(
-    split, 'mnist', o.dir, o.cache_dir
+class Source(NamedTuple):
+  """Where data come from.
+
+  Attributes:
+    load: a split, decoded.
+    labels: those of a split, known before anything is decoded.
+  """
+
+  load: Callable[[str, Options], tables.Parts]
+  labels: Callable[[str, Options], types.Labels]
+
+
+SOURCES: dict[str, Source] = {
+  'digits': Source(
+    lambda split, o: digits.load(split), lambda *_: digits.LABELS
   ),
-  'tfds:fashion_mnist': lambda split, o: tfds.load_classes(
-    split, 'fashion_mnist', o.dir, o.cache_dir
+  'mnist': Source(
+    lambda split, o: idx.load(split, 'mnist', o.dir),
+    lambda *_: idx.labels('mnist'),
   ),
-  'tfds:celeb_a': lambda split, o: tfds.load_celeba(split, **o._asdict()),
+  'fashion_mnist': Source(
+    lambda split, o: idx.load(split, 'fashion_mnist', o.dir),
+    lambda *_: idx.labels('fashion_mnist'),
+  ),
+  'celeba': Source(
+    lambda split, o: celeba.load(split, **o._asdict()),
+    lambda split, o: celeba.labels(o.attributes),
+  ),
+  'folder': Source(
+    lambda split, o: folder.load(split, **o._asdict()),
+    lambda split, o: folder.labels(split, o.dir, o.attributes),
+  ),
+  'tfds:mnist': Source(
+    lambda split, o: tfds.load_classes(split, 'mnist', o.dir, o.cache_dir),
+    lambda *_: idx.labels('mnist'),
+  ),
+  'tfds:fashion_mnist': Source(
+    lambda split, o: tfds.load_classes(
+      split, 'fashion_mnist', o.dir, o.cache_dir
+    ),
+    lambda *_: idx.labels('fashion_mnist'),
+  ),
+  'tfds:celeb_a': Source(
+    lambda split, o: tfds.load_celeba(split, **o._asdict()),
+    lambda split, o: celeba.labels(o.attributes),
+  ),
 }
 # Those that cut their images to `crop_size`, and may hold transparent ones.
 CROPPED = ('celeba', 'folder', 'tfds:celeb_a')
@@ -127,6 +160,33 @@ def load(
   Raises:
     UserError: no such data set or split, or its files are missing or damaged.
   """
+  source = _find(name, split)
+  options = Options(
+    dir, image_size, crop_size, tuple(attributes), cache_dir, background
+  )
+  images, bits, labels = source.load(split, options)
+  tables.check_names(labels.names, f'config.data.name={name!r}')
+  return Dataset(images, bits, labels)
+
+
+def labels_before_decoding(
+  name: str, split: str, **section: Any
+) -> types.Labels:
+  """The labels that `load` gives, found without decoding an image.
+
+  Args:
+    name: a key of `SOURCES`.
+    split: as in `load`.
+    **section: the further fields of `Options`.
+
+  Raises:
+    UserError: no such data set or split, or its table is missing or damaged.
+  """
+  return _find(name, split).labels(split, Options(**section))
+
+
+def _find(name: str, split: str) -> Source:
+  """A source by its name; UserError if there is none, or no such split."""
   if name not in SOURCES:
     raise errors.UserError(
       f'config.data.name={name!r} is not a data set: choose one of '
@@ -136,9 +196,4 @@ def load(
     raise errors.UserError(
       f'{split!r} is not a split: choose one of {", ".join(SPLITS)}'
     )
-  options = Options(
-    dir, image_size, crop_size, tuple(attributes), cache_dir, background
-  )
-  images, bits, labels = SOURCES[name](split, options)
-  tables.check_names(labels.names, f'config.data.name={name!r}')
-  return Dataset(images, bits, labels)
+  return SOURCES[name]

@@ -11,6 +11,7 @@ from lcjax.data import tables
 _SPLIT_SEED = 0
 _NUM_TEST = 450
 _NUM_VALIDATION = 270
+LABELS = types.Classes(tuple('0123456789'))
 
 
 def load(split: str) -> tables.Parts:
@@ -41,5 +42,4 @@ def load(split: str) -> tables.Parts:
   )
   images = np.round(scans[rows] * (255 / 16)).astype(np.uint8)
   attributes = np.eye(10, dtype=np.float32)[classes[rows]]
-  names = tuple(str(digit) for digit in range(10))
-  return images.reshape(-1, 8, 8, 1), attributes, types.Classes(names)
+  return images.reshape(-1, 8, 8, 1), attributes, LABELS

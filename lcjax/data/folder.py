@@ -53,6 +53,59 @@ def load(
     UserError: a file is missing or damaged, an image occurs twice, or there is
       no such attribute.
   """
+  listed = _list_images(split, dir, attributes)
+  root, names, part = listed.root, listed.names, listed.part
+
+  def get_channels() -> int:
+    return 1 if all(_is_grey(root / name) for name in names) else 3
+
+  images = archives.decode(
+    archives.Folder(root),
+    names,
+    get_channels,
+    image_size,
+    crop_size,
+    cache_dir,
+    f'folder_{image_size}_of_{crop_size}',
+    background,
+  )
+  return images[part], listed.bits[part], listed.labels
+
+
+def labels(split: str, dir: str, attributes: tuple[str, ...]) -> types.Labels:
+  """The labels that `load` gives, from the table alone: nothing is decoded.
+
+  Args:
+    split: as in `load`, also the two others.
+    dir: the folder.
+    attributes: their names; empty for all columns.
+
+  Raises:
+    UserError: the table is missing or damaged, names no image of the split, or
+      has no such attribute.
+  """
+  return _list_images(split, dir, attributes).labels
+
+
+class _Listed(NamedTuple):
+  """What a table says of the images that are there.
+
+  Attributes:
+    root: the folder.
+    names: of N files in it, split after split.
+    part: which of them are the split's.
+    bits: [N, Y] float32 of zeros and ones.
+    labels: of the Y attributes.
+  """
+
+  root: pathlib.Path
+  names: list[str]
+  part: slice
+  bits: np.ndarray
+  labels: types.Labels
+
+
+def _list_images(split: str, dir: str, attributes: tuple[str, ...]) -> _Listed:
   root = tables.root(dir, TABLE)
   path = root / TABLE
   header, rows = _read_table(path)
@@ -65,30 +118,15 @@ def load(
     name: row['split'] if 'split' in row else _split_by_name(name)
     for name, row in rows.items()
   }
-  archive = archives.Folder(root)
   names, part = tables.order_by_split(
-    split_of, archive.present(split_of), split, path, root
+    split_of, archives.Folder(root).present(split_of), split, path, root
   )
   bits = np.array(
     [[_VALUES[rows[name][a]] for a in chosen] for name in names], np.float32
   )
-
-  def get_channels() -> int:
-    return 1 if all(_is_grey(root / name) for name in names) else 3
-
-  images = archives.decode(
-    archive,
-    names,
-    get_channels,
-    image_size,
-    crop_size,
-    cache_dir,
-    f'folder_{image_size}_of_{crop_size}',
-    background,
-  )
   one_holds = len(chosen) > 1 and bool((bits.sum(axis=1) == 1).all())
   kind = types.Classes if one_holds else types.Bits
-  return images[part], bits[part], kind(chosen)
+  return _Listed(root, names, part, bits, kind(chosen))
 
 
 def _read_table(

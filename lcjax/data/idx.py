@@ -50,20 +50,25 @@ def load(split: str, name: str, dir: str) -> tables.Parts:
   official = 't10k' if split == 'test' else 'train'
   images_path = _find(dir, f'{official}-images', 3)
   labels_path = _find(dir, f'{official}-labels', 1)
-  images, labels = read(images_path, 3), read(labels_path, 1)
-  if len(images) != len(labels):
+  images, numbers = read(images_path, 3), read(labels_path, 1)
+  if len(images) != len(numbers):
     raise errors.UserError(
-      f'{labels_path} holds {len(labels)} labels for the {len(images)} images '
+      f'{labels_path} holds {len(numbers)} labels for the {len(images)} images '
       f'in {images_path}'
     )
-  names = CLASSES[name]
-  if len(labels) and labels.max() >= len(names):
+  own = labels(name)
+  if len(numbers) and numbers.max() >= len(own):
     raise errors.UserError(
-      f'{labels_path} holds the label {labels.max()}: {name} has '
-      f'{len(names)} classes'
+      f'{labels_path} holds the label {numbers.max()}: {name} has '
+      f'{len(own)} classes'
     )
-  pixels, classes = split_rows(images[..., None], labels, names, split)
-  return pixels, classes, types.Classes(names)
+  pixels, classes = split_rows(images[..., None], numbers, own.names, split)
+  return pixels, classes, own
+
+
+def labels(name: str) -> types.Classes:
+  """The classes of a key of `CLASSES`."""
+  return types.Classes(CLASSES[name])
 
 
 def split_rows(

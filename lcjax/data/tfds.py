@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lcjax import errors, types
+from lcjax import errors
 from lcjax.data import cache, celeba, idx, paths, pictures, pixels, tables
 
 
@@ -50,10 +50,10 @@ def load_classes(
     _make_fill(builder, num_rows, convert),
   )
   rows = _rows_of('test' if split == 'test' else 'train', num_rows)
-  names = idx.CLASSES[name]
+  labels = idx.labels(name)
   images, classes = arrays['images'][rows], arrays['classes'][rows]
-  images, attributes = idx.split_rows(images, classes, names, split)
-  return images, attributes, types.Classes(names)
+  images, attributes = idx.split_rows(images, classes, labels.names, split)
+  return images, attributes, labels
 
 
 def load_celeba(
@@ -86,9 +86,9 @@ def load_celeba(
   builder = _get_builder('celeb_a', dir)
   num_rows = _count_rows(builder)
   available = sorted(builder.info.features['attributes'])
-  chosen = attributes or celeba.DEFAULT_ATTRIBUTES
+  labels = celeba.labels(attributes)
   tables.check_names(available, builder.data_path)
-  columns = tables.choose(available, chosen, builder.data_path)
+  columns = tables.choose(available, labels.names, builder.data_path)
 
   def make_shapes() -> dict[str, tuple[int, ...]]:
     total = sum(num_rows.values())
@@ -116,7 +116,7 @@ def load_celeba(
   )
   rows = _rows_of(split, num_rows)
   bits = arrays['attributes'][rows][:, columns].astype(np.float32)
-  return arrays['images'][rows], bits, types.Bits(chosen)
+  return arrays['images'][rows], bits, labels
 
 
 def _get_builder(name: str, folder: str) -> Any:

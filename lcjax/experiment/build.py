@@ -55,19 +55,27 @@ def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
       of training, not after.
   """
   check_optimizers(job.config)
+  section = _data_section(job)
+  data = None
+  for turn in (jax.process_index() == 0, jax.process_index() != 0):
+    with parallel.raising_together():
+      if turn:  # the first decodes for those that share its disk
+        data = _read_once(split, **section)
+  assert data is not None
+  return data
+
+
+def load_labels(job: jobs.Job) -> types.Labels:
+  """The labels of the training split, known before an image is decoded."""
+  return dataset.labels_before_decoding(split='train', **_data_section(job))
+
+
+def _data_section(job: jobs.Job) -> dict[str, Any]:
+  """`config.data` as `dataset.load` takes it."""
   section = job.config.data.to_dict()
   section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
   section['attributes'] = tuple(section['attributes'])
-  data, problem = None, None
-  for turn in (jax.process_index() == 0, jax.process_index() != 0):
-    try:
-      if turn:  # the first decodes for those that share its disk
-        data = _read_once(split, **section)
-    except errors.UserError as error:
-      problem = error
-    parallel.raise_together(problem)
-  assert data is not None
-  return data
+  return dict(section)
 
 
 def digests(

@@ -68,16 +68,13 @@ def claim(workdir: epath.Path, lock: Lock | None) -> None:
 
 def try_to_write(workdir: epath.Path, write: Callable[[], None]) -> None:
   """Writes in all processes, or stops all of them with one line."""
-  problem = None
-  try:
-    write()
-  except errors.UserError as error:
-    problem = error
-  except OSError as error:
-    problem = errors.UserError(
-      f'--workdir={workdir} cannot be written: {error}'
-    )
-  parallel.raise_together(problem)
+  with parallel.raising_together():
+    try:
+      write()
+    except OSError as error:
+      raise errors.UserError(
+        f'--workdir={workdir} cannot be written: {error}'
+      ) from error
 
 
 def note_config(job: Job) -> None:

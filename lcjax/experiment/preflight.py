@@ -18,8 +18,6 @@ from lcjax.experiment import (
 )
 from lcjax.training import parallel
 
-# Sources of independent attributes, known as such before a file is read.
-_BITS = ('celeba', 'tfds:celeb_a')
 # What `launch.ablate` writes first into its workdir.
 ABLATIONS = 'ablations.json'
 
@@ -33,6 +31,8 @@ def check(
 ) -> None:
   """Raises UserError for the first thing that would fail later.
 
+  In all processes, if in any of them: their machines and files may differ.
+
   Args:
     job: what is to be done.
     trainings: that are to be done, or to be there.
@@ -43,41 +43,45 @@ def check(
   """
   config = job.config
   sections = list(dict.fromkeys(one.section for one in trainings))
-  check_workdir(job.workdir)
-  check_places(job.workdir, [one.name for one in trainings], config.num_seeds)
-  if config.data.name in _BITS:
-    check_mixture_above(config, types.Bits(()))
-  if trains:
-    for section in sections:
-      parallel.check_batch_size(
-        config[section].train.batch_size, f'config.{section}.train.batch_size'
-      )
-    if config.data.name in dataset.CROPPED:  # before images are decoded
-      memory.check_images(config, sections, config.data.image_size**2)
+  with parallel.raising_together():  # before images are decoded
+    check_workdir(job.workdir)
+    check_places(job.workdir, [one.name for one in trainings], config.num_seeds)
+    if trains:
+      for section in sections:
+        parallel.check_batch_size(
+          config[section].train.batch_size, f'config.{section}.train.batch_size'
+        )
+      if config.data.name in dataset.CROPPED:
+        memory.check_images(config, sections, config.data.image_size**2)
+    check_mixture_above(job)
   train = load_split(job, 'train')
   load_split(job, 'validation')
   for split in further_splits:
     load_split(job, split)
-  check_mixture_above(config, train.labels)
-  if judges:
-    test = load_split(job, config.compare.split)
-    check_neighbours(config, train, test)
-    check_classes(train, test, config.compare.split)
-  memory.check_states(config, sections, train)
-  if trains:
-    memory.check_batches(config, sections, train)
-  if judges or not trains:
-    memory.check_samples(config, train, judges)
+  test = load_split(job, config.compare.split) if judges else None
+  with parallel.raising_together():
+    if test is not None:
+      check_neighbours(config, train, test)
+      check_classes(train, test, config.compare.split)
+    memory.check_states(config, sections, train)
+    if trains:
+      memory.check_batches(config, sections, train)
+    if judges or not trains:
+      memory.check_samples(config, train, judges)
 
 
 def load_split(job: jobs.Job, split: str) -> dataset.Dataset:
-  """A split, or UserError if there is nothing in it."""
+  """A split, or UserError if there is nothing in it.
+
+  Waits for all processes, see `build.load_data`.
+  """
   data = build.load_data(job, split)
-  if not len(data):
-    raise errors.UserError(
-      f'config.data.name={job.config.data.name!r} has no image in its {split} '
-      f'split (config.data.dir={job.config.data.dir!r}): add some'
-    )
+  with parallel.raising_together():
+    if not len(data):
+      raise errors.UserError(
+        f'config.data.name={job.config.data.name!r} has no image in its '
+        f'{split} split (config.data.dir={job.config.data.dir!r}): add some'
+      )
   return data
 
 
@@ -166,13 +170,13 @@ def check_places(
       )
 
 
-def check_mixture_above(config: Any, labels: types.Labels) -> None:
+def check_mixture_above(job: jobs.Job) -> None:
   """Raises UserError if a mixture of classes is asked for without classes."""
-  above = config.denoise.mixture_above
-  if above < 1.0 and isinstance(labels, types.Bits):
+  above = job.config.denoise.mixture_above
+  if above < 1.0 and isinstance(build.load_labels(job), types.Bits):
     raise errors.UserError(
       f'config.denoise.mixture_above={above} needs classes, but the attributes '
-      f'of {config.data.name!r} are independent of each other: set it to 1'
+      f'of {job.config.data.name!r} are independent of each other: set it to 1'
     )
 
 

@@ -4,7 +4,8 @@ With several processes each calls the same functions in the same order; what
 they are given whole is the same in all of them.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -85,6 +86,25 @@ def raise_together(error: errors.UserError | None) -> None:
   """
   if any_process(error is not None):
     raise error or errors.UserError('another process has stopped: see there')
+
+
+@contextlib.contextmanager
+def raising_together() -> Iterator[None]:
+  """What fails in one process within, as by its own files, stops all of them.
+
+  Every process must come here equally often and do nothing within that waits
+  for the others, such as another `raise_together`: one that has failed before
+  would be taken to wait for that.
+
+  Raises:
+    UserError: as `raise_together`, at the end.
+  """
+  problem = None
+  try:
+    yield
+  except errors.UserError as error:
+    problem = error
+  raise_together(problem)
 
 
 def on_all_devices(tree: Any) -> Any:

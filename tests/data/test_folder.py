@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lcjax import errors, types
-from lcjax.data import dataset, folder
+from lcjax.data import archives, dataset, folder
 
 TABLE = """\
 file,split,red,big
@@ -57,6 +57,19 @@ def test_classes_only_if_one_holds_in_every_row_of_all_splits(tmp_path):
     [0],
     [1],
   ]
+
+
+@pytest.mark.parametrize('kind', [types.Classes, types.Bits])
+def test_labels_are_known_without_decoding(tmp_path, monkeypatch, kind):
+  given = TABLE
+  if kind is types.Bits:  # in another split than the one that is asked for
+    given = TABLE.replace('validation,1,0', 'validation,1,1')
+  write(tmp_path, given)
+  section = dataset.Options(str(tmp_path), 8, 0, (), '', 'black')._asdict()
+  loaded = dataset.load('folder', 'train', **section).labels
+  monkeypatch.setattr(archives, 'decode', lambda *_: pytest.fail('decoded'))
+  found = dataset.labels_before_decoding('folder', 'train', **section)
+  assert found == loaded == kind(('red', 'big'))
 
 
 def test_grey_stays_grey_only_if_all_are(tmp_path):

@@ -10,8 +10,9 @@ from etils import epath
 
 from configs import celeba, digits
 from lcjax import errors, types
-from lcjax.data import dataset
+from lcjax.data import archives, dataset
 from lcjax.experiment import build, jobs, memory, pipeline, preflight, stage
+from tests.data import test_folder
 from tests.launch.test_pipeline import TINY, launch
 
 NAMES = ('a', 'b', 'c')
@@ -35,6 +36,7 @@ def job(tmp_path, monkeypatch):
     'test': split_of((4, 4, 4)),
   }
   monkeypatch.setattr(build, 'load_data', lambda job, split: found[split])
+  monkeypatch.setattr(build, 'load_labels', lambda job: found['train'].labels)
   job = jobs.Job(config, epath.Path(tmp_path / 'run'))
   preflight.check_pipeline(job)
   return job, found
@@ -92,6 +94,23 @@ def test_celeba_is_known_to_have_no_classes_before_it_is_read(
   monkeypatch.setattr(build, 'load_data', lambda job, split: pytest.fail(split))
   job = jobs.Job(config, epath.Path(tmp_path / 'run'))
   assert 'mixture_above=0.4 needs classes' in refused(job)
+
+
+def test_a_folder_is_known_to_have_no_classes_before_it_is_decoded(
+  tmp_path, monkeypatch
+):
+  test_folder.write(
+    tmp_path / 'images',
+    test_folder.TABLE.replace('validation,1,0', 'validation,1,1'),
+  )
+  config = celeba.get_config()
+  config.data.update(name='folder', dir=str(tmp_path / 'images'), attributes=())
+  config.denoise.mixture_above = 0.4
+  monkeypatch.setattr(archives, 'decode', lambda *_: pytest.fail('decoded'))
+  job = jobs.Job(config, epath.Path(tmp_path / 'run'))
+  assert "mixture_above=0.4 needs classes, but the attributes of 'folder'" in (
+    refused(job)
+  )
 
 
 def test_networks_beyond_the_memory(job):

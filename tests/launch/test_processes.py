@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -53,6 +54,47 @@ def both():
 startup.run(both)
 """
 )
+# What one host alone finds, before, between and after the reading of data.
+PREFLIGHT = """
+import jax
+from launch import startup
+from lcjax.data import dataset
+from lcjax.experiment import memory, pipeline, preflight
+
+def main():
+  job = startup.job()
+  if jax.process_index() == {host}:
+{problem}
+  preflight.check_pipeline(job, trains=True, further_splits=('test',))
+  print('nothing was found')
+
+startup.run(main)
+"""
+PROBLEMS = {
+  'file': (
+    """
+    job = job._replace(workdir=job.workdir / 'own')
+    job.workdir.mkdir(parents=True)
+    (job.workdir / 'vae').write_text('')""",
+    'own/vae is a file',
+  ),
+  'split': (
+    """
+    load = dataset.load
+    def load_nothing(name, split, **section):
+      data = load(name, split, **section)
+      rows = slice(None) if split == 'train' else slice(0)
+      images, attributes = data.images[rows], data.attributes[rows]
+      return dataset.Dataset(images, attributes, data.labels)
+    dataset.load = load_nothing""",
+    'no image in its validation split',
+  ),
+  'memory': (
+    """
+    memory.memory_bytes = lambda: 1""",
+    'this machine has 0.0',
+  ),
+}
 SMALL = [*TINY, '--config.generate.num_rows=2']
 
 
@@ -83,9 +125,9 @@ def start_two(workdir, script, arguments):
   ]
 
 
-def finish(processes, status=0):
+def finish(processes, status=0, seconds=400):
   try:
-    printed = [process.communicate(timeout=400)[0] for process in processes]
+    printed = [process.communicate(timeout=seconds)[0] for process in processes]
   finally:
     for process in processes:
       process.kill()
@@ -134,6 +176,20 @@ def test_two_processes_do_what_one_does(tmp_path, script, num_trainings):
   assert not [x for x in second.splitlines() if 'loo' not in x]
   assert list((two / 'vae').glob('*tfevents*'))
   compare(one, two, num_trainings)
+
+
+@pytest.mark.parametrize(
+  ('name', 'host'), [('file', 1), ('split', 1), ('memory', 0)]
+)
+def test_what_one_host_alone_finds_stops_both(tmp_path, name, host):
+  problem, said = PROBLEMS[name]
+  script = PREFLIGHT.format(host=host, problem=problem.strip('\n'))
+  processes = start_two(tmp_path / 'run', script, TINY)
+  printed = finish(processes, status=2, seconds=90)
+  lines = [re.findall('^lcjax: .*', text, re.MULTILINE) for text in printed]
+  assert [len(own) for own in lines] == [1, 1], printed
+  assert said in lines[host][0]
+  assert 'another process has stopped' in lines[1 - host][0]
 
 
 def test_a_notice_to_one_process_stops_both_at_the_same_step(tmp_path):
