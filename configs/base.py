@@ -199,8 +199,9 @@ def get_config() -> ml_collections.ConfigDict:
     # Samples from noise, at most, for every row: drawn again while D_attr
     # rejects the encoding of the decoded sample.
     'num_starts': 1,
-    # The probability that D_attr asks for; of the mixtures' kept rows, too.
-    'kept_above': 0.99,
+    # Rejection sampling accepts a row if D_attr gives everything requested a
+    # probability above this; that of `class_mixture_kept`, too.
+    'accept_above': 0.99,
     'edit_time': 0.5,  # noise time that an encoding starts from; prior: 1
   }
 
@@ -310,7 +311,7 @@ RANGES = {
   'num_samples': (lambda v: v >= 2, 'at least 2'),
   'num_neighbours': (lambda v: v >= 1, 'at least 1'),
   'mixture_components': (lambda v: v >= 1, 'at least 1'),
-  'kept_above': (lambda v: 0 <= v < 1, 'in [0, 1)'),
+  'accept_above': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'curve_steps': (lambda v: all(s >= 0 for s in v), 'steps of at least 0'),
   'path_steps': (
     lambda v: len(v) >= 1 and all(s >= 0 for s in v),

@@ -81,5 +81,5 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoise.eta = 0.7
 
   # Ten attributes at once: D_attr is hardly ever sure of all.
-  config.denoise.kept_above = 0.5
+  config.denoise.accept_above = 0.5
   return base.ablate(config, ABLATIONS, ablation)

@@ -70,7 +70,7 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.mixture_above = 0.4
   stage.mixture_attribute_weight = 0.85
   stage.num_starts = 4
-  stage.kept_above = 0.95
+  stage.accept_above = 0.95
 
   config.latent_critics.inner.max_steps = 10
   config.latent_critics.train.num_steps = 1000

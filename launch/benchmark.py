@@ -137,7 +137,7 @@ def table(results: dict[str, Any]) -> rich.table.Table:
 
 
 def stored(folder: pathlib.Path) -> dict[str, Any]:
-  """Results of former workloads.
+  """Results of earlier workloads.
 
   Raises:
     UserError: benchmark.json is damaged; names it.

@@ -20,6 +20,7 @@ _INNER_STEPS = 'latent_critics.inner_steps'
 RENAMED = {
   _INNER_STEPS: 'latent_critics.inner.max_steps',
   **{f'edit.{name}': f'edit.optimize.{name}' for name in _OPTIMIZE},
+  'denoise.kept_above': 'denoise.accept_above',
   'edit.draw_back_tolerance': 'edit.backtrack_tolerance',
   'edit.draw_back_tolerances': 'edit.backtrack_tolerances',
 }

@@ -104,10 +104,10 @@ def _make(
   shapes: dict[str, tuple[int, ...]],
   fill: Callable[[range, Arrays], None],
 ) -> Arrays:
-  """Makes all files aside, then moves them into place, the note last."""
+  """Makes all files elsewhere, then moves them into place, the note last."""
   note = root / f'{name}.json'
-  with tempfile.TemporaryDirectory(prefix=f'{name}.', dir=root) as aside:
-    temporary = pathlib.Path(aside)
+  with tempfile.TemporaryDirectory(prefix=f'{name}.', dir=root) as folder:
+    temporary = pathlib.Path(folder)
     arrays: Arrays = {
       key: np.lib.format.open_memmap(
         _path(temporary, name, key), 'w+', np.uint8, shape

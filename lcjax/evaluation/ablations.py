@@ -53,8 +53,8 @@ def table(
     kind: of the labels; says which row is the baseline.
   """
   baseline = glossary.baseline(kind)
-  aside = {*glossary.REFERENCE_ROWS, *glossary.BASELINE_ROWS}
-  movers = {row for rows in scores.values() for row in rows} - aside
+  others = {*glossary.REFERENCE_ROWS, *glossary.BASELINE_ROWS}
+  movers = {row for rows in scores.values() for row in rows} - others
   columns = [*glossary.in_order(movers), baseline]
   return Table(
     columns,

@@ -165,13 +165,13 @@ def accepts(
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
   """Builds `(z [B, Z], y [B, Y]) -> [B]`: whether D_attr finds y in the image.
 
-  It asks of every attribute a probability above `config.denoise.kept_above`,
+  It asks of every attribute a probability above `config.denoise.accept_above`,
   at the encoding of the image that z decodes to.
   """
 
   @jax.jit
   def hold(logits: jax.Array, y: jax.Array) -> jax.Array:
-    tolerance = 1.0 - bound.denoise.kept_above
+    tolerance = 1.0 - bound.denoise.accept_above
     return bound.labels.within(logits, y, jnp.ones_like(y), tolerance)
 
   def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -172,7 +172,7 @@ def follows_from(job: jobs.Job, stage: Stage, replicate: int) -> dict[str, Any]:
 
 
 def advice(job: jobs.Job, replicate: int) -> provenance.Advice:
-  """What the refusal of a former training has to know."""
+  """What the refusal of an earlier training has to know."""
   return provenance.Advice(
     replicate, job.varied, defaults=job.defaults, upgrade=keys.upgrade
   )
@@ -274,13 +274,13 @@ def run(
     if not job.overwrite:
       parallel.raise_together(refused)
     restored = None
-    # The former training stays until its replacement is finished.
+    # The earlier training stays until its replacement is finished.
     if jax.process_index() == 0:
-      former = checkpoints.set_aside(folder)
-      print(f'{title}: {former} keeps the former training until this is done')
+      backup = checkpoints.move_to_backup(folder)
+      print(f'{title}: {backup} keeps the earlier training until this is done')
     parallel.any_process(False)  # the others wait for that
   if restored is not None and restored.step >= schedule.num_steps:
-    _forget_former(folder)  # if this was killed just before
+    _delete_backup(folder)  # if this was killed just before
     print(f'{title}: finished before, nothing to do')
     return
   jobs.note_config(job)
@@ -307,13 +307,13 @@ def run(
   step = parallel.compile_step(make_step, config.parallel, schedule.skips)
   with job.stop_on_signal() as should_stop:
     runner.train(training, runner.alone(step), make_batches, key, should_stop)
-  _forget_former(folder)
+  _delete_backup(folder)
 
 
-def _forget_former(folder: epath.Path) -> None:
+def _delete_backup(folder: epath.Path) -> None:
   """Deletes what the training in a folder, now finished, has replaced."""
   if jax.process_index() == 0:
-    checkpoints.delete(checkpoints.aside(folder))
+    checkpoints.delete(checkpoints.backup(folder))
 
 
 def curves(job: jobs.Job) -> dict[str, list[dict[str, Any]]]:

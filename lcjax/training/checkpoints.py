@@ -306,7 +306,7 @@ def _key(path: str) -> str:
   return re.sub(r"\['(\w+)'\]", r'.\1', path)
 
 
-def _former_layout(template: Any, stored: Mapping[str, Any]) -> Any | None:
+def _old_layout(template: Any, stored: Mapping[str, Any]) -> Any | None:
   """A template of how states were laid out up to version 0.1.
 
   A single network was the whole state; several lay beside the step.
@@ -327,10 +327,10 @@ def _former_layout(template: Any, stored: Mapping[str, Any]) -> Any | None:
   return {'step': template.step, **template.networks}
 
 
-def _from_former_layout(
+def _from_old_layout(
   template: state_lib.TrainState, state: Any
 ) -> state_lib.TrainState:
-  """The state that was restored with `_former_layout`, as it is now."""
+  """The state that was restored with `_old_layout`, as it is now."""
   if isinstance(state, dict):
     return state_lib.TrainState(
       state['step'], {name: state[name] for name in template.networks}
@@ -357,11 +357,11 @@ def restore(
   Raises:
     UserError: the checkpoint's arrays have other shapes; names the first.
   """
-  former = _former_layout(template, meta['shapes'])
-  if former is not None:
-    found = restore(folder, former, step, meta)
-    return _from_former_layout(template, found)
-  # Members of the former layout were attributes, now they are keys.
+  old = _old_layout(template, meta['shapes'])
+  if old is not None:
+    found = restore(folder, old, step, meta)
+    return _from_old_layout(template, found)
+  # Networks were attributes in the old layout, now they are keys.
   stored = {_key(name): shape for name, shape in meta['shapes'].items()}
   built = {_key(name): shape for name, shape in shapes(template).items()}
   difference = provenance.first_difference(stored, built)
@@ -426,23 +426,25 @@ def restore_newest(
   return None
 
 
-def aside(folder: epath.PathLike) -> epath.Path:
-  """Where `set_aside` moves a training."""
+def backup(folder: epath.PathLike) -> epath.Path:
+  """Where `move_to_backup` moves a training."""
   path = epath.Path(folder)
-  return path.parent / f'{path.name}.former'
+  older = path.parent / f'{path.name}.former'  # its name up to version 0.1
+  return older if older.exists() else path.parent / f'{path.name}.backup'
 
 
-def set_aside(folder: epath.PathLike) -> epath.Path:
-  """Moves a training's folder out of the way.
+def move_to_backup(folder: epath.PathLike) -> epath.Path:
+  """Moves a training's folder out of the way of its replacement.
 
-  Where one has been moved before, the folder holds its unfinished successor,
-  and that is what is lost.
+  If there is a backup already, the folder holds an unfinished replacement, and
+  that is what is deleted.
   """
-  if aside(folder).exists():
+  found = backup(folder)
+  if found.exists():
     delete(folder)
   else:
-    epath.Path(folder).rename(aside(folder))
-  return aside(folder)
+    epath.Path(folder).rename(found)
+  return found
 
 
 def delete(folder: epath.PathLike) -> None:

@@ -236,7 +236,7 @@ def refusal(
     other = _other_data(stored.get(READ) or {}, current.get(READ) or {})
     if other is None:
       return None
-    said, way = other, 'put the former data back'
+    said, way = other, 'put the earlier data back'
   return errors.UserError(
     f'{where} was {advice.verb} {said}: {way}, take another --workdir, or '
     f'--overwrite to {advice.again} it again'

@@ -39,13 +39,15 @@ def trained_with(**changes):
     'actors': {},
     'max_steps': 5,
     'num_starts': 1,
-    'denoise': ml_collections.ConfigDict({'num_starts': 1, 'kept_above': 0.9}),
+    'denoise': ml_collections.ConfigDict(
+      {'num_starts': 1, 'accept_above': 0.9}
+    ),
   }
   return loading.BoundMovers(**unused | given | changes)
 
 
 def test_refused_samples_are_redrawn_and_no_others():
-  section = ml_collections.ConfigDict({'num_starts': 20, 'kept_above': 0.9})
+  section = ml_collections.ConfigDict({'num_starts': 20, 'accept_above': 0.9})
   once = movers.move(trained_with(), 'guided_denoiser', START, Y).z
   np.testing.assert_array_equal(once, START)
   again = trained_with(denoise=section)
@@ -71,7 +73,7 @@ def test_samples_of_another_round_have_other_noise_and_rows_keep_theirs():
     seen.append((tuple(jax.random.key_data(key).tolist()), rows))
     return start
 
-  section = ml_collections.ConfigDict({'num_starts': 4, 'kept_above': 0.9})
+  section = ml_collections.ConfigDict({'num_starts': 4, 'accept_above': 0.9})
   movers.move(
     trained_with(denoise=section, denoiser=denoiser),
     'guided_denoiser',

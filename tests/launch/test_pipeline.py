@@ -261,7 +261,7 @@ def test_a_mistake_is_one_line(finished, launcher, arguments, said):
   assert not (ROOT / 'nowhere').exists()
 
 
-def test_overwrite_keeps_the_former_training_until_its_successor_is_done(
+def test_overwrite_keeps_a_backup_until_the_replacement_is_done(
   finished, tmp_path
 ):
   workdir, _ = finished
@@ -269,12 +269,12 @@ def test_overwrite_keeps_the_former_training_until_its_successor_is_done(
   rate = '--config.vae.optimizer.learning_rate=1e18'
   status, _, _ = launch('train_vae', tmp_path, *TINY, rate, '--overwrite')
   assert status == 2  # it explodes
-  assert (tmp_path / 'vae.former' / 'checkpoints' / '20').exists()
+  assert (tmp_path / 'vae.backup' / 'checkpoints' / '20').exists()
   rate = '--config.vae.optimizer.learning_rate=1e-4'
   status, _, err = launch('train_vae', tmp_path, *TINY, rate, '--overwrite')
   assert status == 0, err
   assert (tmp_path / 'vae' / 'checkpoints' / '20').exists()
-  assert not (tmp_path / 'vae.former').exists()
+  assert not (tmp_path / 'vae.backup').exists()
   # Nothing in there can be read: only --overwrite starts from zero.
   for path in (tmp_path / 'vae').glob('checkpoints/*/meta/metadata'):
     path.write_text('')
@@ -283,10 +283,10 @@ def test_overwrite_keeps_the_former_training_until_its_successor_is_done(
   assert 'is readable: restore them from a copy' in err.splitlines()[-1]
   status, out, err = launch('train_vae', tmp_path, *TINY, rate, '--overwrite')
   assert status == 0, err
-  assert 'keeps the former training' in out
+  assert 'keeps the earlier training' in out
 
 
-def test_a_result_of_former_trainings_does_not_count(finished):
+def test_a_result_of_earlier_trainings_does_not_count(finished):
   workdir, _ = finished
   config = digits.get_config()
   job = jobs.Job(config, epath.Path(workdir))

@@ -230,7 +230,7 @@ def test_a_write_that_fails_midway_is_one_line(tmp_path):
   state = {'w': jnp.asarray(np.random.default_rng(0).normal(size=400_000))}
   save(tmp_path, 10)
   soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-  former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
   try:
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
     with pytest.raises(
@@ -239,7 +239,7 @@ def test_a_write_that_fails_midway_is_one_line(tmp_path):
       save(tmp_path, 20, state=state)
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, former)
+    signal.signal(signal.SIGXFSZ, before)
   assert checkpoints.latest_meta(tmp_path)[0] == 10
 
 
@@ -292,12 +292,19 @@ def test_a_seal_half_written_does_no_harm(tmp_path):
   assert checkpoints.latest_meta(tmp_path)[0] == 10
 
 
-def test_the_former_training_outlives_unfinished_successors(tmp_path):
+def test_a_backup_by_its_old_name_is_found(tmp_path):
+  folder = tmp_path / 'vae'
+  assert checkpoints.backup(folder).name == 'vae.backup'
+  (tmp_path / 'vae.former').mkdir()
+  assert checkpoints.backup(folder).name == 'vae.former'
+
+
+def test_the_backup_outlives_unfinished_replacements(tmp_path):
   folder = tmp_path / 'vae'
   for number in (10, 20, 30):  # finished; then two that replace it
     save(folder, number)
-    checkpoints.set_aside(folder)
-  assert checkpoints.latest_meta(checkpoints.aside(folder))[0] == 10
+    checkpoints.move_to_backup(folder)
+  assert checkpoints.latest_meta(checkpoints.backup(folder))[0] == 10
   assert not folder.exists()
 
 
@@ -336,17 +343,17 @@ class _Pair:
 
 
 @pytest.mark.parametrize('num_networks', [1, 2])
-def test_checkpoints_of_the_former_layout_are_read(tmp_path, num_networks):
+def test_checkpoints_of_the_old_layout_are_read(tmp_path, num_networks):
   network = one_network.network(make_state())
   network = network.replace(step=jnp.int32(10))
   other = jax.tree.map(lambda leaf: leaf + 1, network)
   if num_networks == 1:
-    former, networks = network, {one_network.NAME: network}
+    old, networks = network, {one_network.NAME: network}
   else:
-    former = _Pair(jnp.int32(10), network, other)
+    old = _Pair(jnp.int32(10), network, other)
     networks = {'actor': network, 'critic': other}
   with checkpoints.open_manager(tmp_path, keep=2) as manager:
-    checkpoints.save(manager, 10, former, CONFIG, 3.0)
+    checkpoints.save(manager, 10, old, CONFIG, 3.0)
   now = state_lib.TrainState(jnp.int32(10), networks)
   found = checkpoints.restore_newest(
     tmp_path, jax.eval_shape(lambda: now), CONFIG

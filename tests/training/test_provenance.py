@@ -212,7 +212,7 @@ def test_other_data_are_named(data, text):
   assert line.startswith('w/vae was trained on other ')
   assert text in line
   assert line.endswith(
-    'put the former data back, take another --workdir, or --overwrite to '
+    'put the earlier data back, take another --workdir, or --overwrite to '
     'train it again'
   )
 
