@@ -176,7 +176,7 @@ def read_flags() -> ablate.Ablations:
 def main() -> None:
   """Flags, then one call."""
   asked = read_flags()
-  ablate.run(asked, MAX_ENSEMBLE.value)
+  ablate.train_and_compare(asked, MAX_ENSEMBLE.value)
 
 
 if __name__ == '__main__':

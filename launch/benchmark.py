@@ -196,7 +196,7 @@ def chosen(names: list[str]) -> dict[str, Workload]:
   return {name: WORKLOADS[name] for name in names or WORKLOADS}
 
 
-def run(options: ours.Options, workloads: dict[str, Workload]) -> None:
+def measure_all(options: ours.Options, workloads: dict[str, Workload]) -> None:
   """Measures, prints and saves; what cannot be measured is named at the end.
 
   Raises:
@@ -229,7 +229,9 @@ def run(options: ours.Options, workloads: dict[str, Workload]) -> None:
 def main() -> None:
   """Flags, then one call."""
   workloads = chosen(_WORKLOAD.value)
-  run(ours.Options(startup.job(), _ROUNDS.value, _SECONDS.value), workloads)
+  measure_all(
+    ours.Options(startup.job(), _ROUNDS.value, _SECONDS.value), workloads
+  )
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from lcjax.experiment import compare
 
 def main() -> None:
   """Flags, then one call."""
-  compare.run(startup.job())
+  compare.compare_all(startup.job())
 
 
 if __name__ == '__main__':

@@ -26,7 +26,7 @@ def define_flags() -> None:
 def main() -> None:
   """Flags, then one call."""
   names = figures.chosen(flags.FLAGS.figure)
-  figures.run(startup.job(), names)
+  figures.make(startup.job(), names)
 
 
 if __name__ == '__main__':

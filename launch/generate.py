@@ -53,7 +53,7 @@ def main() -> None:
     requests.check_name(name)
   elif given.labels or images:
     name = f'{given.start}_{given.mover}_own'  # the defaults' files stay
-  generate.run(
+  generate.generate(
     startup.job(),
     [(given.start, given.mover)],
     given.labels,

@@ -9,7 +9,7 @@ from lcjax.experiment import pipeline
 
 def main() -> None:
   """Flags, then one call."""
-  pipeline.run(startup.job())
+  pipeline.train_and_compare(startup.job())
 
 
 if __name__ == '__main__':

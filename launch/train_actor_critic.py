@@ -15,7 +15,7 @@ def main() -> None:
   job = startup.job()
   trainings = stage.LATENT_CRITICS, *stage.actors(job.config).values()
   preflight.check(job, trainings, judges=False)
-  train_actor_critic.run(job)
+  train_actor_critic.train_all(job)
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ def main() -> None:
   """Flags, then one call."""
   job = startup.job()
   preflight.check(job, [stage.CLASSIFIER], judges=False)
-  train_classifier.run(job)
+  train_classifier.train_all(job)
 
 
 if __name__ == '__main__':

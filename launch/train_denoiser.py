@@ -14,7 +14,7 @@ def main() -> None:
   """Flags, then one call."""
   job = startup.job()
   preflight.check(job, [stage.DENOISER], judges=False)
-  train_denoiser.run(job)
+  train_denoiser.train_all(job)
 
 
 if __name__ == '__main__':

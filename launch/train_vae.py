@@ -12,7 +12,7 @@ def main() -> None:
   """Flags, then one call."""
   job = startup.job()
   preflight.check(job, [stage.VAE], judges=False)
-  train_vae.run(job)
+  train_vae.train_all(job)
 
 
 if __name__ == '__main__':

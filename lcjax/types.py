@@ -59,7 +59,7 @@ class Labels(abc.ABC):
   def predict(self, logits: np.ndarray) -> np.ndarray:
     """The likeliest label vector of every row: [N, Y] float32."""
 
-  def describe(self, y: np.ndarray) -> str:
+  def name_of(self, y: np.ndarray) -> str:
     """Names of the attributes that hold in one vector [Y], joined by +."""
     held = [name for name, bit in zip(self.names, y, strict=True) if bit > 0.5]
     return '+'.join(held) or 'none'

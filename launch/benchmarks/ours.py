@@ -99,13 +99,13 @@ def _labels(rng: np.random.Generator) -> np.ndarray:
 
 
 def _of(
-  config: ml_collections.ConfigDict, section: str, described: training.Training
+  config: ml_collections.ConfigDict, section: str, parts: training.Training
 ) -> Training:
   return Training(
-    described.make_state,
-    lambda axis: described.make_step(config, described.constants, axis),
-    described.make_batches,
-    described.key,
+    parts.make_state,
+    lambda axis: parts.make_step(config, parts.constants, axis),
+    parts.make_batches,
+    parts.key,
     config[section].train.steps_per_call,
     config.parallel,
   )
@@ -115,7 +115,7 @@ def vae_training(
   config: ml_collections.ConfigDict, data: dataset.Dataset
 ) -> Training:
   """The VAE's training, as `launch.train_vae` has it."""
-  return _of(config, 'vae', train_vae.describe(config, data, data, 0))
+  return _of(config, 'vae', train_vae.make_training(config, data, data, 0))
 
 
 def actor_critic_training(
@@ -127,8 +127,8 @@ def actor_critic_training(
   latents = train_actor_critic.LatentData(
     networks, train, train, _CLASSES, config.seed
   )
-  described = train_actor_critic.describe_actor(config, latents)
-  return _of(config, 'actor_critic', described)
+  parts = train_actor_critic.make_actor_training(config, latents)
+  return _of(config, 'actor_critic', parts)
 
 
 def compile_step(one: Training) -> steps.Step:

@@ -44,11 +44,11 @@ def untrained(
   read = inputs.Inputs()
   wanted = [tasks.Task('default', job, which, r) for r in range(num_seeds)]
   if which in (stage.VAE, stage.CLASSIFIER):
-    return wanted, [inputs.describe(read, task) for task in wanted]
+    return wanted, [inputs.make_training(read, task) for task in wanted]
   data, held_out = read.data(job)
   networks = build.build_networks(config, data)
   image = np.zeros((1, *data.image_shape), np.float32)
-  described = []
+  trainings = []
   for task in wanted:
     seed = config.seed + task.replicate
     params = networks.vae.init(build.stage_key(seed, 'vae/init'), image)
@@ -59,8 +59,8 @@ def untrained(
     latents = train_actor_critic.LatentData(
       networks, train, validation, data.labels, seed
     )
-    described.append(inputs.describe_latent(task, latents))
-  return wanted, described
+    trainings.append(inputs.make_latent_training(task, latents))
+  return wanted, trainings
 
 
 def contenders(
@@ -76,31 +76,31 @@ def contenders(
     which: stage of the trainings.
     num_seeds: members.
   """
-  group, described = untrained(config, which, num_seeds)
+  group, trainings = untrained(config, which, num_seeds)
   schedule = config[which.section].train
   count, skip = schedule.steps_per_call, schedule.nonfinite == 'skip'
-  compiled = ensembles.compile_group(group, described)
-  batches = ensembles.make_batches(described, compiled.rows)(0, count)
+  compiled = ensembles.compile_group(group, trainings)
+  batches = ensembles.make_batches(trainings, compiled.rows)(0, count)
   packed = compiled.pack(
-    ensemble.stack([one.make_state() for one in described])
+    ensemble.stack([one.make_state() for one in trainings])
   )
   alone = [
     jax.jit(steps.scan_steps(one.make_step(config, one.constants, None), skip))
-    for one in described
+    for one in trainings
   ]
-  states = [one.make_state() for one in described]
-  own = [one.make_batches(0, count) for one in described]
+  states = [one.make_state() for one in trainings]
+  own = [one.make_batches(0, count) for one in trainings]
 
   def run_ensemble(num_steps: int) -> None:
     nonlocal packed
     for _ in range(num_steps // count):
-      packed, _ = compiled.step(packed, batches, described[0].key)
+      packed, _ = compiled.step(packed, batches, trainings[0].key)
     jax.block_until_ready(packed)
 
   def run_apart(num_steps: int) -> None:
     for index, step in enumerate(alone):
       for _ in range(num_steps // count):
-        states[index], _ = step(states[index], own[index], described[index].key)
+        states[index], _ = step(states[index], own[index], trainings[index].key)
       jax.block_until_ready(states[index])
 
   return {

@@ -34,7 +34,7 @@ class Folder:
     """Opens one file; any thread may."""
     return open(self.path / name, 'rb')
 
-  def describe(self, names: Sequence[str]) -> dict[str, Any]:
+  def manifest(self, names: Sequence[str]) -> dict[str, Any]:
     """JSON that changes when files, or their order, do."""
     stats = [os.stat(self.path / name) for name in names]
     members = [
@@ -87,7 +87,7 @@ class Zip:
         f'{error}; unpack the archive and put the folder in its place'
       ) from error
 
-  def describe(self, names: Sequence[str]) -> dict[str, Any]:
+  def manifest(self, names: Sequence[str]) -> dict[str, Any]:
     """JSON that changes when the file, or the order of members, does."""
     stat = self.path.stat()
     infos = [self._members[name] for name in names]
@@ -142,7 +142,7 @@ def decode(
         image[:] = pictures.fit(picture, image.shape, crop_size, background)
 
   source = {
-    **archive.describe(names),
+    **archive.manifest(names),
     'image_size': image_size,
     'crop_size': crop_size,
     'decoding': pixels.DECODING,

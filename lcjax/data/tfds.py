@@ -45,7 +45,7 @@ def load_classes(
   arrays = cache.load(
     cache_dir,
     f'tfds_{name}',
-    _describe(builder),
+    _manifest(builder),
     make_shapes,
     _make_fill(builder, num_rows, convert),
   )
@@ -106,7 +106,7 @@ def load_celeba(
     cache_dir,
     f'tfds_celeb_a_{image_size}_of_{crop_size}',
     {
-      **_describe(builder),
+      **_manifest(builder),
       'image_size': image_size,
       'crop_size': crop_size,
       'background': background,
@@ -168,7 +168,7 @@ def _rows_of(split: str, num_rows: Mapping[str, int]) -> slice:
   raise errors.UserError(f'the prepared set has no split {split!r}')
 
 
-def _describe(builder: Any) -> dict[str, Any]:
+def _manifest(builder: Any) -> dict[str, Any]:
   """JSON that changes when the prepared files do."""
   files = []
   for split in builder.info.splits.values():

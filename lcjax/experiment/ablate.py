@@ -58,10 +58,10 @@ def train(
         wanted.setdefault(which.section, []).append(task)
   inputs = inputs_lib.Inputs()
   for section, those in wanted.items():
-    ensembles.run(
+    ensembles.train(
       workdir / 'groups' / section,
       those,
-      functools.partial(inputs_lib.describe, inputs),
+      functools.partial(inputs_lib.make_training, inputs),
       limit,
     )
   groups = workdir / 'groups'
@@ -86,7 +86,7 @@ def share_mixtures(jobs: dict[str, jobs_lib.Job]) -> None:
       ensembles.copy_folder(fitted[text], own)
 
 
-def run(asked: Ablations, limit: int) -> None:
+def train_and_compare(asked: Ablations, limit: int) -> None:
   """Runs what has not been run.
 
   Args:
@@ -105,5 +105,5 @@ def run(asked: Ablations, limit: int) -> None:
   for name, job in asked.jobs.items():
     print(f'ablate: judging {name}')
     share_mixtures(asked.jobs)
-    compare.run(job)
+    compare.compare_all(job)
   ablation_report.write(asked.workdir, asked.jobs, asked.changes, asked.command)

@@ -161,7 +161,7 @@ def result_key(job: jobs.Job, replicate: int) -> dict[str, dict[str, Any]]:
   return results.result_key(job, ['compare'], replicate)
 
 
-def run(job: jobs.Job) -> None:
+def compare_all(job: jobs.Job) -> None:
   """Compares over all seeds; a replicate measured before is not redone."""
   config, folder = job.config, job.workdir / 'compare'
   before = read(job)
@@ -189,7 +189,7 @@ def run(job: jobs.Job) -> None:
     files.write_json(run_path(job, replicate), result)
     runs.append(result)
   jobs.note_config(job)
-  report = compare_report.describe(job, judge, runs)
+  report = compare_report.summarize(job, judge, runs)
   compare_report.write(folder, job, report, first_rows, before.curves)
   files.write_json(folder / 'metrics.json', report)
   kind = judge.test.labels.kind

@@ -142,7 +142,7 @@ def measured_on_all(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   }
 
 
-def describe(
+def summarize(
   job: jobs.Job,
   judge: rows_lib.Judge,
   runs: list[dict[str, Any]],
@@ -191,7 +191,7 @@ def write(
   Args:
     folder: of both.
     job: what was done.
-    report: from `describe`.
+    report: from `summarize`.
     rows: of the first seed, whose samples are shown.
     curves: records of its trainings by name.
   """

@@ -17,7 +17,7 @@ from lcjax.experiment import jobs, stage, tasks, training
 from lcjax.training import checkpoints, ensemble, provenance, runner, steps
 
 # Makes a training's parts, from data and from earlier stages.
-Describe = Callable[[tasks.Task], training.Training]
+MakeTraining = Callable[[tasks.Task], training.Training]
 
 
 def use_all_cores() -> None:
@@ -33,10 +33,10 @@ def use_all_cores() -> None:
 
 
 def compile_group(
-  group: Sequence[tasks.Task], described: Sequence[training.Training]
+  group: Sequence[tasks.Task], trainings: Sequence[training.Training]
 ) -> ensemble.Ensemble:
   """Compiles the steps of trainings that one program can hold."""
-  config, make_step = group[0].config, described[0].make_step
+  config, make_step = group[0].config, trainings[0].make_step
   schedule = config[group[0].which.section].train
   way: ensemble.Way = 'vmap'
   if jax.default_backend() == 'cpu':
@@ -48,11 +48,11 @@ def compile_group(
     values, constants = given
     return make_step(tasks.with_numbers(config, values), constants, None)
 
-  constants = [one.constants for one in described]
+  constants = [one.constants for one in trainings]
   return ensemble.compile_ensemble(
     make,
     (tasks.numbers(group), jax.tree.map(lambda *a: jnp.stack(a), *constants)),
-    jnp.stack([one.key for one in described]),
+    jnp.stack([one.key for one in trainings]),
     jax.local_devices(),
     way,
     schedule.nonfinite == 'skip',
@@ -60,12 +60,12 @@ def compile_group(
 
 
 def make_batches(
-  described: Sequence[training.Training], rows: np.ndarray
+  trainings: Sequence[training.Training], rows: np.ndarray
 ) -> Callable[[int, int], dict[str, np.ndarray]]:
   """Builds (first step, K) -> [P, K, B, ...] batches, a row per member."""
 
   def make(step: int, count: int) -> dict[str, np.ndarray]:
-    own = [one.make_batches(step, count) for one in described]
+    own = [one.make_batches(step, count) for one in trainings]
     return jax.tree.map(lambda *a: np.stack([a[row] for row in rows]), *own)
 
   return make
@@ -110,20 +110,20 @@ def _hand_out(
 
 
 def train_group(
-  folder: epath.Path, group: Sequence[tasks.Task], describe: Describe
+  folder: epath.Path, group: Sequence[tasks.Task], make_training: MakeTraining
 ) -> None:
   """Trains a group to its end; every member's folder then holds it.
 
   Args:
     folder: of the group, while it trains.
     group: trainings that one program can hold.
-    describe: makes the parts of each.
+    make_training: makes the parts of each.
 
   Raises:
     UserError: a member's training is not finite; names it.
     Interrupted: a signal came; the group's checkpoint is complete.
   """
-  described = [describe(task) for task in group]
+  trainings = [make_training(task) for task in group]
   for task in group:
     jobs.note_config(task.job)
   begun = checkpoints.latest_meta(folder)
@@ -134,11 +134,11 @@ def train_group(
   title = f'{group[0].which.section}: ensemble of {len(group)}'
   started, spent = time.perf_counter(), 0.0
   template = jax.eval_shape(
-    lambda: ensemble.stack([described[0].make_state()] * len(group))
+    lambda: ensemble.stack([trainings[0].make_state()] * len(group))
   )
   found = checkpoints.restore_newest(folder, template, meta)
   if found is None:
-    state = ensemble.stack([one.make_state() for one in described])
+    state = ensemble.stack([one.make_state() for one in trainings])
   else:
     state, spent = found.state, found.meta['seconds']
     print(f'{title}: going on from step {found.step}')
@@ -150,20 +150,20 @@ def train_group(
     follows_from=meta,
     members=[
       runner.Member(task.title, path, one.evaluate)
-      for task, path, one in zip(group, logs, described, strict=True)
+      for task, path, one in zip(group, logs, trainings, strict=True)
     ],
     state=state,
     seconds=spent,
     started=started,
   )
-  compiled = compile_group(group, described)
+  compiled = compile_group(group, trainings)
   program = ensemble.program(compiled, len(group))
   with group[0].job.stop_on_signal() as should_stop:
     state = runner.train(
       training,
       program,
-      make_batches(described, compiled.rows),
-      described[0].key,
+      make_batches(trainings, compiled.rows),
+      trainings[0].key,
       should_stop,
     )
   latest = checkpoints.latest_meta(folder)
@@ -226,15 +226,18 @@ def _with_same_config(
   return None
 
 
-def run(
-  root: epath.Path, wanted: Sequence[tasks.Task], describe: Describe, limit: int
+def train(
+  root: epath.Path,
+  wanted: Sequence[tasks.Task],
+  make_training: MakeTraining,
+  limit: int,
 ) -> None:
   """Does all trainings of one stage that are not done; none of them twice.
 
   Args:
     root: of the groups of this stage, while they train.
     wanted: all that are asked for, done or not.
-    describe: makes a training's parts, once it is to be done.
+    make_training: makes a training's parts, once it is to be done.
     limit: members of a group at most.
   """
   same: dict[str, list[tasks.Task]] = {}
@@ -262,7 +265,7 @@ def run(
     names = ', '.join(dict.fromkeys(task.name for task in group))
     many = 'training' if len(group) == 1 else 'trainings'
     print(f'{group[0].which.section}: {len(group)} {many} of {names}')
-    train_group(folder, group, describe)
+    train_group(folder, group, make_training)
     done |= {tasks.identity(task): task for task in group}
     _copy_shared(same, done)
     checkpoints.delete(folder)

@@ -63,7 +63,7 @@ def result_key(job: jobs.Job, name: str) -> dict[str, dict[str, Any]]:
   return key
 
 
-def run(job: jobs.Job, names: Sequence[str]) -> None:
+def make(job: jobs.Job, names: Sequence[str]) -> None:
   """Makes figures; one that was made before is not made again.
 
   Args:

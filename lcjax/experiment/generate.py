@@ -37,10 +37,12 @@ def held_out_labels(
   """Label vectors of random held-out rows: their joint frequencies."""
   rows = np.random.default_rng(seed).choice(len(data), count)
   vectors = data.attributes[rows]
-  return vectors, [describe(vector, data.attribute_names) for vector in vectors]
+  return vectors, [
+    label_name(vector, data.attribute_names) for vector in vectors
+  ]
 
 
-def describe(vector: np.ndarray, names: Sequence[str]) -> str:
+def label_name(vector: np.ndarray, names: Sequence[str]) -> str:
   """Names of the attributes that hold, joined by +."""
   held = [name for name, bit in zip(names, vector, strict=True) if bit > 0.5]
   return '+'.join(held) or 'none'
@@ -91,7 +93,7 @@ def make_starts(
     else:
       pixels = held_out.images[: section.num_rows]
       names = [
-        describe(vector, held_out.attribute_names)
+        label_name(vector, held_out.attribute_names)
         for vector in held_out.attributes[: section.num_rows]
       ]
     mean, _ = bound.encode(pixels)
@@ -161,7 +163,7 @@ def write(
   return path
 
 
-def run(
+def generate(
   job: jobs.Job,
   pairs: Sequence[tuple[str, str]],
   labels: Sequence[str],

@@ -50,22 +50,22 @@ class Inputs:
     )
 
 
-def describe(inputs: Inputs, task: tasks.Task) -> training.Training:
+def make_training(inputs: Inputs, task: tasks.Task) -> training.Training:
   """The parts of any training; the stages before it are finished."""
   if task.which is stage.CLASSIFIER:
-    return train_classifier.describe(task.config, *inputs.data(task.job))
+    return train_classifier.make_training(task.config, *inputs.data(task.job))
   if task.which is stage.VAE:
     data = inputs.data(task.job)
-    return train_vae.describe(task.config, *data, task.replicate)
-  return describe_latent(task, inputs.latents(task))
+    return train_vae.make_training(task.config, *data, task.replicate)
+  return make_latent_training(task, inputs.latents(task))
 
 
-def describe_latent(
+def make_latent_training(
   task: tasks.Task, latents: train_actor_critic.LatentData
 ) -> training.Training:
   """The parts of a training on encodings."""
   if task.which is stage.LATENT_CRITICS:
-    return train_actor_critic.describe_critics(task.config, latents)
+    return train_actor_critic.make_critics_training(task.config, latents)
   if task.which is stage.DENOISER:
-    return train_denoiser.describe(task.config, latents)
-  return train_actor_critic.describe_actor(task.config, latents)
+    return train_denoiser.make_training(task.config, latents)
+  return train_actor_critic.make_actor_training(task.config, latents)

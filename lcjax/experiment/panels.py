@@ -57,7 +57,7 @@ def comparison_job(job: jobs.Job) -> jobs.Job:
 
 def train_comparison(job: jobs.Job) -> None:
   """Trains the second model and its critics; skips what is finished."""
-  train_vae.run(job)
+  train_vae.train_all(job)
   setting = train_actor_critic.prepare(job, 0)
   train_actor_critic.train_critics(job, 0, setting)
 
@@ -256,7 +256,7 @@ def attribute_grid(loaded: LoadedRun) -> Drawn:
   section = config.figures
   vectors = grid_vectors(section.attribute_vectors, test)
   names = [
-    test.labels.describe(vector).replace('_', ' ').replace('+', '\n')
+    test.labels.name_of(vector).replace('_', ' ').replace('+', '\n')
     for vector in vectors
   ]
   size = bound.train.mean.shape[1]
@@ -352,7 +352,7 @@ def optimizer_path(loaded: LoadedRun) -> Drawn:
   block = figures.Block(
     images=np.stack(cells, axis=1),
     row_labels=[
-      test.labels.describe(vector).replace('_', ' ').replace('+', '\n')
+      test.labels.name_of(vector).replace('_', ' ').replace('+', '\n')
       for vector in y[: section.num_rows]
     ],
     column_labels=[f'step {steps}' for steps in found],

@@ -27,22 +27,22 @@ def generate_once(job: jobs.Job) -> None:
   names = movers.names(job.config)
   requests = [('prior', mover) for mover in ('none', *names)]
   requests += [('encodings', mover) for mover in names]
-  generate.run(job, requests, labels=[], images=[])
+  generate.generate(job, requests, labels=[], images=[])
   files.write_json(done, key)
 
 
-def run(job: jobs.Job) -> None:
+def train_and_compare(job: jobs.Job) -> None:
   """Runs what has not been run."""
   preflight.check_pipeline(job, trains=True, further_splits=('test',))
   started = time.perf_counter()
-  train_classifier.run(job)
-  train_vae.run(job)
+  train_classifier.train_all(job)
+  train_vae.train_all(job)
   for replicate in range(job.config.num_seeds):
-    setting = train_actor_critic.prepare(
+    latents = train_actor_critic.prepare(
       job, replicate
     )  # encoded once for both
-    train_actor_critic.train(job, replicate, setting)
-    train_denoiser.train(job, replicate, setting)
+    train_actor_critic.train(job, replicate, latents)
+    train_denoiser.train(job, replicate, latents)
   generate_once(job)
-  compare.run(job)
+  compare.compare_all(job)
   print(f'pipeline: {time.perf_counter() - started:.0f} s')

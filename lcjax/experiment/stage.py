@@ -224,7 +224,7 @@ def load(
   return Finished(found.state, found.meta['seconds'])
 
 
-def run(
+def train(
   job: jobs.Job,
   stage: Stage,
   replicate: int,

@@ -133,7 +133,7 @@ def make_critics_state(
   return make
 
 
-def describe_critics(
+def make_critics_training(
   config: ml_collections.ConfigDict, latents: LatentData
 ) -> training.Training:
   """The training of D_attr(z) and D_realism(z) of one replicate."""
@@ -199,8 +199,8 @@ def describe_critics(
 
 def train_critics(job: jobs.Job, replicate: int, latents: LatentData) -> None:
   """Trains D_attr(z) and D_realism(z) of one replicate."""
-  described = describe_critics(job.config, latents)
-  training.run_alone(job, stage.LATENT_CRITICS, replicate, described)
+  parts = make_critics_training(job.config, latents)
+  training.run_alone(job, stage.LATENT_CRITICS, replicate, parts)
 
 
 def make_actor_optimizers(
@@ -268,7 +268,7 @@ def critic_weights(
   )
 
 
-def describe_actor(
+def make_actor_training(
   config: ml_collections.ConfigDict, latents: LatentData
 ) -> training.Training:
   """The training of G(z, y) and D(z, y) of one replicate.
@@ -344,8 +344,8 @@ def train_actor(
 ) -> None:
   """Trains G(z, y) and D(z, y) of one replicate: one of `stage.actors`."""
   config = training.own_config(job.config, which)
-  described = describe_actor(config, latents)
-  training.run_alone(job, which, replicate, described)
+  parts = make_actor_training(config, latents)
+  training.run_alone(job, which, replicate, parts)
 
 
 def train(job: jobs.Job, replicate: int, latents: LatentData) -> None:
@@ -355,7 +355,7 @@ def train(job: jobs.Job, replicate: int, latents: LatentData) -> None:
     train_actor(job, replicate, latents, which)
 
 
-def run(job: jobs.Job) -> None:
+def train_all(job: jobs.Job) -> None:
   """Trains critics and actors for every seed."""
   for replicate in range(job.config.num_seeds):
     train(job, replicate, prepare(job, replicate))

@@ -62,7 +62,7 @@ def make_loss(
 _evaluated_loss = functools.lru_cache(maxsize=16)(make_loss)
 
 
-def describe(
+def make_training(
   config: ml_collections.ConfigDict,
   data: dataset.Dataset,
   held_out: dataset.Dataset,
@@ -122,9 +122,9 @@ def describe(
   )
 
 
-def run(job: jobs.Job) -> None:
+def train_all(job: jobs.Job) -> None:
   """Trains the judge."""
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'validation')
-  described = describe(job.config, data, held_out)
-  training.run_alone(job, stage.CLASSIFIER, 0, described)
+  parts = make_training(job.config, data, held_out)
+  training.run_alone(job, stage.CLASSIFIER, 0, parts)

@@ -93,7 +93,7 @@ def _make_validate(
   return validate
 
 
-def describe(
+def make_training(
   config: ml_collections.ConfigDict, latents: train_actor_critic.LatentData
 ) -> training.Training:
   """The denoiser's training of one replicate."""
@@ -154,11 +154,11 @@ def train(
   """Trains the denoiser of one replicate."""
   # With the training that it belongs to, not at the first use of the mover.
   class_mixture.for_denoiser(job, replicate, latents.train)
-  described = describe(job.config, latents)
-  training.run_alone(job, stage.DENOISER, replicate, described)
+  parts = make_training(job.config, latents)
+  training.run_alone(job, stage.DENOISER, replicate, parts)
 
 
-def run(job: jobs.Job) -> None:
+def train_all(job: jobs.Job) -> None:
   """Trains the denoiser for every seed."""
   for replicate in range(job.config.num_seeds):
     train(job, replicate, train_actor_critic.prepare(job, replicate))

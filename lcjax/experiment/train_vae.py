@@ -62,7 +62,7 @@ def make_loss(
 _evaluated_loss = functools.lru_cache(maxsize=16)(make_loss)
 
 
-def describe(
+def make_training(
   config: ml_collections.ConfigDict,
   data: dataset.Dataset,
   held_out: dataset.Dataset,
@@ -127,11 +127,11 @@ def train(job: jobs.Job, replicate: int) -> None:
   """Trains the VAE of one replicate."""
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'validation')
-  described = describe(job.config, data, held_out, replicate)
-  training.run_alone(job, stage.VAE, replicate, described)
+  parts = make_training(job.config, data, held_out, replicate)
+  training.run_alone(job, stage.VAE, replicate, parts)
 
 
-def run(job: jobs.Job) -> None:
+def train_all(job: jobs.Job) -> None:
   """Trains a VAE for every seed."""
   config = job.config
   for replicate in range(config.num_seeds):

@@ -58,7 +58,7 @@ def run_alone(
     training: made with `own_config(job.config, which)`.
   """
   config = own_config(job.config, which)
-  stage.run(
+  stage.train(
     job,
     which,
     replicate,

@@ -182,13 +182,13 @@ def _other_images(
 ) -> Iterator[tuple[str, str]]:
   """The difference between two `digests.of_images`, if there is one."""
 
-  def describe(shape: list[int]) -> str:
+  def shown(shape: list[int]) -> str:
     return f'{shape[0]} of {"x".join(map(str, shape[1:]))}'
 
   if old['shape'] != new['shape']:
     yield (
       'images',
-      f'there were {describe(old["shape"])}, now {describe(new["shape"])}',
+      f'there were {shown(old["shape"])}, now {shown(new["shape"])}',
     )
   elif old != new:
     yield 'images', f'digest {old["digest"]} -> {new["digest"]}'

@@ -104,9 +104,9 @@ def test_results_are_written_and_others_stay(tmp_path, capsys):
     raise errors.UserError('needs a thing')
 
   setting = make_setting(tmp_path)
-  benchmark.run(setting, {'first': steady})
+  benchmark.measure_all(setting, {'first': steady})
   with pytest.raises(errors.UserError, match='second, third: needs a thing'):
-    benchmark.run(
+    benchmark.measure_all(
       setting, {'second': lacking, 'third': lacking, 'fourth': steady}
     )
   stored = json.loads((tmp_path / 'benchmark/benchmark.json').read_text())
@@ -131,7 +131,7 @@ def test_a_damaged_file_is_named_before_anything_is_measured(tmp_path, text):
   path = tmp_path / 'benchmark' / 'benchmark.json'
   path.write_text(text)
   with pytest.raises(errors.UserError, match=f'{path} is damaged'):
-    benchmark.run(make_setting(tmp_path), {'second': never})
+    benchmark.measure_all(make_setting(tmp_path), {'second': never})
 
 
 def test_a_misspelt_workload_is_named():

@@ -62,7 +62,7 @@ def result(replicate, frechet):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-  """compare.run where judging is a stub; `run.judged` are its replicates."""
+  """compare.compare_all where judging is a stub; `run.judged` are its replicates."""
 
   class Run:
     def __init__(self):
@@ -74,7 +74,9 @@ def run(tmp_path, monkeypatch):
       config = digits.get_config()
       config.num_seeds = len(self.values)
       config.update(changes)
-      compare.run(jobs.Job(config, epath.Path(tmp_path), False, '--config'))
+      compare.compare_all(
+        jobs.Job(config, epath.Path(tmp_path), False, '--config')
+      )
 
   def load_judge(job, train, test):
     return judge(train, test)

@@ -97,16 +97,16 @@ def test_float64_would_be_found(double):
   assert not wide_arrays(jax.jit(lambda x: x * 2.0), np.ones(2, np.float32))
 
 
-def describe(name, config):
+def make_training(name, config):
   if name == 'vae':
-    return train_vae.describe(config, data(), data(), 0)
+    return train_vae.make_training(config, data(), data(), 0)
   if name == 'classifier':
-    return train_classifier.describe(config, data(), data())
+    return train_classifier.make_training(config, data(), data())
   if name == 'latent_critics':
-    return train_actor_critic.describe_critics(config, setting(config))
+    return train_actor_critic.make_critics_training(config, setting(config))
   if name == 'actor_critic':
-    return train_actor_critic.describe_actor(config, setting(config))
-  return train_denoiser.describe(config, setting(config))
+    return train_actor_critic.make_actor_training(config, setting(config))
+  return train_denoiser.make_training(config, setting(config))
 
 
 @pytest.mark.parametrize(
@@ -122,16 +122,16 @@ def describe(name, config):
 )
 def test_a_step_computes_in_float32(double, which):
   config = training.own_config(tiny(), which)
-  described = describe(which.name, config)
-  state = described.make_state()
+  parts = make_training(which.name, config)
+  state = parts.make_state()
   assert not [v for v in jax.tree.leaves(state) if v.dtype == np.float64]
-  batch = {k: v[0] for k, v in described.make_batches(0, 1).items()}
-  step = described.make_step(config, described.constants, None)
-  assert not wide_arrays(step, state, batch, described.key)
-  new, _ = jax.eval_shape(step, state, batch, described.key)
+  batch = {k: v[0] for k, v in parts.make_batches(0, 1).items()}
+  step = parts.make_step(config, parts.constants, None)
+  assert not wide_arrays(step, state, batch, parts.key)
+  new, _ = jax.eval_shape(step, state, batch, parts.key)
   same = jax.tree.map(lambda a, b: a.dtype == b.dtype, state, new)
   assert all(jax.tree.leaves(same))
-  assert all(np.isfinite(v) for v in described.evaluate(state).values())
+  assert all(np.isfinite(v) for v in parts.evaluate(state).values())
 
 
 @pytest.mark.parametrize('edit', [False, True])
@@ -147,7 +147,7 @@ def test_the_guided_sampler_is_float32(double, edit):
   move = mover_fns.make_denoiser(
     config.denoise, parts.networks, parts.train, LABELS, noised
   )
-  state = describe('denoiser', config).make_state()
+  state = make_training('denoiser', config).make_state()
   params = state['velocity'].params, state['attribute'].params
 
   key = np.asarray(jax.random.key_data(jax.random.key(0)))
@@ -163,7 +163,7 @@ def test_the_guided_sampler_is_float32(double, edit):
 def test_optimizer_g_is_float32(double):
   config = tiny()
   parts = setting(config)
-  state = describe('latent_critics', config).make_state()
+  state = make_training('latent_critics', config).make_state()
   move = mover_fns.make_optimizer_g(
     config.optimize, 'optimize', parts.networks, parts.train.mean_scale, LABELS
   )

@@ -128,15 +128,15 @@ CASES = {
 }
 
 
-def alone(config, described):
+def alone(config, trainings):
   """States that trainings of one config end in, each by itself."""
 
   @jax.jit
   def step_fn(state, batches, key, constants):
-    step = described[0].make_step(config, constants, None)
+    step = trainings[0].make_step(config, constants, None)
     return steps.scan_steps(step)(state, batches, key)
 
-  for one in described:
+  for one in trainings:
     state = one.make_state()
     for step in (0, 2):
       batches = one.make_batches(step, 2)
@@ -152,14 +152,14 @@ def test_members_end_as_if_alone(kind):
   num_seeds = 1 if which is stage.CLASSIFIER else 2
   made = [seed_ensemble.untrained(one, which, num_seeds) for one in configs]
   group = [one for tasks_, _ in made for one in tasks_]
-  described = [one for _, parts in made for one in parts]
-  compiled = ensembles.compile_group(group, described)
-  make_batches = ensembles.make_batches(described, compiled.rows)
+  trainings = [one for _, parts in made for one in parts]
+  compiled = ensembles.compile_group(group, trainings)
+  make_batches = ensembles.make_batches(trainings, compiled.rows)
   packed = compiled.pack(
-    ensemble.stack([one.make_state() for one in described])
+    ensemble.stack([one.make_state() for one in trainings])
   )
   for step in (0, 2):
-    packed, _ = compiled.step(packed, make_batches(step, 2), described[0].key)
+    packed, _ = compiled.step(packed, make_batches(step, 2), trainings[0].key)
   found = compiled.unpack(packed)
   expected = [
     state
@@ -177,19 +177,19 @@ def test_members_end_as_if_alone(kind):
     )
 
 
-def described_by(described, calls):
-  def describe(one):
+def counted(trainings, calls):
+  def make_training(one):
     calls.append((one.name, one.replicate))
-    return described[one.replicate]
+    return trainings[one.replicate]
 
-  return describe
+  return make_training
 
 
 def final(one):
   log = (one.folder / 'metrics.jsonl').read_text()
   job, which, replicate = one.job, one.which, one.replicate
-  _, described = seed_ensemble.untrained(job.config, which, replicate + 1)
-  make = described[replicate].make_state
+  _, trainings = seed_ensemble.untrained(job.config, which, replicate + 1)
+  make = trainings[replicate].make_state
   return log, stage.load(job, which, replicate, make).state
 
 
@@ -198,15 +198,15 @@ def finished(tmp_path_factory):
   """Two ablations that have their VAEs in common, trained."""
   root = tmp_path_factory.mktemp('finished')
   wanted = [task(name, stage.VAE, r, root) for name in 'ab' for r in (0, 1)]
-  _, described = seed_ensemble.untrained(tiny(), stage.VAE, 2)
+  _, trainings = seed_ensemble.untrained(tiny(), stage.VAE, 2)
   calls = []
-  describe = described_by(described, calls)
-  ensembles.run(epath.Path(root / 'groups'), wanted, describe, 64)
-  return root, wanted, described, calls
+  make_training = counted(trainings, calls)
+  ensembles.train(epath.Path(root / 'groups'), wanted, make_training, 64)
+  return root, wanted, trainings, calls
 
 
 def test_what_ablations_have_in_common_is_trained_once(finished):
-  root, wanted, described, calls = finished
+  root, wanted, trainings, calls = finished
   assert calls == [('a', 0), ('a', 1)]
   assert not list((root / 'groups').iterdir())
   for one, other in zip(wanted[:2], wanted[2:], strict=True):
@@ -216,18 +216,18 @@ def test_what_ablations_have_in_common_is_trained_once(finished):
     assert last['step'] == 6
     assert 'validation/elbo_nats' in last
   # Again, nothing is to be done.
-  describe = described_by(described, calls)
-  ensembles.run(epath.Path(root / 'groups'), wanted, describe, 64)
+  make_training = counted(trainings, calls)
+  ensembles.train(epath.Path(root / 'groups'), wanted, make_training, 64)
   assert len(calls) == 2
 
 
 def test_a_stopped_group_goes_on_and_ends_the_same(
   finished, tmp_path, monkeypatch
 ):
-  _, wanted, described, _ = finished
+  _, wanted, trainings, _ = finished
   again = [task('a', stage.VAE, r, tmp_path) for r in (0, 1)]
   groups, calls = epath.Path(tmp_path / 'groups'), []
-  describe = described_by(described, calls)
+  make_training = counted(trainings, calls)
   real_train = runner.loop.train
 
   def stopped(*arguments):
@@ -237,7 +237,7 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
   with monkeypatch.context() as patch:
     patch.setattr(runner.loop, 'train', stopped)
     with pytest.raises(errors.Interrupted, match='at step 2'):
-      ensembles.run(groups, again, describe, 64)
+      ensembles.train(groups, again, make_training, 64)
   assert not again[0].folder.exists()
 
   def killed(one, *arguments):
@@ -250,7 +250,7 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
   with monkeypatch.context() as patch:
     patch.setattr(ensembles, '_hand_out', killed)
     with pytest.raises(KeyboardInterrupt):
-      ensembles.run(groups, again, describe, 64)
+      ensembles.train(groups, again, make_training, 64)
   assert again[0].folder.exists() and not again[1].folder.exists()
   steps_taken = []
   with monkeypatch.context() as patch:
@@ -259,7 +259,7 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
       'train',
       lambda *a: steps_taken.append(int(a[1].step)) or real_train(*a),
     )
-    ensembles.run(groups, again, describe, 64)
+    ensembles.train(groups, again, make_training, 64)
   assert steps_taken == [6]  # at its end, not from the start
   for one, other in zip(again, wanted, strict=False):
     (log, state), (expected_log, expected) = final(one), final(other)
@@ -269,10 +269,10 @@ def test_a_stopped_group_goes_on_and_ends_the_same(
 
 @pytest.fixture
 def stopped(finished, tmp_path, monkeypatch):
-  """Two seeds of a VAE, stopped at step 2: their groups, tasks, describe."""
+  """Two seeds of a VAE, stopped at step 2: groups, tasks, make_training."""
   wanted = [task('a', stage.VAE, r, tmp_path) for r in (0, 1)]
   groups = epath.Path(tmp_path / 'groups')
-  describe = described_by(finished[2], [])
+  make_training = counted(finished[2], [])
   real_train = runner.loop.train
 
   def stop(*arguments):
@@ -282,14 +282,14 @@ def stopped(finished, tmp_path, monkeypatch):
   with monkeypatch.context() as patch:
     patch.setattr(runner.loop, 'train', stop)
     with pytest.raises(errors.Interrupted):
-      ensembles.run(groups, wanted, describe, 64)
-  return groups, wanted, describe
+      ensembles.train(groups, wanted, make_training, 64)
+  return groups, wanted, make_training
 
 
 def test_a_stopped_group_does_not_go_on_with_other_images(
   stopped, monkeypatch, capsys
 ):
-  groups, wanted, describe = stopped
+  groups, wanted, make_training = stopped
   real = tasks.stage.build.digests
 
   def changed(*arguments):
@@ -299,23 +299,23 @@ def test_a_stopped_group_does_not_go_on_with_other_images(
 
   monkeypatch.setattr(tasks.stage.build, 'digests', changed)
   with pytest.raises(errors.UserError, match='other images of the train split'):
-    ensembles.run(groups, wanted, describe, 64)
+    ensembles.train(groups, wanted, make_training, 64)
   assert len(list(groups.iterdir())) == 1
   again = [one._replace(job=one.job._replace(overwrite=True)) for one in wanted]
-  ensembles.run(groups, again, describe, 64)
+  ensembles.train(groups, again, make_training, 64)
   assert 'going on' not in capsys.readouterr().out
   assert all(tasks.is_finished(one) for one in wanted)
 
 
 def test_a_stopped_group_without_digests_goes_on(stopped, capsys):
-  groups, wanted, describe = stopped
+  groups, wanted, make_training = stopped
   for path in groups.glob('*/checkpoints/*/meta/metadata'):
     meta = json.loads(path.read_text())
     for member in meta['config']['members']:
       del member['read']
     path.write_text(json.dumps(meta))
     (path.parent.parent / 'seal.json').unlink()
-  ensembles.run(groups, wanted, describe, 64)
+  ensembles.train(groups, wanted, make_training, 64)
   assert 'going on from step 2' in capsys.readouterr().out
   for one in wanted:
     assert tasks.is_finished(one)

@@ -62,10 +62,10 @@ def tiny():
 def run(tmp_path_factory, one_device):
   """A job whose trainings are finished, and the run as loaded."""
   job = jobs.Job(tiny(), epath.Path(tmp_path_factory.mktemp('run')))
-  train_classifier.run(job)
-  train_vae.run(job)
-  train_actor_critic.run(job)
-  train_denoiser.run(job)
+  train_classifier.train_all(job)
+  train_vae.train_all(job)
+  train_actor_critic.train_all(job)
+  train_denoiser.train_all(job)
   return job, loaded_run.LoadedRun(job)
 
 
@@ -233,7 +233,7 @@ def test_the_least_error_is_among_those_that_succeed():
 @pytest.mark.parametrize('name', figures.FIGURES)
 def test_a_figure_is_made_once(run, name, capsys):
   job, _ = run
-  figures.run(job, [name])
+  figures.make(job, [name])
   assert f'{name}: drawing' in capsys.readouterr().out
   folder = job.workdir / 'figures'
   made = {
@@ -245,30 +245,30 @@ def test_a_figure_is_made_once(run, name, capsys):
   numbers = json.loads(made['json'])
   assert numbers['numbers']
   assert numbers['caption'].encode() == made['md']
-  figures.run(job, [name])
+  figures.make(job, [name])
   assert f'{name}: made before' in capsys.readouterr().out
 
 
 def test_holes_of_an_unfinished_run_train_nothing(tmp_path):
   job = jobs.Job(tiny(), epath.Path(tmp_path))
   with pytest.raises(errors.UserError, match='has not been trained'):
-    figures.run(job, ['holes'])
+    figures.make(job, ['holes'])
   assert not (tmp_path / 'figures').exists()
 
 
 def test_a_file_that_is_gone_is_made_again_the_same(run):
   job, _ = run
-  figures.run(job, ['attribute_grid'])
+  figures.make(job, ['attribute_grid'])
   path = job.workdir / 'figures' / 'attribute_grid.pdf'
   before = path.read_bytes()
   path.unlink()
-  figures.run(job, ['attribute_grid'])
+  figures.make(job, ['attribute_grid'])
   assert path.read_bytes() == before
 
 
 def test_frontier_holds_every_actor_and_setting(run):
   job, _ = run
-  figures.run(job, ['identity_frontier'])
+  figures.make(job, ['identity_frontier'])
   found = json.loads(
     (job.workdir / 'figures/identity_frontier.json').read_text()
   )
@@ -323,8 +323,8 @@ def test_a_damaged_result_is_one_line_and_overwrite_makes_it_again(run):
   for damage in ('{"trainings": ', '{}', '[]'):
     path.write_text(damage)
     with pytest.raises(errors.UserError, match=r'attribute_grid\.json is no'):
-      figures.run(job, ['attribute_grid'])
-  figures.run(job._replace(overwrite=True), ['attribute_grid'])
+      figures.make(job, ['attribute_grid'])
+  figures.make(job._replace(overwrite=True), ['attribute_grid'])
   assert json.loads(path.read_text())['numbers']
 
 
@@ -337,12 +337,12 @@ def test_an_unknown_figure_names_the_nearest():
 def test_a_run_that_is_not_trained_names_the_command(tmp_path):
   job = jobs.Job(tiny(), epath.Path(tmp_path))
   with pytest.raises(errors.UserError, match=r'launch\.train_vae'):
-    figures.run(job, ['optimizer_path'])
+    figures.make(job, ['optimizer_path'])
 
 
 def test_a_figure_of_two_latents_is_left_out_of_one(run, capsys):
   job, _ = run
   config = job.config.copy_and_resolve_references()
   config.vae.latent_size = 1
-  figures.run(job._replace(config=config), ['realism_contours'])
+  figures.make(job._replace(config=config), ['realism_contours'])
   assert 'left out, it needs 2 latents' in capsys.readouterr().out

@@ -51,15 +51,15 @@ def job(tmp_path_factory, one_device):
   config.compare.update(num_samples=6, num_neighbours=1, curve_steps=(0, 2))
   config.lock()
   found = jobs.Job(config, epath.Path(tmp_path_factory.mktemp('run')))
-  train_classifier.run(found)
-  train_vae.run(found)
-  train_actor_critic.run(found)
-  train_denoiser.run(found)
+  train_classifier.train_all(found)
+  train_vae.train_all(found)
+  train_actor_critic.train_all(found)
+  train_denoiser.train_all(found)
   return found
 
 
 def test_compare_reports_every_attribute(job):
-  compare.run(job)
+  compare.compare_all(job)
   folder = job.workdir / 'compare'
   report = json.loads((folder / 'metrics.json').read_text())
   assert list(report['rows']) == [
@@ -99,7 +99,7 @@ def test_an_own_image_is_cut_as_the_data_are(job, tmp_path):
   found = []
   for name in ('own.jpg', 'data.npz'):
     request = [('encodings', 'none')]
-    generate.run(job, request, ['none'], [str(tmp_path / name)], 'crop')
+    generate.generate(job, request, ['none'], [str(tmp_path / name)], 'crop')
     with np.load(job.workdir / 'generate' / 'crop.npz') as arrays:
       found.append(arrays['latents'])
   np.testing.assert_array_equal(found[0], found[1])
@@ -107,7 +107,7 @@ def test_an_own_image_is_cut_as_the_data_are(job, tmp_path):
 
 def test_generate_takes_names_joined_by_plus(job):
   labels = ['Male+Smiling', 'none', 'Wearing_Hat']
-  generate.run(job, [('prior', 'actor_lambda_0.1')], labels, [], 'own')
+  generate.generate(job, [('prior', 'actor_lambda_0.1')], labels, [], 'own')
   with np.load(job.workdir / 'generate' / 'own.npz') as arrays:
     np.testing.assert_array_equal(
       arrays['attributes'][:3], [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
@@ -115,7 +115,7 @@ def test_generate_takes_names_joined_by_plus(job):
 
 
 def test_figures_of_edits_report_leakage(job):
-  figures.run(job, ['identity_edits', 'attribute_grid'])
+  figures.make(job, ['identity_edits', 'attribute_grid'])
   folder = job.workdir / 'figures'
   found = json.loads((folder / 'identity_edits.json').read_text())['numbers']
   assert found['labels'] == 'bits'

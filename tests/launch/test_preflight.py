@@ -223,7 +223,7 @@ def test_the_pipeline_generates_from_test_images(job):
   found['test'] = split_of((0, 0, 0))
   preflight.check_pipeline(job)  # of a comparison alone
   with pytest.raises(errors.UserError, match='no image in its test split'):
-    pipeline.run(job)
+    pipeline.train_and_compare(job)
 
 
 def test_training_images_have_neighbours_too(job):

@@ -26,7 +26,7 @@ from lcjax.experiment import train_actor_critic, train_vae
 
 def main():
   job = startup.job()
-  train_vae.run(job)
+  train_vae.train_all(job)
   setting = train_actor_critic.prepare(job, 0)
   train_actor_critic.train_critics(job, 0, setting)
   data = build.load_data(job, 'train')
@@ -49,7 +49,7 @@ def both():
   job = startup.job()
   requests = [(start, mover) for start in ('prior', 'encodings')
               for mover in movers.names(job.config)]
-  generate.run(job, requests, labels=['1', '2', '3'], images=[])
+  generate.generate(job, requests, labels=['1', '2', '3'], images=[])
 
 startup.run(both)
 """
@@ -193,7 +193,7 @@ def test_what_one_host_alone_finds_stops_both(tmp_path, name, host):
 
 
 def test_a_notice_to_one_process_stops_both_at_the_same_step(tmp_path):
-  script = test_soak.SCRIPT.replace('train_classifier.run(job)', '')
+  script = test_soak.SCRIPT.replace('train_classifier.train_all(job)', '')
   arguments = [*TINY, '--config.vae.train.num_steps=100000']
   processes = start_two(tmp_path, script, arguments)
   log = tmp_path / 'vae' / 'metrics.jsonl'

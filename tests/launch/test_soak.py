@@ -30,10 +30,10 @@ from lcjax.experiment import train_denoiser, train_vae
 
 def main():
   job = startup.job()
-  train_classifier.run(job)
-  train_vae.run(job)
-  train_actor_critic.run(job)
-  train_denoiser.run(job)
+  train_classifier.train_all(job)
+  train_vae.train_all(job)
+  train_actor_critic.train_all(job)
+  train_denoiser.train_all(job)
 
 startup.run(main)
 """
