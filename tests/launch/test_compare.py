@@ -62,7 +62,7 @@ def result(replicate, frechet):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-  """compare.compare_all where judging is a stub; `run.judged` are its replicates."""
+  """compare_all where judging is a stub; `run.judged` are its replicates."""
 
   class Run:
     def __init__(self):
