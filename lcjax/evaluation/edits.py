@@ -5,7 +5,14 @@ images and on the unedited reconstructions that they came from. `changed` is
 [N], the attribute (or the class) that each edit was asked to change.
 """
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
+
+from lcjax import types
+from lcjax.data import dataset
+from lcjax.evaluation import metrics
 
 
 def succeeded(
@@ -81,3 +88,125 @@ def pixel_errors(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     raise ValueError(f'uint8 images, not {images.dtype} and {others.dtype}')
   error = (images.astype(np.float32) - others.astype(np.float32)) / 255.0
   return np.mean(np.square(error), axis=tuple(range(1, images.ndim)))
+
+
+class Requests(NamedTuple):
+  """Held-out images, each with a requested change of one attribute.
+
+  Attributes:
+    images: [N, H, W, C] uint8.
+    y: [N, Y] their attributes.
+    asked: [N, Y] requested attributes.
+    changed: [N] the attribute, or class, to change.
+    mask: [N, Y] attributes that the mover's loss includes: the changed one, or
+      the complete vector of classes.
+    start: [N, Z] encodings of the images.
+    reconstructions: [N, H, W, C] uint8.
+    before: [N, Y] the judge's decisions on the reconstructions.
+  """
+
+  images: np.ndarray
+  y: np.ndarray
+  asked: np.ndarray
+  changed: np.ndarray
+  mask: np.ndarray
+  start: np.ndarray
+  reconstructions: np.ndarray
+  before: np.ndarray
+
+
+def make_requests(
+  test: dataset.Dataset,
+  encode: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+  decode: Callable[[np.ndarray], np.ndarray],
+  predict: Callable[[np.ndarray], np.ndarray],
+  num_images: int,
+  seed: int,
+) -> Requests:
+  """Draws a random change for each of `num_images` held-out images.
+
+  Args:
+    test: the held-out split.
+    encode: uint8 images -> (mean [B, Z], scale [B, Z]).
+    decode: z -> uint8 images.
+    predict: uint8 images -> the judge's decisions [B, Y].
+    num_images: at most.
+    seed: of the choice of images and changes.
+  """
+  order = np.random.default_rng(seed).permutation(len(test))
+  rows = np.sort(order[:num_images])
+  images, y = test.images[rows], test.attributes[rows]
+  changed = test.labels.draw_changes(y, seed)
+  asked, mask = test.labels.change(y, changed)
+  start, _ = encode(images)
+  decoded = decode(start)
+  before = predict(decoded)
+  return Requests(images, y, asked, changed, mask, start, decoded, before)
+
+
+def score(
+  requests: Requests,
+  predicted: np.ndarray,
+  z: np.ndarray,
+  images: np.ndarray,
+  labels: types.Labels,
+  mean_scale: np.ndarray,
+) -> dict[str, Any]:
+  """Scores edited images by the judge's decisions and by their pixels.
+
+  Args:
+    requests: what was to change.
+    predicted: [N, Y] the judge's decisions on `images`.
+    z: [N, Z] the edited latents.
+    images: [N, H, W, C] uint8, decoded from z.
+    labels: of the attributes.
+    mean_scale: [Z] training mean of the encoder's scale.
+  """
+  count, changed = len(labels), requests.changed
+  success = succeeded(predicted, requests.asked, changed)
+  scores = {
+    'success': success.mean(),
+    'z_distance': metrics.z_distance(z, requests.start, mean_scale),
+    'pixel_mse_original': pixel_errors(images, requests.images).mean(),
+    'pixel_mse_reconstruction': pixel_errors(
+      images, requests.reconstructions
+    ).mean(),
+    'success_by_attribute': mean_by(success, changed, count),
+  }
+  if isinstance(labels, types.Classes):
+    return scores  # one class cannot change alone
+  held = requests.y[np.arange(len(changed)), changed] > 0.5
+  leaks = leakage(predicted, requests.before, changed)
+  return scores | {
+    'leakage': np.nanmean(leaks),
+    'leakage_by_attribute': leaks,
+    'leakage_by_change': leakage_table(predicted, requests.before, changed),
+    'success_added': mean_by(success[~held], changed[~held], count),
+    'success_removed': mean_by(success[held], changed[held], count),
+  }
+
+
+def random_images(
+  requests: Requests, test: dataset.Dataset, seed: int
+) -> np.ndarray:
+  """For every request, a real image with the requested attribute.
+
+  Args:
+    requests: of edits.
+    test: the held-out split that images are drawn from.
+    seed: of the choice.
+
+  Returns:
+    [N, H, W, C] uint8; the split's first image if no image has the attribute.
+  """
+  rng = np.random.default_rng(seed)
+  wanted = requests.asked[np.arange(len(requests.changed)), requests.changed]
+  columns = test.attributes[:, requests.changed].T  # [N, rows of the split]
+  picked = [
+    rng.choice(found) if len(found) else 0
+    for found in (
+      np.flatnonzero(column == value)
+      for column, value in zip(columns, wanted, strict=True)
+    )
+  ]
+  return test.images[np.asarray(picked)]

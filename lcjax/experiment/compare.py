@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 
 from lcjax.data import dataset
-from lcjax.evaluation import glossary, metrics, reports, verdicts
+from lcjax.evaluation import glossary, judging, metrics, reports, verdicts
 from lcjax.experiment import (
   build,
   compare_files,
@@ -26,18 +26,14 @@ from lcjax.experiment import rows as rows_lib
 from lcjax.latent import samplers
 from lcjax.training import metrics_log
 
-# Samples whose nearest training image is looked for, which costs a pass over
-# all of them each; medians of so many vary by a percent.
-_NEAREST_ROWS = 2000
-
 
 def quality_curve(
   config: ml_collections.ConfigDict,
-  judge: rows_lib.Judge,
+  judge: judging.Judge,
   bound: loading.BoundMovers,
   start: np.ndarray,
   y: np.ndarray,
-) -> list[rows_lib.Scores]:
+) -> list[judging.Scores]:
   """Scores, Frechet distance and speed of optimizer-G by its steps.
 
   From a single start, whatever the config says: steps are what is compared.
@@ -45,7 +41,7 @@ def quality_curve(
   single = dataclasses.replace(bound, num_starts=1)
   curve = []
   for max_steps in config.compare.curve_steps:
-    moved, seconds = rows_lib.timed(
+    moved, seconds = judging.timed(
       functools.partial(movers.move, single, 'optimizer', max_steps=max_steps),
       config.generate.batch_size,
       start,
@@ -68,14 +64,14 @@ def quality_curve(
 
 def compare_once(
   job: jobs.Job,
-  judge: rows_lib.Judge,
+  judge: judging.Judge,
   replicate: int,
-) -> tuple[dict[str, Any], dict[str, rows_lib.Row]]:
+) -> tuple[dict[str, Any], dict[str, judging.Row]]:
   """One replicate: {'rows', 'seconds', 'curve'}, and the judged rows."""
   config = job.config
   section, seed = config.compare, config.seed + replicate
   bound = loading.load_movers(job, replicate, judge.train)
-  y = rows_lib.requested_attributes(judge.test, section.num_samples)
+  y = judging.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
   rows = (
     rows_lib.real_rows(judge, bound, len(judge.test))
@@ -84,17 +80,7 @@ def compare_once(
     | rows_lib.mover_rows(config, bound, start, y)
   )
   rows = {name: rows[name] for name in glossary.in_order(rows)}
-  scores = {}
-  test_near = metrics.nearest_train_distance(
-    judge.test.images[:_NEAREST_ROWS], judge.train.images
-  )
-  for name, row in rows.items():
-    scores[name] = rows_lib.judge_row(judge, row, section.num_neighbours)
-    if name != 'real_train':  # they are in the training set themselves
-      near = metrics.nearest_train_distance(
-        row.images[:_NEAREST_ROWS], judge.train.images
-      )
-      scores[name]['nearest_train_ratio'] = metrics.ratio(near, test_near)
+  scores = judging.judge_rows(judge, rows, section.num_neighbours)
   seconds = bound.seconds.copy()
   seconds.pop('class_mixture')  # 0 where the denoiser takes none
   if 'class_mixture' in rows:
@@ -121,7 +107,7 @@ class Before(NamedTuple):
   test: dataset.Dataset
   curves: dict[str, list[dict[str, Any]]]
   runs: list[dict[str, Any] | None]
-  rows: dict[str, rows_lib.Row]
+  rows: dict[str, judging.Row]
 
 
 def read(job: jobs.Job) -> Before:

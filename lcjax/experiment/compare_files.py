@@ -9,14 +9,13 @@ from etils import epath
 
 from lcjax import errors
 from lcjax.data import dataset
-from lcjax.evaluation import glossary
+from lcjax.evaluation import glossary, judging
 from lcjax.experiment import files
-from lcjax.experiment import rows as rows_lib
 
 _QUALITY = 'accuracy', 'macro_f1', 'frechet'
 
 
-def save_samples(folder: epath.Path, rows: dict[str, rows_lib.Row]) -> None:
+def save_samples(folder: epath.Path, rows: dict[str, judging.Row]) -> None:
   """Writes NAME.npz of every row."""
   for name, row in rows.items():
     arrays: dict[str, Any] = {
@@ -32,7 +31,7 @@ def save_samples(folder: epath.Path, rows: dict[str, rows_lib.Row]) -> None:
 
 def load_samples(
   folder: epath.Path, names: Iterable[str], test: dataset.Dataset, run: Any
-) -> dict[str, rows_lib.Row]:
+) -> dict[str, judging.Row]:
   """Reads what `save_samples` wrote.
 
   Args:
@@ -59,7 +58,7 @@ def load_samples(
         f'{path} is missing or damaged ({type(error).__name__}: {error}): '
         f'restore it from a copy, or delete {run} to judge that seed again'
       ) from error
-    rows[name] = rows_lib.Row(images, attributes, arrays.get('latents'), {})
+    rows[name] = judging.Row(images, attributes, arrays.get('latents'), {})
   return rows
 
 

@@ -11,9 +11,15 @@ import numpy as np
 from etils import epath
 
 from lcjax import types
-from lcjax.evaluation import glossary, grids, plots, reports, summary
+from lcjax.evaluation import (
+  glossary,
+  grids,
+  judging,
+  plots,
+  reports,
+  summary,
+)
 from lcjax.experiment import files, jobs, stage
-from lcjax.experiment import rows as rows_lib
 from lcjax.training import parallel
 
 _GRID_PIXELS = 112  # about: a side of a grid's images
@@ -49,7 +55,7 @@ def readme_metrics(kind: types.Kind) -> tuple[str, ...]:
   return *scores, 'z_distance', *_LAST_COLUMNS
 
 
-def grid(row: rows_lib.Row, num_rows: int, num_attributes: int) -> np.ndarray:
+def grid(row: judging.Row, num_rows: int, num_attributes: int) -> np.ndarray:
   """[num_rows, Y, H, W, C]: a column for every attribute, in order.
 
   The first images where no attributes were requested.
@@ -66,9 +72,7 @@ def grid(row: rows_lib.Row, num_rows: int, num_attributes: int) -> np.ndarray:
   return np.asarray(cells).swapaxes(0, 1)
 
 
-def notes(
-  config: ml_collections.ConfigDict, judge: rows_lib.Judge
-) -> list[str]:
+def notes(config: ml_collections.ConfigDict, judge: judging.Judge) -> list[str]:
   """What a reader has to know of the data behind the table."""
   section, train, test = config.compare, judge.train, judge.test
   number = (
@@ -78,7 +82,7 @@ def notes(
     f'{len(train)} training images. Features: last hidden layer of the judge; '
     f'k = {section.num_neighbours} neighbours.'
   )
-  requested = rows_lib.requested_attributes(test, section.num_samples)
+  requested = judging.requested_attributes(test, section.num_samples)
   if isinstance(test.labels, types.Classes):
     return [number, *_left_out(requested, test.attribute_names)]
   rarest = int(np.argmin(train.attributes.sum(axis=0)))
@@ -144,7 +148,7 @@ def measured_on_all(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def summarize(
   job: jobs.Job,
-  judge: rows_lib.Judge,
+  judge: judging.Judge,
   runs: list[dict[str, Any]],
 ) -> dict[str, Any]:
   """Everything in metrics.json: rows with mean and std, and how they came."""
@@ -183,7 +187,7 @@ def write(
   folder: epath.Path,
   job: jobs.Job,
   report: dict[str, Any],
-  rows: dict[str, rows_lib.Row],
+  rows: dict[str, judging.Row],
   curves: dict[str, list[dict[str, Any]]],
 ) -> None:
   """Writes report.html and report.md.

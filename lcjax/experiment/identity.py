@@ -7,6 +7,7 @@ import numpy as np
 
 from lcjax import types
 from lcjax.data import dataset
+from lcjax.evaluation import edits as edit_scores
 from lcjax.evaluation import figures, reports
 from lcjax.experiment import edits, loading, stage
 from lcjax.experiment.loaded_run import (
@@ -144,7 +145,7 @@ def identity_edits(loaded: LoadedRun) -> Drawn:
 
 
 def sweep(
-  loaded: LoadedRun, requests: edits.Requests
+  loaded: LoadedRun, requests: edit_scores.Requests
 ) -> dict[str, list[dict[str, Any]]]:
   """Scores of every mover under every setting, with the setting."""
   config, bound = loaded.job.config, loaded.bound

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lcjax.data import dataset
-from lcjax.evaluation import figures
+from lcjax.evaluation import figures, judging
 from lcjax.experiment import build, jobs, loading, rows
 
 
@@ -52,7 +52,7 @@ class LoadedRun:
     return loading.load_movers(self.job, 0, self.train)
 
   @functools.cached_property
-  def predict_fn(self) -> rows.PredictFn:
+  def predict_fn(self) -> judging.PredictFn:
     """The judge: uint8 images -> (logits, features)."""
     return rows.load_predict_fn(self.job, self.train)[0]
 

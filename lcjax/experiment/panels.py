@@ -11,12 +11,11 @@ import numpy as np
 
 from lcjax import errors, types
 from lcjax.data import celeba, dataset
-from lcjax.evaluation import edits, figures, metrics
+from lcjax.evaluation import edits, figures, judging, metrics
 from lcjax.experiment import (
   jobs,
   loading,
   movers,
-  rows,
   stage,
   train_actor_critic,
   train_vae,
@@ -70,7 +69,7 @@ def model_block(
   section, num_columns = config.figures, config.figures.num_columns
   mean, _ = model.encode(test.images)
   start = samplers.prior(section.num_samples, mean.shape[1], config.seed)
-  y = rows.requested_attributes(test, section.num_samples)
+  y = judging.requested_attributes(test, section.num_samples)
   # No attribute counts: realism is the only constraint.
   moved = movers.optimize(model, start, y, mask=np.zeros_like(y))
   images = {
@@ -322,7 +321,7 @@ def optimizer_path(loaded: LoadedRun) -> Drawn:
   config, test, bound = loaded.job.config, loaded.test, loaded.bound
   section = config.figures
   count = max(section.num_rows, section.num_samples)
-  y = rows.requested_attributes(test, count)
+  y = judging.requested_attributes(test, count)
   start = samplers.prior(count, bound.train.mean.shape[1], config.seed)
   move = functools.partial(movers.optimize, bound, start, y)
   found = {steps: move(max_steps=steps) for steps in section.path_steps}

@@ -3,7 +3,6 @@
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 import ml_collections
@@ -11,7 +10,7 @@ import numpy as np
 
 from lcjax import types
 from lcjax.data import dataset
-from lcjax.evaluation import metrics
+from lcjax.evaluation import judging, metrics
 from lcjax.experiment import (
   build,
   class_mixture,
@@ -23,53 +22,10 @@ from lcjax.experiment import (
 from lcjax.latent import encodings, mixtures, samplers
 from lcjax.training import parallel
 
-Scores = dict[str, float]
-# uint8 images -> the judge's (logits, features)
-PredictFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-
-
-class Row(NamedTuple):
-  """One row of the table before it is judged.
-
-  Attributes:
-    images: [N, H, W, C] uint8.
-    attributes: [N, Y] as requested, or None where none were.
-    latents: [N, Z], or None for images that have none.
-    scores: what is known besides the judge's view.
-    against_test: whether to compare with the held-out images; not those
-      images with themselves.
-  """
-
-  images: np.ndarray
-  attributes: np.ndarray | None
-  latents: np.ndarray | None
-  scores: Scores
-  against_test: bool = True
-
-
-class Judge(NamedTuple):
-  """The judge, and real data as it sees them.
-
-  Attributes:
-    predict_fn: uint8 images -> (logits, features).
-    train: the training split.
-    test: the split that results are reported on.
-    train_features: [N, F].
-    test_features: [N, F].
-    seconds: of its training.
-  """
-
-  predict_fn: PredictFn
-  train: dataset.Dataset
-  test: dataset.Dataset
-  train_features: np.ndarray
-  test_features: np.ndarray
-  seconds: float
-
 
 def load_predict_fn(
   job: jobs.Job, train: dataset.Dataset
-) -> tuple[PredictFn, float]:
+) -> tuple[judging.PredictFn, float]:
   """Restores the classifier: its predict_fn, and its seconds."""
   config = job.config
   networks = build.build_networks(config, train)
@@ -89,75 +45,30 @@ def load_predict_fn(
 
 
 def load_judge(
-  job: jobs.Job,
-  train: dataset.Dataset,
-  test: dataset.Dataset,
-) -> Judge:
-  """Restores the classifier and shows it the real data."""
+  job: jobs.Job, train: dataset.Dataset, test: dataset.Dataset
+) -> judging.Judge:
+  """Restores the classifier and computes its features of the real data."""
   predict_fn, seconds = load_predict_fn(job, train)
-  return Judge(
-    predict_fn,
-    train,
-    test,
-    predict_fn(train.images)[1],
-    predict_fn(test.images)[1],
-    seconds,
-  )
-
-
-def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
-  """All metrics of one row."""
-  logits, features = judge.predict_fn(row.images)
-  labels = judge.test.labels
-  scores: Scores = {}
-  if row.attributes is not None:
-    scores |= metrics.classification_scores(
-      labels.predict(logits), row.attributes, labels
-    )
-    scores['diversity'] = metrics.diversity(
-      features, row.attributes, judge.train_features, judge.train.attributes
-    )
-  if row.against_test:
-    scores['frechet'] = metrics.frechet_distance(features, judge.test_features)
-    scores |= metrics.neighbour_scores(
-      features, judge.test_features, num_neighbours
-    )
-  return scores | row.scores
-
-
-def requested_attributes(data: dataset.Dataset, num_rows: int) -> np.ndarray:
-  """The split's own label vectors, over and over: [num_rows, Y].
-
-  So every len(data) rows have exactly the split's joint frequencies.
-  """
-  return data.attributes[np.arange(num_rows) % len(data)]
-
-
-def timed(
-  fn: Callable[..., Any], batch_size: int, *arrays: np.ndarray
-) -> tuple[Any, float]:
-  """The result of `fn(*arrays)`, and its seconds.
-
-  A call on the first `batch_size` rows goes before, so that nothing is compiled
-  while the clock runs.
-  """
-  fn(*(array[:batch_size] for array in arrays))
-  started = time.perf_counter()
-  result = fn(*arrays)
-  return result, time.perf_counter() - started
+  return judging.make_judge(predict_fn, train, test, seconds)
 
 
 def real_rows(
-  judge: Judge, bound: loading.BoundMovers, num_rows: int
-) -> dict[str, Row]:
+  judge: judging.Judge, bound: loading.BoundMovers, num_rows: int
+) -> dict[str, judging.Row]:
   """Floor and ceiling: real images, and reconstructions of held-out ones."""
   train, test = judge.train, judge.test
   some = np.random.default_rng(0).permutation(len(train))[:num_rows]
   mean, _ = bound.encode(test.images)
   return {
-    'real': Row(test.images, test.attributes, None, {}, against_test=False),
-    'real_train': Row(train.images[some], train.attributes[some], None, {}),
-    'reconstruction': Row(bound.decode(mean), test.attributes, mean, {}),
+    'real': judging.Row(
+      test.images, test.attributes, None, {}, against_test=False
+    ),
+    'real_train': judging.Row(
+      train.images[some], train.attributes[some], None, {}, in_train=True
+    ),
+    'reconstruction': judging.Row(
+      bound.decode(mean), test.attributes, mean, {}
+    ),
   }
 
 
@@ -167,7 +78,7 @@ def baseline_rows(
   bound: loading.BoundMovers,
   labels: types.Labels,
   y: np.ndarray,
-) -> dict[str, Row]:
+) -> dict[str, judging.Row]:
   """Models in z from scikit-learn: of classes, or of attributes."""
   config = job.config
   seed, many = config.seed + replicate, config.mixture.num_components
@@ -193,7 +104,7 @@ def baseline_rows(
   else:
     several = fit_timed(many)
 
-  def make(fitted: tuple[mixtures.Sampler, float], keep: bool) -> Row:
+  def make(fitted: tuple[mixtures.Sampler, float], keep: bool) -> judging.Row:
     sample, fit_seconds = fitted
 
     def draw_round(y: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
@@ -204,13 +115,13 @@ def baseline_rows(
         return samplers.keep_accepted(draw_round, accept, y)
       return draw_round(y, np.arange(len(y)), 0)
 
-    latents, seconds = timed(draw, config.generate.batch_size, y)
+    latents, seconds = judging.timed(draw, config.generate.batch_size, y)
     critics = bound.seconds['latent_critics'] if keep else 0.0
     scores = {
       'latents_per_second': len(y) / seconds,
       'training_seconds': fit_seconds + critics,
     }
-    return Row(bound.decode(latents), y, latents, scores)
+    return judging.Row(bound.decode(latents), y, latents, scores)
 
   kind = 'class' if isinstance(labels, types.Classes) else 'attribute'
   return {
@@ -225,7 +136,7 @@ def unlabelled_rows(
   bound: loading.BoundMovers,
   start: np.ndarray,
   seed: int,
-) -> dict[str, Row]:
+) -> dict[str, judging.Row]:
   """Realism alone, asked for no label: beside it, one plain mixture."""
   section = config.denoise.copy_and_resolve_references()
   section.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
@@ -254,18 +165,18 @@ def unlabelled_rows(
   }
   rows = {}
   for name, (training, draw) in ways.items():
-    z, seconds = timed(draw, config.generate.batch_size, start, nothing)
+    z, seconds = judging.timed(draw, config.generate.batch_size, start, nothing)
     scores = {
       'latents_per_second': len(start) / seconds,
       'training_seconds': training,
     }
-    rows[name] = Row(bound.decode(z), None, z, scores)
+    rows[name] = judging.Row(bound.decode(z), None, z, scores)
   return rows
 
 
 def mover_scores(
   bound: loading.BoundMovers, mover: str, moved: movers.Moved, y: np.ndarray
-) -> Scores:
+) -> judging.Scores:
   """What the mover's own critic says, and how the optimiser fared."""
   if mover == 'guided_denoiser':  # it has no critic
     seconds = bound.seconds['denoiser'] + bound.seconds['class_mixture']
@@ -301,11 +212,11 @@ def mover_rows(
   bound: loading.BoundMovers,
   start: np.ndarray,
   y: np.ndarray,
-) -> dict[str, Row]:
+) -> dict[str, judging.Row]:
   """The prior as it is, and moved: the same noise, the same requests."""
-  rows = {'prior': Row(bound.decode(start), y, start, {})}
+  rows = {'prior': judging.Row(bound.decode(start), y, start, {})}
   for mover in movers.names(config):
-    moved, seconds = timed(
+    moved, seconds = judging.timed(
       functools.partial(movers.move, bound, mover),
       config.generate.batch_size,
       start,
@@ -316,5 +227,5 @@ def mover_rows(
     scores['z_distance'] = metrics.z_distance(
       moved.z, moved.start, bound.train.mean_scale
     )
-    rows[mover] = Row(bound.decode(moved.z), y, moved.z, scores)
+    rows[mover] = judging.Row(bound.decode(moved.z), y, moved.z, scores)
   return rows

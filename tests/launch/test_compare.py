@@ -11,7 +11,7 @@ from etils import epath
 from configs import digits
 from lcjax import errors, types
 from lcjax.data import dataset
-from lcjax.evaluation import plots
+from lcjax.evaluation import judging, plots
 from lcjax.experiment import compare, compare_report, jobs, rows
 
 
@@ -26,7 +26,7 @@ def judge(train, test):
   def predict_fn(images):
     raise AssertionError('nothing has to be judged')
 
-  return rows.Judge(predict_fn, train, test, np.eye(3), np.eye(3), 1.5)
+  return judging.Judge(predict_fn, train, test, np.eye(3), np.eye(3), 1.5)
 
 
 def test_attributes_that_nobody_requested_are_named():
@@ -57,7 +57,7 @@ def result(replicate, frechet):
   if replicate == 0:
     steps = digits.get_config().compare.curve_steps
     found['curve'] = [scores | {'steps': s} for s in steps]
-  return found, dict.fromkeys(ROWS, rows.Row(images, y, None, {}))
+  return found, dict.fromkeys(ROWS, judging.Row(images, y, None, {}))
 
 
 @pytest.fixture

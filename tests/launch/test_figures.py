@@ -10,6 +10,7 @@ from etils import epath
 from configs import base, digits
 from lcjax import errors, types
 from lcjax.data import celeba, dataset
+from lcjax.evaluation import edits as edit_scores
 from lcjax.experiment import (
   edits,
   figures,
@@ -122,7 +123,7 @@ def test_scores_of_edits_by_hand(run):
   made = fake_run(run, multi_label(), predicted)
   images = np.zeros((3, 2, 2, 1), np.uint8)
   start = np.zeros((3, 16), np.float32)
-  requests = edits.Requests(
+  requests = edit_scores.Requests(
     images, y, asked, changed, mask, start, images + 51, before=y
   )
   z = start + made.bound.train.mean_scale

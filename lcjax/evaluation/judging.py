@@ -1,0 +1,143 @@
+"""Samples as an independent classifier, the judge, sees them."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lcjax.data import dataset
+from lcjax.evaluation import metrics
+
+Scores = dict[str, float]
+# uint8 images [B, H, W, C] -> the judge's (logits [B, Y], features [B, F])
+PredictFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+# The distance to the nearest training image costs a pass over all of them per
+# sample, so it is measured on this many; their median varies by a percent.
+_NEAREST_ROWS = 2000
+
+
+class Row(NamedTuple):
+  """One row of the comparison table before it is judged.
+
+  Attributes:
+    images: [N, H, W, C] uint8.
+    attributes: [N, Y] as requested, or None if none were.
+    latents: [N, Z], or None for images without latents.
+    scores: scores that do not need the judge.
+    against_test: whether to compare with the held-out images; False for those
+      images themselves.
+    in_train: whether these are training images, whose nearest training image
+      is the image itself.
+  """
+
+  images: np.ndarray
+  attributes: np.ndarray | None
+  latents: np.ndarray | None
+  scores: Scores
+  against_test: bool = True
+  in_train: bool = False
+
+
+class Judge(NamedTuple):
+  """The judge, the real data, and their features.
+
+  Attributes:
+    predict_fn: uint8 images -> (logits, features).
+    train: the training split.
+    test: the split that results are reported on.
+    train_features: [N, F].
+    test_features: [N, F].
+    seconds: its training time.
+  """
+
+  predict_fn: PredictFn
+  train: dataset.Dataset
+  test: dataset.Dataset
+  train_features: np.ndarray
+  test_features: np.ndarray
+  seconds: float
+
+
+def make_judge(
+  predict_fn: PredictFn,
+  train: dataset.Dataset,
+  test: dataset.Dataset,
+  seconds: float,
+) -> Judge:
+  """Computes the judge's features of the real data once, for all rows."""
+  train_features, test_features = (
+    predict_fn(split.images)[1] for split in (train, test)
+  )
+  return Judge(predict_fn, train, test, train_features, test_features, seconds)
+
+
+def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
+  """All metrics of one row but the distance to training images.
+
+  Args:
+    judge: also knows the real data.
+    row: samples and what was requested.
+    num_neighbours: k of precision, recall, density and coverage.
+  """
+  logits, features = judge.predict_fn(row.images)
+  labels = judge.test.labels
+  scores: Scores = {}
+  if row.attributes is not None:
+    scores |= metrics.classification_scores(
+      labels.predict(logits), row.attributes, labels
+    )
+    scores['diversity'] = metrics.diversity(
+      features, row.attributes, judge.train_features, judge.train.attributes
+    )
+  if row.against_test:
+    scores['frechet'] = metrics.frechet_distance(features, judge.test_features)
+    scores |= metrics.neighbour_scores(
+      features, judge.test_features, num_neighbours
+    )
+  return scores | row.scores
+
+
+def judge_rows(
+  judge: Judge, rows: Mapping[str, Row], num_neighbours: int
+) -> dict[str, Scores]:
+  """All metrics of every row, see `judge_row`.
+
+  `nearest_train_ratio` compares distances to the nearest training image with
+  those of held-out images: copies of training images are below 1.
+  """
+  test_near = metrics.nearest_train_distance(
+    judge.test.images[:_NEAREST_ROWS], judge.train.images
+  )
+  scores = {}
+  for name, row in rows.items():
+    scores[name] = judge_row(judge, row, num_neighbours)
+    if not row.in_train:
+      near = metrics.nearest_train_distance(
+        row.images[:_NEAREST_ROWS], judge.train.images
+      )
+      scores[name]['nearest_train_ratio'] = metrics.ratio(near, test_near)
+  return scores
+
+
+def requested_attributes(data: dataset.Dataset, num_rows: int) -> np.ndarray:
+  """The split's own label vectors, repeated: [num_rows, Y].
+
+  Every len(data) rows have exactly the joint frequencies of the split.
+  """
+  return data.attributes[np.arange(num_rows) % len(data)]
+
+
+def timed(
+  fn: Callable[..., Any], batch_size: int, *arrays: np.ndarray
+) -> tuple[Any, float]:
+  """The result of `fn(*arrays)` and its seconds, without compilation.
+
+  The first `batch_size` rows are computed once before, so that everything is
+  compiled when the clock starts.
+  """
+  fn(*(array[:batch_size] for array in arrays))
+  started = time.perf_counter()
+  result = fn(*arrays)
+  return result, time.perf_counter() - started

@@ -1,0 +1,69 @@
+"""Rows of a comparison, judged by a stub whose features are the pixels."""
+
+import numpy as np
+
+from lcjax.data import dataset
+from lcjax.evaluation import judging
+from lcjax.types import Classes
+
+LABELS = Classes(('dark', 'bright'))
+
+
+def split(values):
+  images = np.asarray(values, np.uint8).reshape(-1, 1, 1, 2)
+  y = np.eye(2, dtype=np.float32)[[int(v[0] > 127) for v in values]]
+  return dataset.Dataset(images, y, LABELS)
+
+
+TRAIN = split([(0, 0), (10, 50), (20, 0), (200, 0), (220, 40), (255, 0)])
+TEST = split([(5, 0), (15, 30), (25, 60), (205, 20), (215, 0), (250, 10)])
+
+
+def predict_fn(images):
+  pixels = images.reshape(len(images), -1) / 255.0
+  bright = pixels[:, 0] - 0.5
+  return np.stack([-bright, bright], axis=1), pixels
+
+
+def judged(row, judge=None):
+  judge = judge or judging.make_judge(predict_fn, TRAIN, TEST, 1.0)
+  return judging.judge_rows(judge, {'row': row}, 2)['row']
+
+
+def test_held_out_images_are_at_no_distance_and_right():
+  found = judged(judging.Row(TEST.images, TEST.attributes, None, {'a': 3.0}))
+  assert found['accuracy'] == 1.0
+  assert found['a'] == 3.0
+  np.testing.assert_allclose(found['frechet'], 0.0, atol=1e-6)
+  np.testing.assert_allclose(found['nearest_train_ratio'], 1.0)
+
+
+def test_images_that_were_asked_for_the_other_class_are_wrong():
+  found = judged(judging.Row(TEST.images, 1 - TEST.attributes, None, {}))
+  assert found['accuracy'] == 0.0
+
+
+def test_copies_of_training_images_are_nearer_than_held_out_ones():
+  row = judging.Row(TRAIN.images, TRAIN.attributes, None, {})
+  assert judged(row)['nearest_train_ratio'] == 0.0
+  assert 'nearest_train_ratio' not in judged(row._replace(in_train=True))
+
+
+def test_without_labels_or_reference_there_are_no_such_scores():
+  found = judged(judging.Row(TEST.images, None, None, {}, against_test=False))
+  assert found.keys() == {'nearest_train_ratio'}
+
+
+def test_requested_labels_have_the_frequencies_of_the_split():
+  y = judging.requested_attributes(TEST, 3 * len(TEST))
+  np.testing.assert_array_equal(y.mean(axis=0), TEST.attributes.mean(axis=0))
+
+
+def test_the_clock_starts_after_a_call_of_one_batch():
+  calls = []
+  result, seconds = judging.timed(
+    lambda z: calls.append(len(z)) or z + 1, 2, np.zeros(5)
+  )
+  assert calls == [2, 5]
+  assert seconds >= 0
+  np.testing.assert_array_equal(result, np.ones(5))
