@@ -1,4 +1,4 @@
-"""Judges every mover beside floor, ceiling, prior and cheap baselines."""
+"""Judges every mover next to real data, the prior and cheap baselines."""
 
 import dataclasses
 import functools
@@ -34,9 +34,9 @@ def quality_curve(
   start: np.ndarray,
   y: np.ndarray,
 ) -> list[judging.Scores]:
-  """Scores, Frechet distance and speed of optimizer-G by its steps.
+  """Scores, Frechet distance and speed of optimizer-G by number of steps.
 
-  From a single start, whatever the config says: steps are what is compared.
+  Always from a single start per row, so that only the steps vary.
   """
   single = dataclasses.replace(bound, num_starts=1)
   curve = []
@@ -82,7 +82,7 @@ def compare_once(
   rows = {name: rows[name] for name in glossary.in_order(rows)}
   scores = judging.judge_rows(judge, rows, section.num_neighbours)
   seconds = bound.seconds.copy()
-  seconds.pop('class_mixture')  # 0 where the denoiser takes none
+  seconds.pop('class_mixture')  # 0 if the denoiser uses none
   if 'class_mixture' in rows:
     fitted = rows['class_mixture'].scores['training_seconds']
     seconds['class_mixture'] = fitted
@@ -93,14 +93,14 @@ def compare_once(
 
 
 class Before(NamedTuple):
-  """What a comparison starts from.
+  """What is known before anything is judged.
 
   Attributes:
     train: the training split.
     test: the split that results are reported on.
-    curves: records of the first seed's trainings by name.
-    runs: what was judged before, None for a seed that was not.
-    rows: of the first seed, if it was judged before.
+    curves: logged metrics of the first seed's trainings, by name.
+    runs: stored results by seed; None for a seed that is not judged yet.
+    rows: stored samples of the first seed, if it is judged already.
   """
 
   train: dataset.Dataset
@@ -111,11 +111,11 @@ class Before(NamedTuple):
 
 
 def read(job: jobs.Job) -> Before:
-  """Reads all that a comparison needs, so that it fails before any judging.
+  """Reads everything that a comparison needs, to fail before any judging.
 
   Raises:
-    UserError: a log, a result or a sample from before is damaged, or a result
-      follows from another config; names the file.
+    UserError: a log, a stored result or a sample is damaged, or a result was
+      computed with another config; names the file.
   """
   config, folder = job.config, job.workdir / 'compare'
   preflight.check_pipeline(job)
@@ -138,17 +138,17 @@ def read(job: jobs.Job) -> Before:
 
 
 def run_path(job: jobs.Job, replicate: int) -> epath.Path:
-  """Where the table of a seed lies."""
+  """The file of a seed's table."""
   return job.workdir / 'compare' / 'runs' / f'{replicate}.json'
 
 
 def result_key(job: jobs.Job, replicate: int) -> dict[str, dict[str, Any]]:
-  """What the table of a seed follows from."""
+  """Everything that determines the table of a seed."""
   return results.result_key(job, ['compare'], replicate)
 
 
 def compare_all(job: jobs.Job) -> None:
-  """Compares over all seeds; a replicate measured before is not redone."""
+  """Compares over all seeds; stored results are not computed again."""
   config, folder = job.config, job.workdir / 'compare'
   before = read(job)
   for name, records in before.curves.items():
@@ -166,7 +166,7 @@ def compare_all(job: jobs.Job) -> None:
       continue
     print(f'compare: judging seed {config.seed + replicate}')
     result, rows = compare_once(job, judge, replicate)
-    # As it will be read again, so that the table is the same then.
+    # As JSON stores it, so that a stored result gives the same table.
     result |= compare_report.measured_on() | result_key(job, replicate)
     result = reports.plain(result)
     if replicate == 0:

@@ -1,4 +1,4 @@
-"""Edits that keep the identity: one attribute of a real image, and scores."""
+"""Edits one attribute of real images with every mover, and scores them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from lcjax.experiment import loading, movers, stage
 from lcjax.experiment.loaded_run import LoadedRun
 from lcjax.latent import backtrack
 
-_POINTS_ON_THE_WAY = 40  # that backtracking tries
+_NUM_POINTS = 40  # that backtracking tries on the line to the start
 
 
 def make_requests(loaded: LoadedRun) -> edits.Requests:
@@ -56,18 +56,19 @@ def apply(
 
   Args:
     loaded: the run.
-    bound: its movers, set to edit.
+    bound: its movers, with their settings for edits.
     mover: one of `movers.names`, or `BACKTRACKED`.
     start: [N, Z] encodings.
     asked: [N, Y] requested attributes.
-    mask: [N, Y] those that count.
+    mask: [N, Y], 1 for attributes that the loss includes.
     tolerance: of backtracking; the config's, if None.
   """
   config = loaded.job.config
   if mover != BACKTRACKED:
     return movers.move(bound, mover, start, asked, edit=True, mask=mask)
   actors = stage.actors(config)
-  # What a distance penalty saves, backtracking saves with less harm.
+  # Backtracking keeps more of the identity than a distance penalty does, so
+  # start from the actor that was penalised least.
   freest = min(
     actors,
     key=lambda name: stage.own_section(config, actors[name]).distance_weight,
@@ -82,7 +83,7 @@ def apply(
     within = bound.labels.within(logits, y, counted, tolerance)
     return np.asarray(within)
 
-  z = backtrack.backtrack(holds, start, moved.z, _POINTS_ON_THE_WAY)
+  z = backtrack.backtrack(holds, start, moved.z, _NUM_POINTS)
   return movers.Moved(z, start)
 
 

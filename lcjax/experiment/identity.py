@@ -18,7 +18,7 @@ from lcjax.experiment.loaded_run import (
 )
 
 SUCCESS_GOAL = 0.95  # the frontier is quoted where success reaches it
-# Settings that a frontier sweeps, as figures call them.
+# Symbols of the settings that a frontier sweeps.
 _SYMBOLS = {
   'edit_time': 't',
   'attribute_tolerance': 'τ',
@@ -35,7 +35,7 @@ _COLUMNS = (
 
 
 def edit_movers(bound: loading.BoundMovers) -> list[str]:
-  """Movers that edit an encoding, as tables list them."""
+  """Movers that edit an encoding, in the order of the tables."""
   return [
     'optimizer',
     *bound.actors,
@@ -45,7 +45,7 @@ def edit_movers(bound: loading.BoundMovers) -> list[str]:
 
 
 def pictured(bound: loading.BoundMovers) -> list[str]:
-  """Those of them that a page has room for."""
+  """The edit movers that a page has room for."""
   return [
     'optimizer',
     *pictured_actors(bound),
@@ -147,7 +147,7 @@ def identity_edits(loaded: LoadedRun) -> Drawn:
 def sweep(
   loaded: LoadedRun, requests: edit_scores.Requests
 ) -> dict[str, list[dict[str, Any]]]:
-  """Scores of every mover under every setting, with the setting."""
+  """Scores of every mover at every value of its setting."""
   config, bound = loaded.job.config, loaded.bound
 
   def settings(key: str, values: Sequence[float]) -> list[dict[str, Any]]:
@@ -194,7 +194,7 @@ def sweep(
 
 
 def least_error(points: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-  """The setting of least pixel error among those that succeed often enough."""
+  """The point of least pixel error among those that reach SUCCESS_GOAL."""
   good = [point for point in points if point['success'] >= SUCCESS_GOAL]
   return min(good, key=lambda p: p['pixel_mse_original'], default=None)
 

@@ -1,4 +1,4 @@
-"""What every figure is made from, loaded when first needed, and gives."""
+"""A finished run that figures are made from, loaded lazily."""
 
 import dataclasses
 import functools
@@ -17,8 +17,8 @@ class Drawn(NamedTuple):
 
   Attributes:
     pictures: of it.
-    numbers: behind it, as JSON.
-    caption: Markdown, with the numbers that matter.
+    numbers: the plotted numbers, as JSON.
+    caption: Markdown, with the main numbers.
   """
 
   pictures: figures.Pictures
@@ -28,10 +28,10 @@ class Drawn(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LoadedRun:
-  """One run, its first replicate.
+  """The first replicate of a run; every part is loaded when first used.
 
   Attributes:
-    job: what to do.
+    job: config and workdir of the run.
   """
 
   job: jobs.Job
@@ -58,19 +58,19 @@ class LoadedRun:
 
   @functools.cached_property
   def test_features(self) -> np.ndarray:
-    """[N, F]: the held-out split as the judge sees it."""
+    """[N, F]: the judge's features of the held-out split."""
     return self.predict_fn(self.test.images)[1]
 
   def predict(self, images: np.ndarray) -> np.ndarray:
-    """[B, Y] of 0 and 1: what the judge says holds."""
+    """[B, Y] of 0 and 1: the judge's decisions."""
     return self.test.labels.predict(self.predict_fn(images)[0])
 
 
 def pictured_actors(bound: loading.BoundMovers) -> list[str]:
-  """The actors that a page of images has room for: two, the main one first."""
+  """The first two actors, the main one first: a page has room for no more."""
   return list(bound.actors)[:2]
 
 
 def spaced(names: Sequence[str]) -> list[str]:
-  """Names as labels: Black_Hair becomes Black Hair."""
+  """Names as shown in figures: Black_Hair becomes Black Hair."""
   return [name.replace('_', ' ') for name in names]

@@ -1,4 +1,4 @@
-"""The rows of the comparison: who made them, and what the judge says."""
+"""The rows of the comparison table: samples of every mover and baseline."""
 
 import functools
 import time
@@ -26,7 +26,7 @@ from lcjax.training import parallel
 def load_predict_fn(
   job: jobs.Job, train: dataset.Dataset
 ) -> tuple[judging.PredictFn, float]:
-  """Restores the classifier: its predict_fn, and its seconds."""
+  """Restores the classifier; also returns its training time in seconds."""
   config = job.config
   networks = build.build_networks(config, train)
   found = train_classifier.load(job, networks, train)
@@ -55,7 +55,7 @@ def load_judge(
 def real_rows(
   judge: judging.Judge, bound: loading.BoundMovers, num_rows: int
 ) -> dict[str, judging.Row]:
-  """Floor and ceiling: real images, and reconstructions of held-out ones."""
+  """Rows to compare with: real images, and reconstructions of held-out ones."""
   train, test = judge.train, judge.test
   some = np.random.default_rng(0).permutation(len(train))[:num_rows]
   mean, _ = bound.encode(test.images)
@@ -79,7 +79,7 @@ def baseline_rows(
   labels: types.Labels,
   y: np.ndarray,
 ) -> dict[str, judging.Row]:
-  """Models in z from scikit-learn: of classes, or of attributes."""
+  """Baselines: scikit-learn models of z per class, or of z and attributes."""
   config = job.config
   seed, many = config.seed + replicate, config.mixture.num_components
   z, attributes = bound.train.sample(seed), bound.train.attributes
@@ -96,9 +96,7 @@ def baseline_rows(
     return fit(components), time.perf_counter() - started
 
   one = fit_timed(1)
-  if isinstance(
-    labels, types.Classes
-  ):  # fitted before, for the guided denoiser too
+  if isinstance(labels, types.Classes):  # the guided denoiser uses the same fit
     found = class_mixture.load_or_fit(job, replicate, bound.train)
     several = mixtures.class_sampler(found.mixture), found.seconds
   else:
@@ -137,7 +135,7 @@ def unlabelled_rows(
   start: np.ndarray,
   seed: int,
 ) -> dict[str, judging.Row]:
-  """Realism alone, asked for no label: beside it, one plain mixture."""
+  """Realism without labels: two movers, and a mixture model as baseline."""
   section = config.denoise.copy_and_resolve_references()
   section.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
   denoiser = loading.with_denoiser(bound, section)
@@ -177,7 +175,7 @@ def unlabelled_rows(
 def mover_scores(
   bound: loading.BoundMovers, mover: str, moved: movers.Moved, y: np.ndarray
 ) -> judging.Scores:
-  """What the mover's own critic says, and how the optimiser fared."""
+  """Scores by the mover's own critic, and the optimiser's steps."""
   if mover == 'guided_denoiser':  # it has no critic
     seconds = bound.seconds['denoiser'] + bound.seconds['class_mixture']
     if bound.denoise.num_starts > 1:  # D_attr accepts or rejects samples
@@ -213,7 +211,7 @@ def mover_rows(
   start: np.ndarray,
   y: np.ndarray,
 ) -> dict[str, judging.Row]:
-  """The prior as it is, and moved: the same noise, the same requests."""
+  """The prior, and the same noise moved to the same requests by each mover."""
   rows = {'prior': judging.Row(bound.decode(start), y, start, {})}
   for mover in movers.names(config):
     moved, seconds = judging.timed(
