@@ -52,6 +52,22 @@ class Labels(abc.ABC):
     """
 
   @abc.abstractmethod
+  def complement_cross_entropy(
+    self, logits: jax.Array, y: jax.Array, mask: jax.Array
+  ) -> jax.Array:
+    """-log(1 - p(y)), per row, in nats: low where anything but y is likely.
+
+    Args:
+      logits: [..., Y].
+      y: [..., Y] zeros and ones.
+      mask: [..., Y] or [Y]; p(y) is the probability of the attributes left in,
+        at least one.
+
+    Returns:
+      [...] losses.
+    """
+
+  @abc.abstractmethod
   def accuracy(self, logits: jax.Array, y: jax.Array) -> jax.Array:
     """Share of right answers, per row: [...]."""
 
@@ -83,7 +99,11 @@ class Labels(abc.ABC):
     """[N] what `change` may change of each row of y: never to what it is."""
 
   def within(
-    self, logits: jax.Array, y: jax.Array, mask: jax.Array, tolerance: float
+    self,
+    logits: jax.Array,
+    y: jax.Array,
+    mask: jax.Array,
+    tolerance: jax.Array | float,
   ) -> jax.Array:
     """Whether every attribute left in has |y - p| < tolerance, per row.
 
@@ -105,6 +125,14 @@ class Labels(abc.ABC):
 # would be the difference of two large numbers, 0 from v = 17 on in float32.
 
 
+def _others(logits: jax.Array, y: jax.Array) -> jax.Array:
+  """[...] log odds of all other classes against the class that y names."""
+  own = jnp.sum(y * logits, axis=-1)
+  least = jnp.finfo(logits.dtype).min / 2  # -inf would have no gradient
+  others = jax.nn.logsumexp(jnp.where(y > 0.5, least, logits), axis=-1)
+  return others - own
+
+
 class Classes(Labels):
   """Exactly one attribute holds: y is one-hot, a softmax gives it."""
 
@@ -120,10 +148,15 @@ class Classes(Labels):
     """-log p(y)."""
     chex.assert_equal_shape([logits, y])
     mask = jnp.broadcast_to(mask, y.shape)
-    own = jnp.sum(y * logits, axis=-1)
-    least = jnp.finfo(logits.dtype).min / 2  # -inf would have no gradient
-    others = jax.nn.logsumexp(jnp.where(y > 0.5, least, logits), axis=-1)
-    return jnp.sum(mask * y, axis=-1) * jax.nn.softplus(others - own)
+    return jnp.sum(mask * y, axis=-1) * jax.nn.softplus(_others(logits, y))
+
+  def complement_cross_entropy(
+    self, logits: jax.Array, y: jax.Array, mask: jax.Array
+  ) -> jax.Array:
+    """-log of the probability of all other classes."""
+    chex.assert_equal_shape([logits, y])
+    mask = jnp.broadcast_to(mask, y.shape)
+    return jnp.sum(mask * y, axis=-1) * jax.nn.softplus(-_others(logits, y))
 
   def accuracy(self, logits: jax.Array, y: jax.Array) -> jax.Array:
     """0 or 1: whether the largest logit is the class's."""
@@ -148,6 +181,10 @@ class Classes(Labels):
     return np.asarray((own + further) % y.shape[1])
 
 
+# A logit from which 1 - sigmoid is exp(-logit) to float32's precision.
+_SURE = 15.0
+
+
 class Bits(Labels):
   """Each attribute holds or not, whatever the others do: a sigmoid each."""
 
@@ -166,6 +203,24 @@ class Bits(Labels):
     losses = y * jax.nn.softplus(-logits) + (1.0 - y) * jax.nn.softplus(logits)
     kept = jnp.maximum(jnp.sum(mask, axis=-1), 1.0)
     return jnp.sum(mask * losses, axis=-1) / kept
+
+  def complement_cross_entropy(
+    self, logits: jax.Array, y: jax.Array, mask: jax.Array
+  ) -> jax.Array:
+    """-log(1 - prod_i p_i): at least one attribute differs from y."""
+    chex.assert_equal_shape([logits, y])
+    mask = jnp.broadcast_to(mask, y.shape)
+    margin = (2.0 * y - 1.0) * logits  # p_i = sigmoid(margin)
+    # log(-log p_i), which stays finite where p_i rounds to 1.
+    sure = margin > _SURE
+    unsure = jnp.log(jax.nn.softplus(-jnp.where(sure, 0.0, margin)))
+    logs = jnp.where(sure, -margin, unsure)
+    least = jnp.finfo(logits.dtype).min / 2
+    log_loss = jax.nn.logsumexp(jnp.where(mask > 0, logs, least), axis=-1)
+    # -log(1 - exp(-s)) for s = exp(log_loss), which is -log s where s is tiny.
+    tiny = log_loss < -_SURE
+    rest = -jnp.expm1(-jnp.exp(jnp.where(tiny, 0.0, log_loss)))
+    return jnp.where(tiny, -log_loss, -jnp.log(rest))
 
   def accuracy(self, logits: jax.Array, y: jax.Array) -> jax.Array:
     """A mean over attributes; a logit of 0 says no."""

@@ -5,9 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from absl.testing import parameterized
 
 from lcjax import types
+from lcjax.types import Bits, Classes
 
 NAMES = ('a', 'b', 'c')
 CLASS_LABELS, BIT_LABELS = types.Classes(NAMES), types.Bits(NAMES)
@@ -171,3 +173,40 @@ class TypeTest(parameterized.TestCase):
     self.assertLen(traces, 2)
     self.assertNotEqual(CLASS_LABELS, BIT_LABELS)
     self.assertLen(CLASS_LABELS, 3)
+
+
+@pytest.mark.parametrize('kind', [Classes, Bits])
+def test_complement_is_the_rest_of_the_probability(kind):
+  labels = kind(('a', 'b', 'c'))
+  logits = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)) * 3)
+  y = jnp.eye(3)[jnp.arange(8) % 3]
+  p = labels.probabilities(logits)
+  held = jnp.where(y > 0.5, p, 1.0 if kind is Classes else 1.0 - p)
+  expected = -jnp.log(1.0 - jnp.prod(held, axis=-1))
+  found = labels.complement_cross_entropy(logits, y, jnp.ones(3))
+  np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize('kind', [Classes, Bits])
+@pytest.mark.parametrize('size', [-200.0, -20.0, 0.0, 20.0, 200.0])
+def test_complement_has_a_gradient_however_sure_the_logits(kind, size):
+  labels = kind(('a', 'b'))
+  y = jnp.array([1.0, 0.0])
+  logits = size * (2.0 * y - 1.0)
+
+  def loss(logits):
+    return labels.complement_cross_entropy(logits, y, jnp.ones(2))
+
+  value, grad = jax.value_and_grad(loss)(logits)
+  assert np.isfinite(value) and value >= 0
+  assert np.isfinite(grad).all()
+  if size > 0:  # sure of y: pulled away from it with all force
+    assert np.abs(grad).max() > 0.4
+
+
+def test_complement_of_one_bit_is_the_bit_flipped():
+  labels, mask = Bits(('a', 'b')), jnp.array([0.0, 1.0])
+  logits, y = jnp.array([3.0, -2.0]), jnp.array([1.0, 0.0])
+  found = labels.complement_cross_entropy(logits, y, mask)
+  flipped = labels.cross_entropy(logits, y.at[1].set(1.0), mask)
+  np.testing.assert_allclose(found, flipped, rtol=1e-6)

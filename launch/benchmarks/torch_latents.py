@@ -8,7 +8,6 @@ import numpy as np
 
 from launch.benchmarks import torch_peer
 from lcjax import types
-from lcjax.losses import constraint
 from lcjax.training import latent_steps
 
 
@@ -82,7 +81,7 @@ def critic_loss(
 
 
 def distance_penalty(z: Any, start: Any, variance: Any) -> Any:
-  """`constraint.distance_penalty` of rows, given sigmabar squared [Z]."""
+  """`lcjax.losses.distance_penalty` of rows, given sigmabar squared [Z]."""
   return ((z - start).square().log1p() / variance).mean(-1)
 
 
@@ -207,9 +206,6 @@ def optimizer_g(
   attribute.requires_grad_(False)
   realism.requires_grad_(False)
   functional = torch.nn.functional
-  weights = constraint.Weights(
-    section.realism_weight, section.attribute_weight, section.distance_weight
-  )
   variance = torch.from_numpy(np.square(np.asarray(mean_scale)))
 
   def evaluate(z: Any, start: Any, y: Any) -> tuple[Any, Any]:
@@ -222,11 +218,12 @@ def optimizer_g(
       probabilities = logits.sigmoid()
       attribute_loss = (functional.softplus(logits) - y * logits).mean(-1)
     cost = (
-      weights.realism * functional.softplus(-realism_logits)
-      + weights.attribute * attribute_loss
+      section.realism_weight * functional.softplus(-realism_logits)
+      + section.attribute_weight * attribute_loss
     )
-    if weights.distance:
-      cost = cost + weights.distance * distance_penalty(z, start, variance)
+    if section.distance_weight:
+      penalty = distance_penalty(z, start, variance)
+      cost = cost + section.distance_weight * penalty
     with torch.no_grad():
       near = (y - probabilities).abs() < section.attribute_tolerance
       satisfied = near.all(-1) & (

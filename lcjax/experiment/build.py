@@ -16,10 +16,10 @@ import optax
 from flax import linen as nn
 
 from lcjax import errors, keys, types
+from lcjax.constraints import attributes, compose, critics, near
 from lcjax.data import dataset
 from lcjax.experiment import architectures, jobs, optimizers
-from lcjax.latent import encodings, optimize
-from lcjax.losses import constraint
+from lcjax.latent import encodings
 from lcjax.models import actor, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
@@ -104,7 +104,7 @@ def build_networks(
   config: ml_collections.ConfigDict, data: dataset.Dataset
 ) -> Networks:
   """Builds every module; a stage's `make_state` makes its parameters."""
-  stage, critics = config.actor_critic, config.latent_critics
+  stage, latent_critics = config.actor_critic, config.latent_critics
   num_attributes = len(data.attribute_names)
   return Networks(
     vae=architectures.build_vae(config.vae, data.image_shape),
@@ -124,13 +124,13 @@ def build_networks(
     ),
     attribute_critic=critic_lib.AttributeCritic(
       num_attributes=num_attributes,
-      hidden_sizes=critics.hidden_sizes,
-      activation=critics.activation,
+      hidden_sizes=latent_critics.hidden_sizes,
+      activation=latent_critics.activation,
     ),
     realism_critic=critic_lib.Critic(
       label_size=0,
-      hidden_sizes=critics.hidden_sizes,
-      activation=critics.activation,
+      hidden_sizes=latent_critics.hidden_sizes,
+      activation=latent_critics.activation,
     ),
     denoiser=denoiser_lib.ResidualMlp(
       width=config.denoiser.width,
@@ -238,16 +238,16 @@ def make_optimizers(
   )
 
 
-def make_cost(
+def make_constraint(
   section: ml_collections.ConfigDict,
   networks: Networks,
   mean_scale: jax.Array,
   labels: types.Labels,
-) -> Callable[[Any, Any], optimize.CostFn]:
-  """Builds `(attribute params, realism params) -> cost of one row`.
+) -> Callable[[Any, Any], compose.AllOf]:
+  """Builds `(attribute params, realism params) -> constraint` of optimizer-G.
 
-  Its target is (y [Y], mask [Y], reference [Z]): the attributes to reach, which
-  of them count, and the latent to stay close to.
+  Realism, attributes and distance; arXiv:1711.05772, section 3. Its target has
+  'attributes': (y [Y], mask [Y]) and 'near': the latent [Z] to stay close to.
 
   Args:
     section: `config.optimize` or another of its kind.
@@ -255,32 +255,27 @@ def make_cost(
     mean_scale: [Z] training mean of the encoder's scale.
     labels: of the attributes.
   """
-  weights = constraint.Weights(
-    section.realism_weight, section.attribute_weight, section.distance_weight
-  )
 
-  def with_params(
-    attribute_params: Any, realism_params: Any
-  ) -> optimize.CostFn:
-    def cost_fn(
-      z: jax.Array, target: tuple[jax.Array, jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
-      y, mask, reference = target
-      realism = apply_fn(networks.realism_critic)(realism_params, z)
-      logits = apply_fn(networks.attribute_critic)(attribute_params, z)
-      cost = constraint.cost(
-        realism,
-        labels.cross_entropy(logits, y, mask),
-        constraint.distance_penalty(z, reference, mean_scale),
-        weights,
-      )
-      # At least: a threshold of 0 asks for nothing, even of an underflow.
-      satisfied = (
-        jax.nn.sigmoid(realism) >= section.realism_threshold
-      ) & labels.within(logits, y, mask, section.attribute_tolerance)
-      return cost, satisfied
-
-    return cost_fn
+  def with_params(attribute_params: Any, realism_params: Any) -> compose.AllOf:
+    return compose.all_of(
+      critics.Critic(
+        realism_params,
+        section.realism_threshold,
+        apply_fn(networks.realism_critic),
+      ),
+      attributes.Attributes(
+        attribute_params,
+        section.attribute_tolerance,
+        apply_fn(networks.attribute_critic),
+        labels,
+      ),
+      near.Near(mean_scale),
+      weights=(
+        section.realism_weight,
+        section.attribute_weight,
+        section.distance_weight,
+      ),
+    )
 
   return with_params
 

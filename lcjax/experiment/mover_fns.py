@@ -12,7 +12,7 @@ import numpy as np
 from lcjax import types
 from lcjax.experiment import build
 from lcjax.latent import denoise, encodings, mixtures, noise, optimize
-from lcjax.losses import constraint
+from lcjax.losses import distance
 
 # Rows in the last loop of optimizer-G: fewer would cost no less.
 _SMALLEST_LOOP = 16
@@ -41,7 +41,7 @@ def make_optimizer_g(
   tx = build.make_optimizer(
     section.optimizer, section.max_steps, f'{key}.optimizer'
   )
-  with_params = build.make_cost(
+  with_params = build.make_constraint(
     section, networks, jnp.asarray(mean_scale), labels
   )
 
@@ -55,10 +55,10 @@ def make_optimizer_g(
     mask: jax.Array,
     reference: jax.Array,
   ) -> optimize.Optimized:
-    cost_fn = with_params(attribute_params, realism_params)
-    target = y, mask, reference
+    constraint = with_params(attribute_params, realism_params)
+    target = {'attributes': (y, mask), 'near': reference}
     return optimize.optimize_latents(
-      cost_fn, start, target, tx, max_steps, _SMALLEST_LOOP
+      constraint, start, target, tx, max_steps, _SMALLEST_LOOP
     )
 
   return move
@@ -114,16 +114,16 @@ def make_denoiser(
     reference: jax.Array,
     rows: jax.Array,
   ) -> jax.Array:
-    def distance(z: jax.Array, reference: jax.Array) -> jax.Array:
+    def near(z: jax.Array, reference: jax.Array) -> jax.Array:
       if not section.distance_weight:
         return jnp.zeros(len(z), z.dtype)
       moved = z * std[None] + mean[None]
-      penalty = constraint.distance_penalty(moved, reference, mean_scale)
+      penalty = distance.distance_penalty(moved, reference, mean_scale)
       return section.distance_weight * penalty
 
     def energy_fn(z: jax.Array, t: jax.Array, target: tuple) -> jax.Array:
       y, mask, reference = target
-      energy = distance(z, reference)
+      energy = near(z, reference)
       if section.attribute_weight:  # else D_attr is not even asked
         logits = attribute_fn(attribute_params, z, t)
         loss = labels.cross_entropy(logits, y, mask)
@@ -136,7 +136,7 @@ def make_denoiser(
       y, _, reference = target
       assert mixture is not None
       loss = -mixtures.class_log_probabilities(mixture, z, t, y)
-      return section.mixture_attribute_weight * loss + distance(z, reference)
+      return section.mixture_attribute_weight * loss + near(z, reference)
 
     keys = jax.random.split(jax.random.wrap_key_data(key), 3)
     start_key, high_key, sample_key = keys

@@ -153,7 +153,7 @@ def make_critics_training(
     return latent_steps.make_latent_critics_step(
       attribute_fn,
       realism_fn,
-      build.make_cost(inner, networks, constants['mean_scale'], labels),
+      build.make_constraint(inner, networks, constants['mean_scale'], labels),
       build.make_optimizer(
         inner.optimizer, inner.max_steps, 'latent_critics.inner.optimizer'
       ),

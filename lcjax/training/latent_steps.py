@@ -15,7 +15,7 @@ import optax
 
 from lcjax import types
 from lcjax.latent import noise, optimize
-from lcjax.losses import adversarial, constraint
+from lcjax.losses import adversarial, distance
 from lcjax.training import objectives, steps
 from lcjax.training import state as state_lib
 
@@ -135,7 +135,6 @@ def make_actor_critic_step(
   Returns:
     The step of a state with the networks 'actor' and 'critic'.
   """
-  weights = constraint.Weights(1.0, 0.0, distance_weight)
 
   def critic_objective(
     params: Any, rows: steps.Batch, key: jax.Array
@@ -171,10 +170,10 @@ def make_actor_critic_step(
     ) -> tuple[jax.Array, steps.Metrics]:
       del key
       z = actor_fn(params, rows['start'], rows['attributes'])
-      distance = constraint.distance_penalty(z, rows['start'], mean_scale)
+      penalty = distance.distance_penalty(z, rows['start'], mean_scale)
       logits = critic_fn(critic.params, z, rows['attributes'])
-      loss = jnp.mean(constraint.cost(logits, 0.0, distance, weights))
-      return loss, {'actor_loss': loss, 'distance': jnp.mean(distance)}
+      loss = jnp.mean(adversarial.real_loss(logits) + distance_weight * penalty)
+      return loss, {'actor_loss': loss, 'distance': jnp.mean(penalty)}
 
     move_actor = steps.make_update(
       actor_objective, actor_tx, average_decay, axis_name, skip_nonfinite
@@ -221,7 +220,7 @@ def make_actor_critic_step(
 def make_latent_critics_step(
   attribute_fn: Callable[[Any, jax.Array], jax.Array],
   realism_fn: Callable[[Any, jax.Array], jax.Array],
-  make_cost: Callable[[Any, Any], optimize.CostFn],
+  make_constraint: Callable[[Any, Any], optimize.CostFn],
   move_tx: optax.GradientTransformation,
   attribute_tx: optax.GradientTransformation,
   realism_tx: optax.GradientTransformation,
@@ -241,7 +240,8 @@ def make_latent_critics_step(
   Args:
     attribute_fn: (params, z [B, Z]) -> logits [B, Y].
     realism_fn: (params, z [B, Z]) -> logits [B].
-    make_cost: (attribute params, realism params) -> cost of one row.
+    make_constraint: (attribute params, realism params) -> the constraint that
+      optimizer-G minimises; its target has 'attributes' (y, mask) and 'near'.
     move_tx: optimizer-G's transformation of z.
     attribute_tx: D_attr's optimiser.
     realism_tx: D_realism's optimiser.
@@ -294,9 +294,10 @@ def make_latent_critics_step(
     latent_key, mix_key = jax.random.split(key)
     real, prior = draw_latents(batch, latent_key)
     y = batch['attributes']
-    cost_fn = make_cost(state['attribute'].params, state['realism'].params)
+    want = make_constraint(state['attribute'].params, state['realism'].params)
+    target = {'attributes': (y, jnp.ones_like(y)), 'near': prior}
     moved = optimize.optimize_latents(
-      cost_fn, prior, (y, jnp.ones_like(y), prior), move_tx, inner_steps
+      want, prior, target, move_tx, inner_steps
     ).z
     rows = {
       'real': real,

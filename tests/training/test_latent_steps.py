@@ -337,9 +337,9 @@ class LatentCriticsStepTest(parameterized.TestCase):
   def make(
     self, inner_steps=1, weights=(2.0, 0.0, 0.0, 0.0), kind=types.Classes
   ):
-    def make_cost(attribute_params, realism_params):
+    def make_constraint(attribute_params, realism_params):
       def cost_fn(z, target):
-        y, mask, reference = target
+        (y, mask), reference = target['attributes'], target['near']
         chex.assert_trees_all_equal_shapes(y, mask)
         chex.assert_equal_shape([z, reference])
         # One step of rate 1 ends where the critics' parameters say.
@@ -351,7 +351,7 @@ class LatentCriticsStepTest(parameterized.TestCase):
     step = latent_steps.make_latent_critics_step(
       attribute_fn=lambda params, z: z * params['a'][None],
       realism_fn=lambda params, z: params['v'] * z[:, 0],
-      make_cost=make_cost,
+      make_constraint=make_constraint,
       move_tx=optax.sgd(1.0),
       attribute_tx=optax.sgd(0.1),
       realism_tx=optax.sgd(0.1),

@@ -119,9 +119,9 @@ def actor_critic_case(ratio, weights):
 def latent_critics_case():
   z = jnp.zeros((1, 3))
 
-  def make_cost(attribute_params, realism_params):
+  def make_constraint(attribute_params, realism_params):
     def cost_fn(z, target):
-      y, mask, reference = target
+      (y, mask), reference = target['attributes'], target['near']
       logits = ATTRIBUTE_CRITIC.apply(attribute_params, z)
       realism = CRITIC.apply(realism_params, z)
       cost = LABELS.cross_entropy(logits, y, mask)
@@ -140,7 +140,7 @@ def latent_critics_case():
     lambda axis_name: latent_steps.make_latent_critics_step(
       ATTRIBUTE_CRITIC.apply,
       CRITIC.apply,
-      make_cost,
+      make_constraint,
       optax.sgd(0.1),
       TX,
       TX,

@@ -1,0 +1,1 @@
+"""Constraints on latents: differentiable losses with a yes-or-no answer."""

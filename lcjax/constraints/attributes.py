@@ -1,0 +1,66 @@
+"""The constraint that a latent has the requested attributes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from lcjax import types
+from lcjax.constraints import base
+
+
+@flax.struct.dataclass
+class Attributes(base.Constraint):
+  """The cross-entropy of requested labels under a classifier of latents.
+
+  Its target is (y [Y], mask [Y]): zeros and ones to reach, and which of them
+  matter; or y alone, of which all do.
+
+  Attributes:
+    params: of the classifier.
+    tolerance: met if every attribute that matters has |y - p| below this.
+    classifier_fn: (params, z [Z]) -> logits [Y]; static.
+    labels: of the attributes; static.
+    name: of the constraint and its target; static.
+    opposite: whether this asks for anything but y: loss -log(1 - p(y)), met if
+      p(y) is below the tolerance; static.
+  """
+
+  params: Any
+  tolerance: jax.Array | float
+  classifier_fn: Callable[[Any, jax.Array], jax.Array] = flax.struct.field(
+    pytree_node=False
+  )
+  labels: types.Labels = flax.struct.field(pytree_node=False)
+  name: str = flax.struct.field(pytree_node=False, default='attributes')
+  opposite: bool = flax.struct.field(pytree_node=False, default=False)
+
+  def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
+    """See the class for the target."""
+    wanted = target[self.name]
+    y, mask = wanted if isinstance(wanted, tuple) else (wanted, None)
+    mask = jnp.ones_like(y) if mask is None else mask
+    logits = self.classifier_fn(self.params, z)
+    if self.opposite:
+      loss = self.labels.complement_cross_entropy(logits, y, mask)
+      # -log(1 - p) is below -log(1 - tolerance) just where p < tolerance.
+      return base.Verdict(loss, loss < -jnp.log1p(-jnp.asarray(self.tolerance)))
+    return base.Verdict(
+      self.labels.cross_entropy(logits, y, mask),
+      self.labels.within(logits, y, mask, self.tolerance),
+    )
+
+  def negated(self) -> 'Attributes':
+    """Anything but the requested labels."""
+    return dataclasses.replace(self, opposite=not self.opposite)
+
+  def names(self) -> tuple[str, ...]:
+    """Its own."""
+    return (self.name,)
+
+  def targets(self) -> tuple[str, ...]:
+    """Its own name."""
+    return (self.name,)

@@ -1,0 +1,72 @@
+"""What a constraint is: a loss of one latent, and whether it is met."""
+
+import abc
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from lcjax import errors
+
+# What is requested of one row, by name of the constraint that reads it.
+Target = Mapping[str, Any]
+
+
+class Verdict(NamedTuple):
+  """What a constraint says of one latent.
+
+  Attributes:
+    loss: [] at least 0, in nats, differentiable in z.
+    met: [] bool.
+  """
+
+  loss: jax.Array
+  met: jax.Array
+
+
+class Constraint(abc.ABC):
+  """A constraint on one latent z [Z].
+
+  Subclasses are `flax.struct.dataclass`es: parameters, weights and thresholds
+  are leaves, everything else is static and hashable, so that constraints of
+  one structure share a compiled program and stack under `vmap`.
+
+  A call returns a `Verdict`, which unpacks into the (cost, satisfied) that
+  `lcjax.latent.optimize` minimises.
+  """
+
+  @abc.abstractmethod
+  def __call__(self, z: jax.Array, target: Target) -> Verdict:
+    """Judges one latent.
+
+    Args:
+      z: [Z].
+      target: what is requested of this row, by name of the constraint; may
+        hold targets of other constraints, too.
+    """
+
+  @abc.abstractmethod
+  def negated(self) -> 'Constraint':
+    """The opposite constraint.
+
+    Raises:
+      UserError: it has no sound opposite.
+    """
+
+  @abc.abstractmethod
+  def names(self) -> tuple[str, ...]:
+    """Names of this constraint and of those that it is composed of."""
+
+  @abc.abstractmethod
+  def targets(self) -> tuple[str, ...]:
+    """Names that must be in `target`."""
+
+
+def check_target(constraint: Constraint, target: Target) -> None:
+  """Raises UserError unless a target has every name that is needed."""
+  for name in constraint.targets():
+    if name not in target:
+      raise errors.UserError(
+        f'target: no {name!r}, which the constraint of that name needs; there '
+        f'is {errors.listed(list(target)) or "nothing"}'
+      )

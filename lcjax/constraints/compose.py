@@ -1,0 +1,148 @@
+"""Constraints composed by AND, OR and NOT."""
+
+from collections.abc import Sequence
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from lcjax import errors
+from lcjax.constraints import base
+
+
+def _own_targets(parts: Sequence[base.Constraint]) -> tuple[str, ...]:
+  return tuple(dict.fromkeys(n for part in parts for n in part.targets()))
+
+
+@flax.struct.dataclass
+class AllOf(base.Constraint):
+  """Every part holds: loss sum_i w_i L_i, met if all are.
+
+  Attributes:
+    parts: constraints of different names.
+    weights: w_i, one for every part.
+  """
+
+  parts: tuple[base.Constraint, ...]
+  weights: tuple[jax.Array | float, ...]
+
+  def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
+    """Each part reads its own target."""
+    verdicts = [part(z, target) for part in self.parts]
+    terms = [w * v.loss for w, v in zip(self.weights, verdicts, strict=True)]
+    loss, met = terms[0], verdicts[0].met
+    for term, verdict in zip(terms[1:], verdicts[1:], strict=True):
+      loss, met = loss + term, met & verdict.met
+    return base.Verdict(loss, met)
+
+  def negated(self) -> 'AnyOf':
+    """De Morgan: at least one part does not hold."""
+    return AnyOf(tuple(part.negated() for part in self.parts), self.weights)
+
+  def names(self) -> tuple[str, ...]:
+    """Those of all parts."""
+    return tuple(name for part in self.parts for name in part.names())
+
+  def targets(self) -> tuple[str, ...]:
+    """Those of all parts."""
+    return _own_targets(self.parts)
+
+
+@flax.struct.dataclass
+class AnyOf(base.Constraint):
+  """At least one part holds: loss -log sum_i w_i exp(-L_i) / sum_i w_i.
+
+  A soft minimum: the part that is nearest to being met pulls the most.
+
+  Attributes:
+    parts: constraints of different names, with losses in nats.
+    weights: w_i, one for every part, positive.
+  """
+
+  parts: tuple[base.Constraint, ...]
+  weights: tuple[jax.Array | float, ...]
+
+  def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
+    """Each part reads its own target."""
+    verdicts = [part(z, target) for part in self.parts]
+    losses = jnp.stack([verdict.loss for verdict in verdicts])
+    weights = jnp.stack([jnp.asarray(w, losses.dtype) for w in self.weights])
+    loss = -jax.nn.logsumexp(-losses, b=weights / jnp.sum(weights))
+    return base.Verdict(loss, jnp.any(jnp.stack([v.met for v in verdicts])))
+
+  def negated(self) -> AllOf:
+    """De Morgan: no part holds."""
+    return AllOf(tuple(part.negated() for part in self.parts), self.weights)
+
+  def names(self) -> tuple[str, ...]:
+    """Those of all parts."""
+    return tuple(name for part in self.parts for name in part.names())
+
+  def targets(self) -> tuple[str, ...]:
+    """Those of all parts."""
+    return _own_targets(self.parts)
+
+
+def _check(
+  what: str,
+  parts: Sequence[base.Constraint],
+  weights: Sequence[jax.Array | float] | None,
+) -> tuple[jax.Array | float, ...]:
+  """The weights; raises UserError for parts that do not go together."""
+  if not parts:
+    raise errors.UserError(f'{what}: give at least one constraint')
+  seen: set[str] = set()
+  for part in parts:
+    for name in part.names():
+      if name in seen:
+        raise errors.UserError(
+          f'{what}: two constraints are named {name!r}: give one of them '
+          'another name, so that each has a target of its own'
+        )
+      seen.add(name)
+  if weights is None:
+    return (1.0,) * len(parts)
+  if len(weights) != len(parts):
+    raise errors.UserError(
+      f'{what}: {len(weights)} weights for {len(parts)} constraints'
+    )
+  return tuple(weights)
+
+
+def all_of(
+  *parts: base.Constraint, weights: Sequence[jax.Array | float] | None = None
+) -> AllOf:
+  """AND: loss sum_i w_i L_i, met if every part is.
+
+  Args:
+    *parts: constraints of different names.
+    weights: one for every part; all 1 if None.
+
+  Raises:
+    UserError: no parts, two of one name, or another number of weights.
+  """
+  return AllOf(parts, _check('all_of', parts, weights))
+
+
+def any_of(
+  *parts: base.Constraint, weights: Sequence[jax.Array | float] | None = None
+) -> AnyOf:
+  """OR: loss -log of the weighted mean of exp(-L_i), met if any part is.
+
+  Args:
+    *parts: constraints of different names.
+    weights: one for every part; all 1 if None.
+
+  Raises:
+    UserError: no parts, two of one name, or another number of weights.
+  """
+  return AnyOf(parts, _check('any_of', parts, weights))
+
+
+def negate(constraint: base.Constraint) -> base.Constraint:
+  """NOT, by De Morgan's laws for compositions.
+
+  Raises:
+    UserError: a part has no sound opposite.
+  """
+  return constraint.negated()

@@ -1,0 +1,58 @@
+"""Constraints by a critic of latents: realism, or a rule that was learned."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from lcjax.constraints import base
+from lcjax.losses import adversarial
+
+
+@flax.struct.dataclass
+class Critic(base.Constraint):
+  """The loss -log D(z) of a critic D = sigmoid(v); arXiv:1711.05772, section 3.
+
+  Attributes:
+    params: of the critic.
+    threshold: met if D(z) is at least this; 0 is always met.
+    critic_fn: (params, z [Z]) -> logit v []; static.
+    name: of the constraint; static.
+    opposite: whether this asks for the opposite: loss -log(1 - D(z)), met if
+      D(z) is below 1 - threshold, the same margin on the other side; static.
+  """
+
+  params: Any
+  threshold: jax.Array | float
+  critic_fn: Callable[[Any, jax.Array], jax.Array] = flax.struct.field(
+    pytree_node=False
+  )
+  name: str = flax.struct.field(pytree_node=False, default='realism')
+  opposite: bool = flax.struct.field(pytree_node=False, default=False)
+
+  def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
+    """Needs no target."""
+    del target
+    logit = self.critic_fn(self.params, z)
+    probability = jax.nn.sigmoid(logit)
+    if self.opposite:
+      met = probability < 1.0 - jnp.asarray(self.threshold)
+      return base.Verdict(adversarial.fake_loss(logit), met)
+    return base.Verdict(
+      adversarial.real_loss(logit), probability >= self.threshold
+    )
+
+  def negated(self) -> 'Critic':
+    """Low D(z) instead of high."""
+    return dataclasses.replace(self, opposite=not self.opposite)
+
+  def names(self) -> tuple[str, ...]:
+    """Its own."""
+    return (self.name,)
+
+  def targets(self) -> tuple[str, ...]:
+    """None: a critic knows what it was trained for."""
+    return ()

@@ -1,0 +1,105 @@
+"""Constraints on the decoded sample, and on its encoding."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from lcjax import errors
+from lcjax.constraints import base
+
+
+@flax.struct.dataclass
+class OnSample(base.Constraint):
+  """A differentiable penalty on x = decode(z), as for known pixels.
+
+  Attributes:
+    params: of the decoder.
+    tolerance: met if the penalty is at most this.
+    decode_fn: (params, z [Z]) -> x; static.
+    penalty_fn: x -> [], at least 0; or (x, target) -> [] with
+      `takes_target`; static.
+    name: of the constraint and its target; static.
+    takes_target: whether `penalty_fn` reads a target of this name; static.
+    margin: a penalty above it is the opposite; without one there is none.
+    opposite: whether this asks for the opposite: loss max(0, margin - penalty),
+      met if the penalty exceeds the margin; static.
+  """
+
+  params: Any
+  tolerance: jax.Array | float
+  decode_fn: Callable[[Any, jax.Array], jax.Array] = flax.struct.field(
+    pytree_node=False
+  )
+  penalty_fn: Callable[..., jax.Array] = flax.struct.field(pytree_node=False)
+  name: str = flax.struct.field(pytree_node=False)
+  takes_target: bool = flax.struct.field(pytree_node=False, default=False)
+  margin: jax.Array | float | None = None
+  opposite: bool = flax.struct.field(pytree_node=False, default=False)
+
+  def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
+    """See the class for the target."""
+    x = self.decode_fn(self.params, z)
+    further = (target[self.name],) if self.takes_target else ()
+    penalty = self.penalty_fn(x, *further)
+    if self.opposite:
+      assert self.margin is not None  # see `negated`
+      missing = jnp.maximum(self.margin - penalty, 0.0)
+      return base.Verdict(missing, penalty > self.margin)
+    return base.Verdict(penalty, penalty <= self.tolerance)
+
+  def negated(self) -> 'OnSample':
+    """A penalty above the margin; UserError without one."""
+    if self.margin is None:
+      raise errors.UserError(
+        f'negate({self.name!r}): a penalty has no opposite without a margin: '
+        'give OnSample(margin=...)'
+      )
+    return dataclasses.replace(self, opposite=not self.opposite)
+
+  def names(self) -> tuple[str, ...]:
+    """Its own."""
+    return (self.name,)
+
+  def targets(self) -> tuple[str, ...]:
+    """Its own name, if the penalty reads a target."""
+    return (self.name,) if self.takes_target else ()
+
+
+@flax.struct.dataclass
+class ReEncoded(base.Constraint):
+  """A constraint on the encoding of the decoded sample.
+
+  Critics of latents know encodings. Of a latent between them, or one that was
+  moved against the critic, the sample tells more than the latent itself.
+
+  Attributes:
+    params: of the model.
+    inner: asked of the mean encoding of decode(z).
+    reencode_fn: (params, z [Z]) -> mean encoding [Z] of decode(z); static.
+  """
+
+  params: Any
+  inner: base.Constraint
+  reencode_fn: Callable[[Any, jax.Array], jax.Array] = flax.struct.field(
+    pytree_node=False
+  )
+
+  def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
+    """The target is that of the inner constraint."""
+    return self.inner(self.reencode_fn(self.params, z), target)
+
+  def negated(self) -> 'ReEncoded':
+    """The opposite of the inner constraint."""
+    return dataclasses.replace(self, inner=self.inner.negated())
+
+  def names(self) -> tuple[str, ...]:
+    """Those of the inner constraint."""
+    return self.inner.names()
+
+  def targets(self) -> tuple[str, ...]:
+    """Those of the inner constraint."""
+    return self.inner.targets()
