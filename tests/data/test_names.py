@@ -65,7 +65,8 @@ def test_whatever_gives_the_names(monkeypatch):
     np.ones((1, 1)),
     lcjax.types.Bits(('none',)),
   )
-  monkeypatch.setitem(dataset.SOURCES, 'mine', lambda split, options: parts)
+  source = dataset.Source(lambda *_: parts, lambda *_: parts[2])
+  monkeypatch.setitem(dataset.SOURCES, 'mine', source)
   with pytest.raises(errors.UserError, match=r"name='mine': .*'none'"):
     dataset.load('mine', 'train')
 
