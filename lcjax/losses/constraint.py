@@ -1,6 +1,6 @@
-"""Realism + attributes + distance as one cost of a latent.
+"""The cost of a latent: realism + attributes + distance.
 
-The actor minimises its mean over G(z, y), optimizer-G minimises it per row.
+The actor minimises its mean over G(z, y); optimizer-G minimises it per row.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from lcjax.losses import adversarial
 
 
 class Weights(NamedTuple):
-  """What each term counts in `cost`."""
+  """Weight of each term in `cost`."""
 
   realism: float
   attribute: float
@@ -25,13 +25,14 @@ def distance_penalty(
 ) -> jax.Array:
   """L_dist(z, start) = mean over Z of log(1 + (z - start)^2) / mean_scale^2.
 
-  arXiv:1711.05772, section 3. The paper's sum over dimensions is a mean here,
+  arXiv:1711.05772, section 3. The paper sums over dimensions. This is a mean,
   as in the authors' code: a sum would be Z times larger for the same weight.
 
   Args:
     z: [..., Z] moved latents.
-    start: [..., Z] where they started.
-    mean_scale: [Z] training mean of the encoder's scale, not a batch's.
+    start: [..., Z] latents before the move.
+    mean_scale: [Z] mean of the encoder's scale over the training set, not over
+      a batch.
 
   Returns:
     [...] penalties.
@@ -50,8 +51,8 @@ def cost(
   """w_real L_{c=1}(D(z)) + w_attr BCE(D_attr(z), y) + w_dist L_dist(z, start).
 
   Args:
-    realism_logits: [...] critic logits; D(z, y) for the actor, whose critic
-      judges realism and attributes at once, D_realism(z) for optimizer-G.
+    realism_logits: [...] critic logits: for the actor D(z, y), which covers
+      realism and attributes, for optimizer-G D_realism(z).
     attribute_losses: [...] cross-entropies, or 0.
     distances: [...] distance penalties.
     weights: of the three terms.
