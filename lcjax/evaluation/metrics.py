@@ -24,12 +24,11 @@ def classification_scores(
 ) -> Scores:
   """Agreement of predicted with requested attributes, every score in [0, 1].
 
-  Accuracy of classes is the share of rows whose class agrees, and the worst one
-  is the lowest recall of a requested class. Accuracy of bits is the share of
-  bits that agree, and the worst one is the lowest such share of an attribute.
+  For classes, `accuracy` is the share of rows whose class agrees, and
+  `worst_class_accuracy` the lowest recall of a requested class. For bits, they
+  are the share of bits that agree, and the lowest such share of an attribute.
   Precision, recall and F1 are means over the attributes that are requested or
-  predicted at least once, as they are 0 / 0 for the others. NaN if there are
-  none.
+  predicted at least once (0 / 0 for the others), NaN if there are none.
 
   Args:
     predicted: [N, Y] of 0 and 1.

@@ -242,7 +242,7 @@ def data_uri(png: bytes) -> str:
 
 
 def plain(value: Any) -> Any:
-  """Converts a value to what reading its JSON gives: NaN becomes None."""
+  """Converts to what reading the JSON gives; NaN and infinity become None."""
   if isinstance(value, np.ndarray | np.generic):
     value = value.tolist()
   if isinstance(value, Mapping):
