@@ -279,7 +279,9 @@ def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
   assert page.count('0.500 ± 0.010') == 4
   assert 'actor_critic.distance_weight = 0.0' in page
   for text in (page, '\n'.join(lines)):
-    assert '(the row real) of all: Diversity 1.15 ± 0.00; nearer' in text
+    assert (
+      '(row real; ablations: all) have Diversity 1.15 ± 0.00; values' in text
+    )
     assert 'no_distance: Seed 1: Frechet of optimizer is not finite' in text
     assert 'default: Seed' not in text
   assert 'the command' in page
