@@ -37,6 +37,12 @@ class _TupleParser(tuple_parser.TupleParser):
 config_flags.register_flag_parser_for_type(tuple, _TupleParser())
 
 
+def expand_home(argument: str) -> str:
+  """Expands ~ in --config=~/FILE.py, as no shell does; others stay."""
+  match = re.fullmatch('(--?config=)(~.*)', argument, re.DOTALL)
+  return match[1] + os.path.expanduser(match[2]) if match else argument
+
+
 def load(path: str) -> ModuleType:
   """A config's file as a module.
 
@@ -45,8 +51,8 @@ def load(path: str) -> ModuleType:
   """
   if not os.path.isfile(path):
     what = 'it is a folder' if os.path.isdir(path) else 'there is no such file'
-    if path.startswith('~'):  # that needs a word of its own
-      what = 'no shell expands ~ there, write --config ~/FILE.py'
+    if path.startswith('~'):  # `expand_home` has left it
+      what = 'there is no such user'
     raise errors.UserError(
       f'--config={path} cannot be read: {what}; name a file as in {_EXAMPLE}'
     )

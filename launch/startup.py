@@ -57,8 +57,10 @@ def _arguments(argv: list[str]) -> list[str]:
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags; every mistake in them becomes a UserError."""
   try:
-    config_files.check(_arguments(argv))
-    rest = flags.FLAGS(argv)
+    given = flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=False)
+    given = [config_files.expand_home(argument) for argument in given]
+    config_files.check(joined(given))
+    rest = flags.FLAGS([*argv[:1], *given])
   except (flags.Error, LookupError, TypeError, ValueError) as error:
     raise errors.UserError(config_files.explain(error)) from error
   if len(rest) > 1:

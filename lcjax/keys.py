@@ -1,10 +1,10 @@
-"""Dotted config keys: flattened, and those that have another name now."""
+"""Dotted config keys: flattening, and upgrading renamed keys."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# Up to version 0.1 the critics' inner loop took these from the mover
-# optimizer-G, and edits had them beside their own.
+# Up to version 0.1, the critics' inner loop took these from the section
+# `optimize` of the mover optimizer-G, and edits had them directly in `edit`.
 _OPTIMIZE = (
   'realism_weight',
   'attribute_weight',
@@ -16,7 +16,7 @@ _OPTIMIZE = (
 )
 _INNER_STEPS = 'latent_critics.inner_steps'
 
-# Keys and sections by their old names.
+# Current names of renamed keys and sections, by old name.
 RENAMED = {
   _INNER_STEPS: 'latent_critics.inner.max_steps',
   **{f'edit.{name}': f'edit.optimize.{name}' for name in _OPTIMIZE},
@@ -27,7 +27,7 @@ RENAMED = {
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-  """Leaves of a nested mapping by dotted key."""
+  """The leaves of a nested mapping, by dotted key."""
   leaves: dict[str, Any] = {}
   for key, value in nested.items():
     if isinstance(value, Mapping):
@@ -38,7 +38,7 @@ def flatten(nested: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 
 
 def renamed(key: str) -> str | None:
-  """Today's name of a dotted key; None unless it has another one now."""
+  """The current name of a dotted key, or None if it was never renamed."""
   for old, new in RENAMED.items():
     if key == old or key.startswith(f'{old}.'):
       return f'{new}{key[len(old) :]}'
@@ -46,12 +46,12 @@ def renamed(key: str) -> str | None:
 
 
 def upgrade(stored: dict[str, Any]) -> dict[str, Any]:
-  """A stored config, by dotted key, with the keys of today."""
+  """Renames the dotted keys of a stored config to the current ones."""
   found = {renamed(key) or key: value for key, value in stored.items()}
   if _INNER_STEPS in stored:
     for key, value in stored.items():
       section, _, name = key.partition('.')
       if section == 'optimize' and name.partition('.')[0] in _OPTIMIZE:
-        # The steps were the critics' own.
+        # Keeps max_steps, which was renamed from inner_steps above.
         found.setdefault(f'latent_critics.inner.{name}', value)
   return found

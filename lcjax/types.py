@@ -1,4 +1,4 @@
-"""What the parts of lcjax hand to each other."""
+"""Types that several packages of lcjax share: the kinds of labels."""
 
 import abc
 import dataclasses
@@ -9,32 +9,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# What JSON and messages call `Classes` and `Bits`.
+# Names of `Classes` and `Bits` in JSON and messages.
 Kind = Literal['classes', 'bits']
 
 
 @dataclasses.dataclass(frozen=True)
 class Labels(abc.ABC):
-  """What the attributes of a data set are: `Classes` or `Bits`.
+  """The attributes of a data set, either `Classes` or `Bits`.
 
   Static and hashable, so that compiled functions may depend on it. Label
-  vectors y are [..., Y] of zeros and ones; a mask of 0 leaves an attribute out.
+  vectors y are [..., Y] of zeros and ones. Attributes with mask 0 are ignored.
 
   Attributes:
-    names: Y names.
-    kind: which of the two.
+    names: names of the Y attributes.
+    kind: 'classes' or 'bits'.
   """
 
   names: tuple[str, ...]
   kind: ClassVar[Kind]
 
   def __len__(self) -> int:
-    """Y."""
+    """The number of attributes, Y."""
     return len(self.names)
 
   @abc.abstractmethod
   def probabilities(self, logits: jax.Array) -> jax.Array:
-    """Probability of every attribute: [..., Y], like the logits."""
+    """Probability of every attribute, [..., Y], from logits [..., Y]."""
 
   @abc.abstractmethod
   def cross_entropy(
@@ -69,14 +69,14 @@ class Labels(abc.ABC):
 
   @abc.abstractmethod
   def accuracy(self, logits: jax.Array, y: jax.Array) -> jax.Array:
-    """Share of right answers, per row: [...]."""
+    """Fraction of correct predictions per row: [...]."""
 
   @abc.abstractmethod
   def predict(self, logits: np.ndarray) -> np.ndarray:
-    """The likeliest label vector of every row: [N, Y] float32."""
+    """The most likely label vector of every row: [N, Y] float32."""
 
   def name_of(self, y: np.ndarray) -> str:
-    """Names of the attributes that hold in one vector [Y], joined by +."""
+    """Names of the attributes that are 1 in one vector [Y], joined by +."""
     held = [name for name, bit in zip(self.names, y, strict=True) if bit > 0.5]
     return '+'.join(held) or 'none'
 
@@ -84,19 +84,20 @@ class Labels(abc.ABC):
   def change(
     self, y: np.ndarray, changed: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Changes one attribute of each row.
+    """Changes the class, or one attribute, of each row.
 
     Args:
       y: [N, Y].
-      changed: [N] attributes to flip, or classes to ask for.
+      changed: [N] indices of the attributes to flip, or of the new classes.
 
     Returns:
-      [N, Y] requested attributes, and the [N, Y] mask of those that count.
+      [N, Y] requested attributes, and the [N, Y] mask of the attributes that
+      the edit must match.
     """
 
   @abc.abstractmethod
   def draw_changes(self, y: np.ndarray, seed: int) -> np.ndarray:
-    """[N] what `change` may change of each row of y: never to what it is."""
+    """Random `changed` [N] for `change`; every row of y gets a new value."""
 
   def within(
     self,
@@ -105,13 +106,13 @@ class Labels(abc.ABC):
     mask: jax.Array,
     tolerance: jax.Array | float,
   ) -> jax.Array:
-    """Whether every attribute left in has |y - p| < tolerance, per row.
+    """Whether |y - p| < tolerance for every attribute in the mask, per row.
 
     Args:
       logits: [..., Y].
       y: [..., Y] zeros and ones.
       mask: [..., Y] or [Y].
-      tolerance: in probability; .5 asks for the right side only.
+      tolerance: in probability; .5 only requires the correct prediction.
 
     Returns:
       [...] booleans.
@@ -121,8 +122,9 @@ class Labels(abc.ABC):
     return jnp.all(near | (mask == 0), axis=-1)
 
 
-# Both cross-entropies keep a small loss: softplus(v) - y v, or log_softmax,
-# would be the difference of two large numbers, 0 from v = 17 on in float32.
+# Both cross-entropies are accurate for small losses. The usual forms,
+# softplus(v) - y v and log_softmax, subtract two large numbers and round to 0
+# from v = 17 on in float32.
 
 
 def _others(logits: jax.Array, y: jax.Array) -> jax.Array:
@@ -134,7 +136,7 @@ def _others(logits: jax.Array, y: jax.Array) -> jax.Array:
 
 
 class Classes(Labels):
-  """Exactly one attribute holds: y is one-hot, a softmax gives it."""
+  """Mutually exclusive classes: y is one-hot, predicted by a softmax."""
 
   kind = 'classes'
 
@@ -159,7 +161,7 @@ class Classes(Labels):
     return jnp.sum(mask * y, axis=-1) * jax.nn.softplus(-_others(logits, y))
 
   def accuracy(self, logits: jax.Array, y: jax.Array) -> jax.Array:
-    """0 or 1: whether the largest logit is the class's."""
+    """1 where the largest logit is that of the class, else 0."""
     right = jnp.argmax(logits, axis=-1) == jnp.argmax(y, axis=-1)
     return right.astype(jnp.float32)
 
@@ -171,11 +173,11 @@ class Classes(Labels):
   def change(
     self, y: np.ndarray, changed: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Another class; all of the vector counts."""
+    """Sets another class; the mask covers the complete vector."""
     return np.eye(y.shape[1], dtype=y.dtype)[changed], np.ones_like(y)
 
   def draw_changes(self, y: np.ndarray, seed: int) -> np.ndarray:
-    """A random other class."""
+    """A random class other than the row's."""
     rng = np.random.default_rng(seed)
     own, further = y.argmax(axis=1), rng.integers(1, y.shape[1], (len(y),))
     return np.asarray((own + further) % y.shape[1])
@@ -186,7 +188,7 @@ _SURE = 15.0
 
 
 class Bits(Labels):
-  """Each attribute holds or not, whatever the others do: a sigmoid each."""
+  """Independent binary attributes, each predicted by a sigmoid."""
 
   kind = 'bits'
 
@@ -197,7 +199,7 @@ class Bits(Labels):
   def cross_entropy(
     self, logits: jax.Array, y: jax.Array, mask: jax.Array
   ) -> jax.Array:
-    """A mean over the attributes left in: no weight depends on their number."""
+    """Mean over the attributes in the mask, so it does not scale with Y."""
     chex.assert_equal_shape([logits, y])
     mask = jnp.broadcast_to(mask, y.shape)
     losses = y * jax.nn.softplus(-logits) + (1.0 - y) * jax.nn.softplus(logits)
@@ -223,7 +225,7 @@ class Bits(Labels):
     return jnp.where(tiny, -log_loss, -jnp.log(rest))
 
   def accuracy(self, logits: jax.Array, y: jax.Array) -> jax.Array:
-    """A mean over attributes; a logit of 0 says no."""
+    """Mean over attributes; a logit of 0 predicts 0."""
     return jnp.mean((logits > 0) == (y > 0.5), axis=-1, dtype=jnp.float32)
 
   def predict(self, logits: np.ndarray) -> np.ndarray:
@@ -233,7 +235,7 @@ class Bits(Labels):
   def change(
     self, y: np.ndarray, changed: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
-    """The attribute flipped; it alone counts."""
+    """Flips the attribute; the mask covers only that one."""
     one = np.eye(y.shape[1], dtype=y.dtype)[changed]
     return np.abs(y - one), one
 

@@ -21,21 +21,21 @@ class Folder:
   """Files under one folder."""
 
   def __init__(self, path: pathlib.Path) -> None:
-    """Opens nothing yet."""
+    """Stores the path; opens no file."""
     self.path = path
 
   def present(self, names: Iterable[str]) -> set[str]:
-    """Those of the names that are there."""
+    """The subset of `names` that exists in the folder."""
     return {
       name for name in names if paths.exists(self.path / name, is_file=True)
     }
 
   def open(self, name: str) -> BinaryIO:
-    """Opens one file; any thread may."""
+    """Opens one file; thread-safe."""
     return open(self.path / name, 'rb')
 
   def manifest(self, names: Sequence[str]) -> dict[str, Any]:
-    """JSON that changes when files, or their order, do."""
+    """JSON that changes when the files or their order change."""
     stats = [os.stat(self.path / name) for name in names]
     members = [
       (name, stat.st_size, stat.st_mtime_ns)
@@ -45,7 +45,7 @@ class Folder:
 
 
 class Zip:
-  """Members of a zip by the last part of their names."""
+  """Members of a zip archive, looked up by base name."""
 
   def __init__(self, path: pathlib.Path) -> None:
     """Reads the table of contents."""
@@ -53,42 +53,43 @@ class Zip:
     with pictures.reading(path):
       self._zip = zipfile.ZipFile(path)
     self._members: dict[str, zipfile.ZipInfo] = {}
-    self._again: dict[str, zipfile.ZipInfo] = {}
+    self._duplicates: dict[str, zipfile.ZipInfo] = {}
     for info in self._zip.infolist():
       name = posixpath.basename(paths.normal(info.filename))
       if not info.is_dir():
-        (self._again if name in self._members else self._members)[name] = info
+        known = name in self._members
+        (self._duplicates if known else self._members)[name] = info
 
   def present(self, names: Iterable[str]) -> set[str]:
-    """Those of the names that are there.
+    """The subset of `names` that exists in the archive.
 
     Raises:
-      UserError: one of them is there twice.
+      UserError: two members have the same one of these base names.
     """
     found = self._members.keys() & set(names)
-    for name in sorted(found & self._again.keys()):
-      members = self._members[name].filename, self._again[name].filename
+    for name in sorted(found & self._duplicates.keys()):
+      members = self._members[name].filename, self._duplicates[name].filename
       raise errors.UserError(
-        f'{self.path} holds {members[0]} and {members[1]}, both of which could '
-        f'be the image {name}: take one of them out of the archive'
+        f'{self.path} holds {members[0]} and {members[1]}, which both match '
+        f'the image {name}: remove one of them from the archive'
       )
     return found
 
   def open(self, name: str) -> BinaryIO:
-    """Reads one member; any thread may.
+    """Reads one member into memory; thread-safe.
 
     Raises:
-      UserError: the archive is encrypted, or compressed in an unusual way.
+      UserError: the archive is encrypted or uses an unsupported compression.
     """
     try:
       return io.BytesIO(self._zip.read(self._members[name]))
-    except RuntimeError as error:  # and NotImplementedError, which is one
+    except RuntimeError as error:  # includes NotImplementedError
       raise errors.UserError(
-        f'{error}; unpack the archive and put the folder in its place'
+        f'{error}; unpack the archive and use the folder instead'
       ) from error
 
   def manifest(self, names: Sequence[str]) -> dict[str, Any]:
-    """JSON that changes when the file, or the order of members, does."""
+    """JSON that changes when the file or the order of members changes."""
     stat = self.path.stat()
     infos = [self._members[name] for name in names]
     return {
@@ -109,24 +110,24 @@ def decode(
   cache_name: str,
   background: str,
 ) -> np.ndarray:
-  """Decodes pictures once; later calls map the cached file.
+  """Decodes images once; later calls memory-map the cached file.
 
   Args:
-    archive: that holds them.
-    names: of all pictures, in the order of the rows.
-    get_channels: 1 for grey, 3 for RGB; called only to decode.
-    image_size: pixels a side.
-    crop_size: pixels a side of what is cut from the middle before; 0: the
-      largest square.
-    cache_dir: folder of the cache; empty: none, the images are in memory.
-    cache_name: of its files.
-    background: 'black' or 'white', seen where a picture is transparent.
+    archive: folder or zip that contains the image files.
+    names: file names of all images, in row order.
+    get_channels: returns 1 for grey or 3 for RGB; called only when decoding.
+    image_size: side of the decoded images, in pixels.
+    crop_size: side in pixels of the central square that is cut out before
+      resizing; 0: the largest square.
+    cache_dir: folder of the cache; empty: the images are decoded into memory.
+    cache_name: prefix of the names of the cache files.
+    background: 'black' or 'white', shown where an image is transparent.
 
   Returns:
     [len(names), image_size, image_size, C] uint8.
 
   Raises:
-    UserError: a picture cannot be read.
+    UserError: an image cannot be read.
   """
 
   def make_shapes() -> dict[str, tuple[int, ...]]:

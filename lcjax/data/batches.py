@@ -1,4 +1,4 @@
-"""Batch t as a function of (seed, t): a resumed run sees what it would have."""
+"""Batch t depends on (seed, t) only, so a resumed run gets the same batches."""
 
 import functools
 
@@ -16,19 +16,20 @@ def _permutation(
 def batch_indices(
   seed: tuple[int, ...], step: int, batch_size: int, num_rows: int
 ) -> np.ndarray:
-  """Rows of batch `step`: consecutive pieces of an endless row of shuffles.
+  """Row indices of batch `step` in an endless sequence of shuffled epochs.
 
-  Every epoch is a fresh permutation keyed by (seed, epoch); a batch may span
-  two epochs, so no row is ever dropped.
+  Every epoch is a new permutation keyed by (seed, epoch). A batch may span
+  several epochs, so no row is ever dropped.
 
   Args:
-    seed: of the order: a run's seed, and a number for each order in it.
-    step: which batch, from 0.
+    seed: seed of the order: the run's seed, then a number that distinguishes
+      the orders within the run.
+    step: number of the batch, from 0.
     batch_size: rows in a batch; may exceed `num_rows`.
     num_rows: rows in the data set.
 
   Returns:
-    [batch_size] indices.
+    [batch_size] row indices.
   """
   positions = step * batch_size + np.arange(batch_size)
   epochs, offsets = np.divmod(positions, num_rows)
@@ -46,7 +47,7 @@ def stacked_indices(
   batch_size: int,
   num_rows: int,
 ) -> np.ndarray:
-  """[num_batches, batch_size] rows of the batches from `step` on."""
+  """[num_batches, batch_size] row indices of the batches from `step` on."""
   return np.stack(
     [
       batch_indices(seed, step + i, batch_size, num_rows)

@@ -1,4 +1,4 @@
-"""Arrays made once and memory-mapped ever after."""
+"""Arrays that are computed once, stored, and memory-mapped afterwards."""
 
 import json
 import pathlib
@@ -25,22 +25,24 @@ def load(
   make_shapes: Callable[[], dict[str, tuple[int, ...]]],
   fill: Callable[[range, Arrays], None],
 ) -> Arrays:
-  """Maps uint8 arrays from files, which it makes where they are out of date.
+  """Memory-maps uint8 arrays from files; builds missing or stale files.
 
   Args:
-    folder: of the files, made if need be; empty: in memory, without files.
-    name: the first part of their names.
-    source: JSON of everything that the arrays follow from.
-    make_shapes: gives shapes, [N, ...] with one N, by name; called only where
-      there is something to make.
-    fill: (rows, those rows of every array) -> None, writes them; called from
-      several threads.
+    folder: folder of the files, created if missing; empty: the arrays are
+      built in memory, without files.
+    name: prefix of the file names.
+    source: all inputs that determine the arrays, as JSON. The files are stale
+      if theirs differ.
+    make_shapes: returns the shapes by array name, [N, ...] with the same N;
+      called only if the arrays have to be built.
+    fill: (rows, these rows of every array) -> None, writes the values; called
+      from several threads.
 
   Returns:
-    The arrays by name, read-only unless in memory.
+    The arrays by name; read-only if memory-mapped.
 
   Raises:
-    UserError: the folder cannot be written, is a file, or cloud storage.
+    UserError: the folder is not writable, too small, a file, or cloud storage.
   """
   if not folder:
     arrays = {
@@ -50,11 +52,11 @@ def load(
     return arrays
   if '://' in folder:
     raise errors.UserError(
-      f'{name} cannot be mapped into memory from {folder}: set '
-      '--config.data.cache_dir to a folder of this machine'
+      f'{name} cannot be memory-mapped from {folder}: set '
+      '--config.data.cache_dir to a local folder'
     )
   root = paths.folder('config.data.cache_dir', folder)
-  # As JSON has it: tuples are lists there.
+  # JSON turns tuples into lists; compare in that form.
   source = json.loads(json.dumps(source))
   found = _read(root, name, source)
   if found is not None:
@@ -63,15 +65,16 @@ def load(
   try:
     root.mkdir(parents=True, exist_ok=True)
     needed, free = _num_bytes(shapes), shutil.disk_usage(root).free
-    if needed > free:  # writing to a map on a full disk would kill the process
+    if needed > free:  # a full disk kills a process that writes to a memory map
       raise errors.UserError(
         f'config.data.cache_dir={folder} has {free / 1e9:.2f} GB free, '
-        f'{name} needs {needed / 1e9:.2f} GB'
+        f'{name} needs {needed / 1e9:.2f} GB: choose another folder'
       )
     return _make(root, name, source, shapes, fill)
   except OSError as error:
     raise errors.UserError(
-      f'config.data.cache_dir={folder} cannot be written: {error}'
+      f'config.data.cache_dir={folder} cannot be written: {error}; choose '
+      'another folder'
     ) from error
 
 
@@ -84,7 +87,7 @@ def _path(root: pathlib.Path, name: str, key: str) -> pathlib.Path:
 
 
 def _read(root: pathlib.Path, name: str, source: Any) -> Arrays | None:
-  """The arrays, if they are there, whole, and made from the same source."""
+  """The stored arrays; None if missing, damaged or from another source."""
   try:
     note = json.loads((root / f'{name}.json').read_text())
     if note['source'] != source:
@@ -104,7 +107,7 @@ def _make(
   shapes: dict[str, tuple[int, ...]],
   fill: Callable[[range, Arrays], None],
 ) -> Arrays:
-  """Makes all files elsewhere, then moves them into place, the note last."""
+  """Writes to a temporary folder, then moves the files, the JSON file last."""
   note = root / f'{name}.json'
   with tempfile.TemporaryDirectory(prefix=f'{name}.', dir=root) as folder:
     temporary = pathlib.Path(folder)
@@ -121,7 +124,7 @@ def _make(
     (temporary / note.name).write_text(
       json.dumps({'source': source, 'arrays': list(shapes)}, indent=2) + '\n'
     )
-    note.unlink(missing_ok=True)  # it must never describe other files
+    note.unlink(missing_ok=True)  # must never describe other arrays
     for key in shapes:
       _path(temporary, name, key).replace(_path(root, name, key))
     (temporary / note.name).replace(note)
@@ -131,7 +134,7 @@ def _make(
 def _fill(
   name: str, arrays: Arrays, fill: Callable[[range, Arrays], None]
 ) -> None:
-  """Fills arrays in threads: Pillow decodes without the interpreter's lock."""
+  """Fills arrays in threads: Pillow releases the GIL while it decodes."""
   num_rows = len(next(iter(arrays.values())))
 
   def fill_from(first: int) -> int:

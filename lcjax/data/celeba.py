@@ -1,4 +1,4 @@
-"""CelebA's own files, read in place: aligned images and two text tables."""
+"""CelebA's official files, read in place: aligned images and two tables."""
 
 import pathlib
 
@@ -7,7 +7,7 @@ import numpy as np
 from lcjax import errors, types
 from lcjax.data import archives, paths, tables
 
-# The ten of Engel, Hoffman & Roberts, arXiv:1711.05772.
+# The ten attributes of Engel, Hoffman & Roberts, arXiv:1711.05772.
 DEFAULT_ATTRIBUTES = (
   'Bald',
   'Black_Hair',
@@ -20,7 +20,7 @@ DEFAULT_ATTRIBUTES = (
   'Wearing_Hat',
   'Young',
 )
-# A folder with everything in it, or the folders of the official download.
+# Files are searched for in the folder and in the download's subfolders.
 _FOLDERS = ('', 'Img', 'Anno', 'Eval')
 _SPLITS = dict(zip('012', tables.SPLITS, strict=True))
 
@@ -34,26 +34,27 @@ def load(
   cache_dir: str,
   background: str,
 ) -> tables.Parts:
-  """Loads one split of the official partition, of the images that are there.
+  """Loads one split of the official partition; missing images are left out.
 
   Args:
     split: 'train', 'validation' or 'test'.
     dir: folder of img_align_celeba (or img_align_celeba.zip),
       list_attr_celeba.txt, and subset_partition.txt or
       list_eval_partition.txt.
-    image_size: pixels a side.
-    crop_size: pixels a side of what is cut from the middle before.
-    attributes: their names; empty for `DEFAULT_ATTRIBUTES`.
-    cache_dir: of the decoded images; empty: decoded into memory.
-    background: 'black' or 'white', seen where an image is transparent.
+    image_size: side of the decoded images, in pixels.
+    crop_size: side in pixels of the central square that is cut out before
+      resizing; 0: the largest square.
+    attributes: names; empty: `DEFAULT_ATTRIBUTES`.
+    cache_dir: cache of the decoded images; empty: decoded into memory.
+    background: 'black' or 'white', shown where an image is transparent.
 
   Returns:
-    images [N, image_size, image_size, 3] uint8, a slice of the mapped cache;
-    attributes [N, Y] float32, and their names as `Bits`.
+    images [N, image_size, image_size, 3] uint8, a slice of the memory-mapped
+    cache; attributes [N, Y] float32; their names as `Bits`.
 
   Raises:
-    UserError: a file is missing or damaged, an image occurs twice, or there is
-      no such attribute.
+    UserError: a file is missing or damaged, an image occurs twice, or an
+      attribute does not exist.
   """
   table_path = _find(dir, 'list_attr_celeba.txt')
   partition_path = _find(dir, 'subset_partition.txt', 'list_eval_partition.txt')
@@ -83,24 +84,25 @@ def load(
 
 
 def labels(attributes: tuple[str, ...]) -> types.Bits:
-  """Labels of some attributes, or of `DEFAULT_ATTRIBUTES`."""
+  """Labels of the given attributes; if empty, of `DEFAULT_ATTRIBUTES`."""
   return types.Bits(attributes or DEFAULT_ATTRIBUTES)
 
 
 def _find(folder: str, *names: str) -> pathlib.Path:
-  """The first of some files that is there."""
+  """The path of the first of `names` that exists."""
   root = tables.root(folder, 'img_align_celeba.zip and list_attr_celeba.txt')
   for name in names:
     for inner in _FOLDERS:
       if paths.exists(root / inner / name):
         return root / inner / name
   raise errors.UserError(
-    f'config.data.dir={folder} holds no {", nor ".join(names)}'
+    f'config.data.dir={folder} holds no {" or ".join(names)}: name the folder '
+    'of the CelebA files'
   )
 
 
 def _read_partition(path: pathlib.Path) -> dict[str, str]:
-  """Split of every file name."""
+  """Maps every file name to its split."""
   split_of: dict[str, str] = {}
   for number, line in enumerate(tables.iterate_lines(path), 1):
     words = line.split()
@@ -112,14 +114,14 @@ def _read_partition(path: pathlib.Path) -> dict[str, str]:
     name, split = paths.normal(words[0]), _SPLITS[words[1]]
     if name.startswith(('/', '..')):
       raise errors.UserError(
-        f'{path} line {number} names {words[0]}, which leads out of the folder '
-        'of the images: name a file in it'
+        f'{path} line {number} names {words[0]}, which leads out of the image '
+        'folder: name a file inside it'
       )
     if name in split_of:
-      first = list(split_of).index(name) + 1  # every line has added a name
+      first = list(split_of).index(name) + 1  # each line added one name
       raise errors.UserError(
-        f'{path} line {number} puts {words[0]} into {split}, line {first} the '
-        f'same image into {split_of[name]}: delete one of them'
+        f'{path} line {number} assigns {words[0]} to {split}, line {first} '
+        f'assigns the same image to {split_of[name]}: delete one of the lines'
       )
     split_of[name] = split
   return split_of
@@ -130,8 +132,8 @@ def _read_attributes(
 ) -> np.ndarray:
   """[len(names), Y] float32 of zeros and ones.
 
-  Line by line: the table has a row for every image there is, and a list of
-  them all takes more memory than the pixels of a few thousand.
+  Read line by line: the table lists all of CelebA, and holding its text takes
+  more memory than the pixels of a few thousand images.
   """
   lines = tables.iterate_lines(path)
   size, header = next(lines, ''), next(lines, '').split()
@@ -154,8 +156,8 @@ def _read_attributes(
       continue
     if line_of[row]:
       raise errors.UserError(
-        f'{path} line {number} and line {line_of[row]} are both of the image '
-        f'{names[row]}: delete one of them'
+        f'{path} line {number} and line {line_of[row]} both describe the image '
+        f'{names[row]}: delete one of the lines'
       )
     line_of[row] = number
     if len(values) != len(header) or not {'1', '-1'}.issuperset(values):
@@ -164,14 +166,17 @@ def _read_attributes(
     bits[row] = [values[column] == '1' for column in columns]
   if number - 2 != int(size):
     raise errors.UserError(
-      f'{path} is damaged: it promises {int(size)} rows and holds {number - 2}'
+      f'{path} is damaged: its first line promises {int(size)} rows, but it '
+      f'has {number - 2}; restore the file'
     )
   if wrong is not None:
     raise errors.UserError(
-      f'{path} line {wrong[0]}, of {wrong[1]}, must hold {len(header)} values '
-      'of 1 or -1'
+      f'{path} line {wrong[0]} ({wrong[1]}) must hold {len(header)} values, '
+      'each 1 or -1'
     )
   if not line_of.all():
     missing = names[int(np.argmin(line_of))]
-    raise errors.UserError(f'{path} has no row for {missing}')
+    raise errors.UserError(
+      f'{path} has no row for {missing}: add one or remove the image'
+    )
   return bits

@@ -1,4 +1,4 @@
-"""One type for every data set, and `load`, which finds the source by name."""
+"""The `Dataset` type, and `load`, which selects the source by name."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ class Dataset:
   Attributes:
     images: [N, H, W, C] uint8; may be a read-only memory map.
     attributes: [N, Y] float32 of zeros and ones.
-    labels: of the Y attributes.
+    labels: names and kind of the Y attributes.
   """
 
   images: np.ndarray
@@ -28,7 +28,7 @@ class Dataset:
   labels: types.Labels
 
   def __post_init__(self) -> None:
-    """Checks that the parts belong together."""
+    """Checks shapes and dtypes."""
     if self.images.dtype != np.uint8 or self.images.ndim != 4:
       raise ValueError(
         'images must be uint8 [N, H, W, C], not '
@@ -57,17 +57,17 @@ class Dataset:
 
   @functools.cached_property
   def image_digest(self) -> dict[str, Any]:
-    """What tells the images from others, see `digests.of_images`."""
+    """Identifies the images by content; see `digests.of_images`."""
     return digests.of_images(self.images)
 
   @functools.cached_property
   def label_digest(self) -> dict[str, Any]:
-    """What tells attributes and their labels from others, likewise."""
+    """Identifies attributes and labels; see `digests.of_labels`."""
     return digests.of_labels(self.attributes, self.labels)
 
 
 class Options(NamedTuple):
-  """What `config.data` says beside the name, for the sources that ask."""
+  """All of `config.data` except the name; sources read what they need."""
 
   dir: str
   image_size: int
@@ -78,11 +78,11 @@ class Options(NamedTuple):
 
 
 class Source(NamedTuple):
-  """Where data come from.
+  """How to load one data set.
 
   Attributes:
-    load: a split, decoded.
-    labels: those of a split, known before anything is decoded.
+    load: (split, options) -> decoded images, attributes and labels.
+    labels: (split, options) -> labels, without decoding images.
   """
 
   load: Callable[[str, Options], tables.Parts]
@@ -124,7 +124,7 @@ SOURCES: dict[str, Source] = {
     lambda split, o: celeba.labels(o.attributes),
   ),
 }
-# Those that cut their images to `crop_size`, and may hold transparent ones.
+# Sources that use `crop_size` and, for transparent images, `background`.
 CROPPED = ('celeba', 'folder', 'tfds:celeb_a')
 
 
@@ -142,23 +142,24 @@ def load(
 
   Args:
     name: a key of `SOURCES`.
-    split: 'train', 'validation' or 'test'; fixed, the same in every run.
-    dir: folder that holds the files, read in place; digits needs none, TFDS
-      has its own default.
-    image_size: pixels a side, of celeba and folder; the others have one size.
-    crop_size: pixels a side of the square that is cut from the middle before
-      resizing, of celeba and folder; 0: the largest.
-    attributes: names, of celeba and folder; empty: ten of celeba, all of a
-      folder. The others have classes.
-    cache_dir: where decoded pixels stay for the next time; empty: nowhere.
-    background: 'black' or 'white', seen where images of celeba and folder are
-      transparent.
+    split: 'train', 'validation' or 'test'; contains the same rows in every run.
+    dir: folder of the files, read in place; unused by digits, and optional for
+      TFDS, which has a default.
+    image_size: side in pixels; only for `CROPPED`, others have a fixed size.
+    crop_size: side in pixels of the central square that is cut out before
+      resizing; 0: the largest square. Only for `CROPPED`.
+    attributes: names; empty: ten of CelebA, all of a folder. Only for
+      `CROPPED`, others have classes.
+    cache_dir: cache of the decoded pixels; empty: no cache.
+    background: 'black' or 'white', shown where an image is transparent. Only
+      for `CROPPED`.
 
   Returns:
     The split.
 
   Raises:
-    UserError: no such data set or split, or its files are missing or damaged.
+    UserError: the data set or split is unknown, or its files are missing or
+      damaged.
   """
   source = _find(name, split)
   options = Options(
@@ -172,21 +173,22 @@ def load(
 def labels_before_decoding(
   name: str, split: str, **section: Any
 ) -> types.Labels:
-  """The labels that `load` gives, found without decoding an image.
+  """The labels that `load` returns, without decoding an image.
 
   Args:
     name: a key of `SOURCES`.
     split: as in `load`.
-    **section: the further fields of `Options`.
+    **section: the fields of `Options`.
 
   Raises:
-    UserError: no such data set or split, or its table is missing or damaged.
+    UserError: the data set or split is unknown, or its table is missing or
+      damaged.
   """
   return _find(name, split).labels(split, Options(**section))
 
 
 def _find(name: str, split: str) -> Source:
-  """A source by its name; UserError if there is none, or no such split."""
+  """Looks up a source; raises UserError for an unknown name or split."""
   if name not in SOURCES:
     raise errors.UserError(
       f'config.data.name={name!r} is not a data set: choose one of '

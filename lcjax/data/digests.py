@@ -1,4 +1,4 @@
-"""Digests of what a split holds: of its content, wherever its files lie."""
+"""Digests of a split's content, independent of where its files are stored."""
 
 import hashlib
 from typing import Any
@@ -7,14 +7,14 @@ import numpy as np
 
 from lcjax import types
 
-_DIGITS = 16  # of the 64 of SHA-256: accidents collide once in 2**64 pairs
+_DIGITS = 16  # hex digits kept: 64 bits make accidental collisions negligible
 _CHUNK_BYTES = 2**24
 
 
 def of_array(array: np.ndarray) -> str:
   """SHA-256 of an array's shape, type and values, cut to 16 hex digits.
 
-  Reads some rows at a time, so that a memory-mapped array of any size will do.
+  Reads chunks of rows, so that memory-mapped arrays of any size work.
   """
   found = hashlib.sha256(f'{array.dtype.str}{array.shape}'.encode())
   row_bytes = array.nbytes // max(len(array), 1)
@@ -25,20 +25,20 @@ def of_array(array: np.ndarray) -> str:
 
 
 def of_images(images: np.ndarray) -> dict[str, Any]:
-  """What tells images [N, H, W, C] from others, as JSON."""
+  """Identifies images [N, H, W, C] by shape and content, as JSON."""
   return {'shape': list(images.shape), 'digest': of_array(images)}
 
 
 def of_labels(attributes: np.ndarray, labels: types.Labels) -> dict[str, Any]:
-  """What tells labels from others, as JSON, with what a message names.
+  """Identifies attributes and labels, as JSON, with details for messages.
 
   Args:
     attributes: [N, Y] zeros and ones.
-    labels: of the attributes.
+    labels: names and kind of the attributes.
 
   Returns:
-    'names', 'kind', and of each attribute in 'rows' how often it holds, in
-    'digests' that of its column.
+    'names'; 'kind'; 'rows', for each attribute the number of rows that have
+    it; 'digests', for each attribute the digest of its column.
   """
   columns = [
     np.ascontiguousarray(column, np.float32) for column in attributes.T

@@ -6,8 +6,8 @@ from sklearn import datasets, model_selection
 from lcjax import types
 from lcjax.data import tables
 
-# The split belongs to the data set, not to an experiment's seed: results of
-# different seeds stay comparable.
+# Independent of the experiment's seed, so that results of different seeds are
+# comparable.
 _SPLIT_SEED = 0
 _NUM_TEST = 450
 _NUM_VALIDATION = 270
@@ -21,7 +21,7 @@ def load(split: str) -> tables.Parts:
     split: 'train', 'validation' or 'test'.
 
   Returns:
-    images [N, 8, 8, 1] uint8 (the 17 grey levels spread over 0 to 255),
+    images [N, 8, 8, 1] uint8 (17 grey levels scaled to 0 to 255),
     one-hot classes [N, 10] float32, and their names as `Classes`.
   """
   scans, classes = datasets.load_digits(return_X_y=True)

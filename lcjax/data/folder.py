@@ -1,4 +1,4 @@
-"""A folder of anybody's images, with a table of what holds in them."""
+"""A folder of user images with a table of their attributes."""
 
 import contextlib
 import csv
@@ -31,27 +31,28 @@ def load(
   """Loads one split of a folder of images.
 
   Its `attributes.csv` has a column `file`, a column per attribute (1, and 0 or
-  -1) and perhaps a column `split`. Without one, a digest of the file name
-  decides, about 80:10:10, so that an image stays where it is when others come.
+  -1) and optionally a column `split`. Without the latter, a digest of the file
+  name assigns the split, about 80:10:10, so that adding images moves none of
+  the others.
 
   Args:
     split: 'train', 'validation' or 'test'.
     dir: the folder.
-    image_size: pixels a side.
-    crop_size: pixels a side of what is cut from the middle before; 0: the
-      largest square.
-    attributes: their names; empty for all columns.
-    cache_dir: of the decoded images; empty: decoded into memory.
-    background: 'black' or 'white', seen where an image is transparent.
+    image_size: side of the decoded images, in pixels.
+    crop_size: side in pixels of the central square that is cut out before
+      resizing; 0: the largest square.
+    attributes: names; empty: all columns.
+    cache_dir: cache of the decoded images; empty: decoded into memory.
+    background: 'black' or 'white', shown where an image is transparent.
 
   Returns:
     images [N, image_size, image_size, C] uint8, grey if all files are;
-    attributes [N, Y] float32, and their names: `Classes` where exactly one of
-    several holds in every row of the table, else `Bits`.
+    attributes [N, Y] float32; their names, as `Classes` if every listed image
+    has exactly one of several attributes, else as `Bits`.
 
   Raises:
-    UserError: a file is missing or damaged, an image occurs twice, or there is
-      no such attribute.
+    UserError: a file is missing or damaged, an image occurs twice, or an
+      attribute does not exist.
   """
   listed = _list_images(split, dir, attributes)
   root, names, part = listed.root, listed.names, listed.part
@@ -73,29 +74,29 @@ def load(
 
 
 def labels(split: str, dir: str, attributes: tuple[str, ...]) -> types.Labels:
-  """The labels that `load` gives, from the table alone: nothing is decoded.
+  """The labels that `load` returns, from the table alone: nothing is decoded.
 
   Args:
-    split: as in `load`, also the two others.
+    split: 'train', 'validation' or 'test'; all give the same labels.
     dir: the folder.
-    attributes: their names; empty for all columns.
+    attributes: names; empty: all columns.
 
   Raises:
     UserError: the table is missing or damaged, names no image of the split, or
-      has no such attribute.
+      an attribute does not exist.
   """
   return _list_images(split, dir, attributes).labels
 
 
 class _Listed(NamedTuple):
-  """What a table says of the images that are there.
+  """The images that exist in the folder, with their attributes.
 
   Attributes:
     root: the folder.
-    names: of N files in it, split after split.
-    part: which of them are the split's.
+    names: N file names, ordered by split.
+    part: which of the N rows belong to the requested split.
     bits: [N, Y] float32 of zeros and ones.
-    labels: of the Y attributes.
+    labels: names and kind of the Y attributes.
   """
 
   root: pathlib.Path
@@ -111,7 +112,7 @@ def _list_images(split: str, dir: str, attributes: tuple[str, ...]) -> _Listed:
   header, rows = _read_table(path)
   available = [name for name in header if name not in ('file', 'split')]
   if not available:
-    raise errors.UserError(f'{path} has no column of an attribute')
+    raise errors.UserError(f'{path} has no attribute column: add at least one')
   chosen = attributes or tuple(available)
   tables.choose(available, chosen, path)
   split_of = {
@@ -132,12 +133,14 @@ def _list_images(split: str, dir: str, attributes: tuple[str, ...]) -> _Listed:
 def _read_table(
   path: pathlib.Path,
 ) -> tuple[list[str], dict[str, dict[str, str]]]:
-  """The names of the columns, and the rows by file name in one spelling."""
+  """The column names, and the rows by normalised file name."""
   reader = csv.DictReader(tables.read_lines(path), skipinitialspace=True)
   with _one_line_errors(path, reader):
     header = list(reader.fieldnames or ())
     if 'file' not in header:
-      raise errors.UserError(f'{path} has no column `file`')
+      raise errors.UserError(
+        f'{path} has no column `file`: add one that names the images'
+      )
     tables.check_names(header, path)
     identify = _make_identify(path.parent)
     rows: dict[str, dict[str, str]] = {}
@@ -150,14 +153,14 @@ def _read_table(
       if first is not here:
         raise errors.UserError(
           f'{path} line {here} names an image a second time, after line '
-          f'{first}: delete one of them'
+          f'{first}: delete one of the lines'
         )
       rows[name] = row
   return header, rows
 
 
 class _Occurrence(NamedTuple):
-  """Where a table names an image, as what, and for which split."""
+  """One row of the table: its line, the file name as written, and the split."""
 
   line: int
   name: str
@@ -172,18 +175,18 @@ class _Occurrence(NamedTuple):
 def _one_line_errors(
   path: pathlib.Path, reader: csv.DictReader
 ) -> Iterator[None]:
-  """Turns what the csv module raises, as of a huge field, into one line."""
+  """Turns errors of the csv module, such as a huge field, into UserErrors."""
   try:
     yield
   except csv.Error as error:
     raise errors.UserError(
-      f'{path} line {reader.reader.line_num} cannot be read: {error}; is there '
-      'a quotation mark that nothing closes?'
+      f'{path} line {reader.reader.line_num} cannot be read: {error}; check '
+      'for an unclosed quotation mark'
     ) from error
 
 
 def _check_row(row: dict[str, str], where: str, num_columns: int) -> None:
-  """Strips the values of a row; raises UserError where one is wrong."""
+  """Strips the values of a row; raises UserError if one is invalid."""
   if None in row or None in row.values():
     raise errors.UserError(f'{where} must hold {num_columns} values')
   for name, value in row.items():
@@ -191,7 +194,7 @@ def _check_row(row: dict[str, str], where: str, num_columns: int) -> None:
     shown = repr(value[:80])
     if name == 'file':
       if not value or '\0' in value:
-        raise errors.UserError(f'{where}: {shown} is not the name of a file')
+        raise errors.UserError(f'{where}: {shown} is not a file name')
     elif name == 'split':
       if value not in tables.SPLITS:
         raise errors.UserError(
@@ -205,14 +208,14 @@ def _check_row(row: dict[str, str], where: str, num_columns: int) -> None:
 
 
 def _make_identify(root: pathlib.Path) -> Callable[[str], tuple[str, str]]:
-  """Builds what finds one spelling of a file's name, and the file behind it.
+  """Builds a function that normalises a file name and identifies the file.
 
   Args:
     root: the folder that names are relative to.
 
   Returns:
-    name -> (its spelling, relative to `root` if it leads there; a path that is
-    the same for all names of one file, whatever folders are linked).
+    name -> (normalised name, relative to `root` if the file is inside it; path
+    with symbolic links of folders resolved, equal for all names of one file).
   """
   real_folder = functools.cache(os.path.realpath)
   prefix = f'{os.path.abspath(root)}/'
@@ -226,7 +229,7 @@ def _make_identify(root: pathlib.Path) -> Callable[[str], tuple[str, str]]:
 
 
 def _split_by_name(name: str) -> str:
-  """The split of a file that no table assigns."""
+  """The split of a file if the table has no column `split`."""
   digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
   share = int.from_bytes(digest) / 2**64
   return 'train' if share < 0.8 else 'validation' if share < 0.9 else 'test'

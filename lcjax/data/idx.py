@@ -1,4 +1,4 @@
-"""MNIST's four official files, and any other set that comes in their form."""
+"""MNIST's four official files, and other data sets in that format."""
 
 import gzip
 import hashlib
@@ -11,7 +11,7 @@ import numpy as np
 from lcjax import errors, types
 from lcjax.data import paths, tables
 
-# What `config.data.name` stands for: names of its classes 0, 1, ...
+# Value of `config.data.name` -> names of the classes 0, 1, ...
 CLASSES = {
   'mnist': tuple('0123456789'),
   'fashion_mnist': (
@@ -28,7 +28,7 @@ CLASSES = {
   ),
 }
 _UNSIGNED_BYTES = 0x08
-# A twelfth of the official training rows: 5,000 of 60,000.
+# One in 12 official training rows: 5,000 of 60,000.
 _VALIDATION_SHARE = 12
 
 
@@ -45,7 +45,7 @@ def load(split: str, name: str, dir: str) -> tables.Parts:
     names as `Classes`.
 
   Raises:
-    UserError: a file is missing or damaged, or does not fit the others.
+    UserError: a file is missing or damaged, or does not match the others.
   """
   official = 't10k' if split == 'test' else 'train'
   images_path = _find(dir, f'{official}-images', 3)
@@ -54,37 +54,37 @@ def load(split: str, name: str, dir: str) -> tables.Parts:
   if len(images) != len(numbers):
     raise errors.UserError(
       f'{labels_path} holds {len(numbers)} labels for the {len(images)} images '
-      f'in {images_path}'
+      f'in {images_path}: both must be of the same data set'
     )
-  own = labels(name)
-  if len(numbers) and numbers.max() >= len(own):
+  known = labels(name)
+  if len(numbers) and numbers.max() >= len(known):
     raise errors.UserError(
-      f'{labels_path} holds the label {numbers.max()}: {name} has '
-      f'{len(own)} classes'
+      f'{labels_path} holds the label {numbers.max()}: {name} has only '
+      f'{len(known)} classes, so it must be of another data set'
     )
-  pixels, classes = split_rows(images[..., None], numbers, own.names, split)
-  return pixels, classes, own
+  pixels, classes = split_rows(images[..., None], numbers, known.names, split)
+  return pixels, classes, known
 
 
 def labels(name: str) -> types.Classes:
-  """The classes of a key of `CLASSES`."""
+  """The classes of a data set; `name` is a key of `CLASSES`."""
   return types.Classes(CLASSES[name])
 
 
 def split_rows(
   images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], split: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Puts official rows in our order and takes a split.
+  """Sorts the official rows into a canonical order and selects a split.
 
   Rows are sorted by a digest of their content, and the first twelfth of the
-  official training rows is for validation: whatever the order on disk, which
-  TFDS shuffles, a split holds the same rows in the same order.
+  official training rows becomes the validation split. So a split has the same
+  rows in the same order whatever the order on disk, which TFDS shuffles.
 
   Args:
-    images: [N, H, W, C] uint8, of the official test set for 'test', of the
+    images: [N, H, W, C] uint8: the official test set for 'test', the official
       training set otherwise.
-    labels: [N] classes.
-    names: of the classes.
+    labels: [N] class numbers.
+    names: names of the classes.
     split: 'train', 'validation' or 'test'.
 
   Returns:
@@ -107,14 +107,14 @@ def read(path: pathlib.Path, num_axes: int) -> np.ndarray:
   """Reads one IDX file of unsigned bytes, gzipped or not.
 
   Args:
-    path: of the file.
+    path: path of the file.
     num_axes: 3 for images, 1 for labels.
 
   Returns:
     The array, uint8, read-only.
 
   Raises:
-    UserError: the file cannot be read, or is not what its header promises.
+    UserError: the file cannot be read, or does not match its header.
   """
   try:
     data = path.read_bytes()
@@ -126,20 +126,20 @@ def read(path: pathlib.Path, num_axes: int) -> np.ndarray:
   magic = bytes((0, 0, _UNSIGNED_BYTES, num_axes))
   if data[:4] != magic or len(data) < start:
     raise errors.UserError(
-      f'{path} is no IDX file of {num_axes} axes of unsigned bytes: it begins '
-      f'with {data[:4].hex(" ")}, not {magic.hex(" ")}'
+      f'{path} is no IDX file of unsigned bytes with {num_axes} axes: it '
+      f'begins with {data[:4].hex(" ")}, not {magic.hex(" ")}'
     )
   shape = tuple(int(size) for size in np.frombuffer(data[4:start], '>u4'))
   if len(data) - start != math.prod(shape):
     raise errors.UserError(
       f'{path} is damaged: its header promises {math.prod(shape)} bytes, '
-      f'{len(data) - start} follow'
+      f'{len(data) - start} follow; download it again'
     )
   return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
 def _find(folder: str, stem: str, num_axes: int) -> pathlib.Path:
-  """The file, under its official name or with a dot, gzipped or not."""
+  """Finds a file by official name, or with .idx for -idx; gzipped or not."""
   official = f'{stem}-idx{num_axes}-ubyte'
   root = tables.root(folder, f'{official}.gz')
   for name in (official, f'{stem}.idx{num_axes}-ubyte'):
@@ -147,5 +147,6 @@ def _find(folder: str, stem: str, num_axes: int) -> pathlib.Path:
       if paths.exists(path, is_file=True):
         return path
   raise errors.UserError(
-    f'config.data.dir={folder} holds no {official}.gz, nor {official}'
+    f'config.data.dir={folder} holds no {official}.gz or {official}: name the '
+    'folder of these files'
   )

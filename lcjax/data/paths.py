@@ -1,4 +1,4 @@
-"""Paths that a user gives: what cannot be one, or is another thing there."""
+"""Validation of the paths that a user gives."""
 
 import os
 import pathlib
@@ -9,14 +9,14 @@ from lcjax import errors
 
 
 def folder(key: str, value: str) -> pathlib.Path:
-  """The folder that a key of the config names; it need not exist.
+  """The folder that a config value names; it need not exist.
 
   Args:
-    key: dotted, with 'config.', for errors.
-    value: of the key.
+    key: dotted config key, starting with 'config.', for error messages.
+    value: the key's value; a leading ~ is expanded.
 
   Raises:
-    UserError: no path can be written so, or a file is in its place.
+    UserError: the value is not a valid path, or names a file.
   """
   try:
     os.fsencode(value)
@@ -28,21 +28,23 @@ def folder(key: str, value: str) -> pathlib.Path:
     path = pathlib.Path(expanded)
     is_other = path.exists() and not path.is_dir()
   except (OSError, ValueError) as error:
-    raise errors.UserError(f'{key}={value!r} is no folder: {error}') from error
+    raise errors.UserError(
+      f'{key}={value!r} is not a valid folder: {error}'
+    ) from error
   if is_other:
     raise errors.UserError(f'{key}={value} is a file: name a folder')
   return path
 
 
 def exists(path: pathlib.Path, is_file: bool = False) -> bool:
-  """Whether something, or a file, is there.
+  """Whether a path exists.
 
   Args:
-    path: of it.
-    is_file: whether it must be a file.
+    path: the path.
+    is_file: whether it must be a regular file.
 
   Raises:
-    UserError: nobody can tell, as in a folder that may not be read.
+    UserError: the path cannot be checked, as in a folder without permission.
   """
   try:
     mode = os.stat(path).st_mode
@@ -54,5 +56,5 @@ def exists(path: pathlib.Path, is_file: bool = False) -> bool:
 
 
 def normal(name: str) -> str:
-  r"""One spelling of a path in a table or an archive: ./a\b is a/b."""
+  r"""Normalises a path in a table or an archive: ./a\b becomes a/b."""
   return posixpath.normpath(name.replace('\\', '/'))

@@ -1,4 +1,4 @@
-"""A user's own images, from files, in the shape that a model takes."""
+"""Image files of users, decoded to the image shape of a model."""
 
 import contextlib
 import lzma
@@ -14,8 +14,8 @@ from PIL import Image
 from lcjax import errors
 from lcjax.data import pixels
 
-# What Pillow, NumPy and zipfile raise of a file that is damaged or of a kind
-# that they do not know. Parsers fail in many ways when bytes are wrong.
+# What Pillow, NumPy and zipfile raise for damaged or unknown files. Parsers
+# fail in many ways on wrong bytes.
 UNREADABLE = (
   OSError,
   EOFError,
@@ -32,7 +32,7 @@ UNREADABLE = (
   lzma.LZMAError,
   Image.DecompressionBombError,
 )
-_SUFFIX_OF = {  # by first bytes; an archive of nothing has others
+_SUFFIX_OF = {  # by the first four bytes; an empty archive has its own
   b'\x93NUM': '.npy',
   b'PK\x03\x04': '.npz',
   b'PK\x05\x06': '.npz',
@@ -41,13 +41,13 @@ _SUFFIX_OF = {  # by first bytes; an archive of nothing has others
 
 @contextlib.contextmanager
 def reading(place: str | os.PathLike[str]) -> Iterator[None]:
-  """Makes one line, with the name of the file, of all that reading it raises.
+  """Turns errors while reading a file into a UserError that names the file.
 
   Args:
     place: the file.
 
   Raises:
-    UserError: in place of any of `UNREADABLE`.
+    UserError: instead of any of `UNREADABLE`, and of a UserError without name.
   """
   try:
     yield
@@ -64,31 +64,32 @@ def fit(
   crop_size: int = 0,
   background: str = 'black',
 ) -> np.ndarray:
-  """Decodes a picture: upright, cut around the centre, resized (antialiased).
+  """Decodes an image: upright, cropped at the centre, resized (antialiased).
 
   Args:
-    opened: by Pillow.
+    opened: the image as opened by Pillow.
     image_shape: (H, W, C), grey for C = 1, otherwise RGB.
-    crop_size: pixels a side of the square to cut; 0: all that the aspect ratio
-      of `image_shape` leaves.
-    background: 'black' or 'white', seen where the picture is transparent.
+    crop_size: side in pixels of the central square to cut out; 0: the largest
+      area with the aspect ratio of `image_shape`.
+    background: 'black' or 'white', shown where the image is transparent.
 
   Returns:
     [H, W, C] uint8.
 
   Raises:
-    UserError: it is too small, or holds a value out of range; does not name
-      the file.
+    UserError: the image is smaller than the crop, or a value is out of range;
+      the message does not name the file.
   """
   height, width, channels = image_shape
   picture = pixels.flatten(opened, channels, background)
   if crop_size > min(picture.size):
     raise errors.UserError(
-      f'config.data.crop_size={crop_size} exceeds an image of '
-      f'{picture.width}x{picture.height} pixels; 0 cuts the largest square'
+      f'config.data.crop_size={crop_size} exceeds the image size of '
+      f'{picture.width}x{picture.height} pixels: lower it, or set it to 0 for '
+      'the largest square'
     )
   if crop_size:
-    left = float((picture.width - crop_size) // 2)  # no blur by half a pixel
+    left = float((picture.width - crop_size) // 2)  # whole pixels avoid blur
     top = float((picture.height - crop_size) // 2)
     box = (left, top, left + crop_size, top + crop_size)
   else:
@@ -106,24 +107,25 @@ def read(
   crop_size: int = 0,
   background: str = 'black',
 ) -> np.ndarray:
-  """Reads image files, or one .npz with an array 'images'.
+  """Reads image files, .npy files, and .npz files with an array 'images'.
 
-  Pictures become grey or RGB as the model needs, are cut around the centre and
-  resized (antialiased). An array is taken as it is.
+  Images become grey or RGB as the model needs, are cropped around the centre
+  and resized (antialiased). Arrays are used unchanged.
 
   Args:
     paths: files that Pillow reads, or .npz / .npy.
     image_shape: (H, W, C) of the model.
-    crop_size: pixels a side of the square to cut, as from the data; 0, and for
-      smaller pictures, which were cut before: all that the model's aspect
-      ratio leaves.
-    background: 'black' or 'white', seen where a picture is transparent.
+    crop_size: side in pixels of the central square to cut out, as for the
+      training data. If 0, or if the image is smaller and so was probably
+      cropped before: the largest area with the model's aspect ratio.
+    background: 'black' or 'white', shown where an image is transparent.
 
   Returns:
     [N, H, W, C] uint8.
 
   Raises:
-    UserError: a file is missing or unreadable, or an array has another shape.
+    UserError: a file is missing or unreadable, or an array has the wrong shape
+      or dtype.
   """
   arrays = []
   for path in [os.fspath(path) for path in paths]:
@@ -140,14 +142,14 @@ def read(
 def _read_array(
   path: str, suffix: str, image_shape: tuple[int, int, int]
 ) -> np.ndarray:
-  """The images of an .npy or an .npz, [N, H, W, C] uint8."""
+  """The images of a .npy or .npz file, [N, H, W, C] uint8."""
   height, width, channels = image_shape
   wanted = f'the model takes uint8 [N, {height}, {width}, {channels}]'
   try:
     images = _load_array(path, suffix)
   except errors.UserError:
     raise
-  except Exception as error:  # NumPy evaluates a header, which may be anything
+  except Exception as error:  # NumPy evaluates the header: may raise anything
     reason = str(error) or type(error).__name__
     raise errors.UserError(
       f'{path} cannot be read: {reason}; {wanted}'
@@ -167,12 +169,12 @@ def _load_array(path: str, suffix: str) -> np.ndarray:
   found = _SUFFIX_OF.get(start)
   if found is None:
     raise errors.UserError(
-      f'{path} cannot be read: it is no {suffix} file of NumPy'
+      f'{path} cannot be read: it is not a {suffix} file of NumPy'
     )
   if found != suffix:
     raise errors.UserError(
-      f'{path} cannot be read: it is a {found} file of another name, rename it '
-      f'to end in {found}'
+      f'{path} cannot be read: it is a {found} file with the wrong suffix, '
+      f'rename it to end in {found}'
     )
   loaded = np.load(path)
   if suffix == '.npy':
@@ -180,10 +182,10 @@ def _load_array(path: str, suffix: str) -> np.ndarray:
   with loaded:
     if 'images' not in loaded:
       raise errors.UserError(
-        f"{path} cannot be read: it holds no array 'images', but "
-        f'{", ".join(loaded) or "nothing"}'
+        f"{path} cannot be read: it has no array 'images', its arrays are: "
+        f'{", ".join(loaded) or "none"}'
       )
     images = loaded['images']
   if not isinstance(images, np.ndarray):
-    raise errors.UserError(f"{path} cannot be read: 'images' is no array")
+    raise errors.UserError(f"{path} cannot be read: 'images' is not an array")
   return images

@@ -1,4 +1,4 @@
-"""Pixels of any mode that Pillow knows, as opaque 8-bit grey or RGB."""
+"""Converts images of any Pillow mode to opaque 8-bit grey or RGB."""
 
 from typing import Any, NamedTuple
 
@@ -7,24 +7,24 @@ from PIL import Image, ImageOps
 
 from lcjax import errors
 
-# Grey levels that `config.data.background` names.
+# Grey level of each value of `config.data.background`.
 BACKGROUNDS = {'black': 0, 'white': 255}
-# Counts up whenever the same file would give other pixels: those in a cache
-# with another number are decoded again.
+# Version of the decoding: increase it whenever the same file would give
+# different pixels. Caches of another version are decoded again.
 DECODING = 2
 
 _GREY_MODES = ('1', 'L', 'LA', 'La', 'I', 'F')
-# Formats whose 'I' holds 16 bits: Pillow scales PPM to them, and versions
-# before 11 open a 16-bit PNG so.
+# Formats whose mode 'I' has 16-bit values: Pillow scales PPM to 16 bits, and
+# before version 11 it opens a 16-bit PNG as 'I'.
 _SIXTEEN_BITS = ('PNG', 'PPM')
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # of TIFF
 _UNSIGNED, _WHITE_IS_ZERO = 1, 0
 
 
 def is_grey(opened: Image.Image) -> bool:
-  """Whether a picture has one channel beside its alpha; before it is loaded.
+  """Whether an unloaded image has a single channel, alpha not counted.
 
-  A palette counts as colour, whatever is in it.
+  A palette counts as colour, whatever it contains.
   """
   # Pillow has no 16-bit 'LA' and opens such a PNG as 'RGBA'.
   return (
@@ -37,20 +37,21 @@ def is_grey(opened: Image.Image) -> bool:
 def flatten(
   opened: Image.Image, channels: int, background: str = 'black'
 ) -> Image.Image:
-  """Brings a picture into 8 bits without alpha, upright.
+  """Converts an image to 8 bits without alpha, upright.
 
   Integers are scaled from the range of their type, floats from [0, 1].
 
   Args:
-    opened: by Pillow, not yet loaded: that forgets how the file stores pixels.
+    opened: the image as opened by Pillow. It must not be loaded yet: loading
+      discards how the file stores its pixels.
     channels: 1 for grey, 3 for RGB.
-    background: a key of `BACKGROUNDS`, seen where the picture is transparent.
+    background: a key of `BACKGROUNDS`, shown where the image is transparent.
 
   Returns:
-    The picture, 'L' or 'RGB'.
+    The image, of mode 'L' or 'RGB'.
 
   Raises:
-    UserError: a value is outside of the range; does not name the file.
+    UserError: a value is out of range; the message does not name the file.
   """
   storage = _storage_of(opened)
   picture = ImageOps.exif_transpose(opened)
@@ -66,10 +67,10 @@ class _Storage(NamedTuple):
   """How a file stores its pixels.
 
   Attributes:
-    raw_mode: Pillow's name of it; empty where the format has none.
-    maximum: what stands for white in an integer mode of more than 8 bits.
-    unsigned: whether 'I', which is signed, stands for unsigned integers.
-    inverted: whether 0 is white; Pillow minds it for 8 bits alone.
+    raw_mode: Pillow's name of the pixel layout; empty if the format has none.
+    maximum: the value of white in an integer mode of more than 8 bits.
+    unsigned: whether mode 'I', which is signed, contains unsigned integers.
+    inverted: whether 0 is white; Pillow handles this for 8 bits only.
   """
 
   raw_mode: str
@@ -101,14 +102,14 @@ def _storage_of(opened: Image.Image) -> _Storage:
 
 
 def _scale(picture: Image.Image, storage: _Storage, level: int) -> Image.Image:
-  """Scales integers of more than 8 bits, or floats, to grey."""
+  """Scales integers of more than 8 bits, or floats, to 8-bit grey."""
   values: Any = np.asarray(picture)
   if picture.mode == 'F':
-    outside = ~((values >= 0) & (values <= 1))  # NaN is outside, too
+    outside = ~((values >= 0) & (values <= 1))  # also true for NaN
     if outside.any():
       raise errors.UserError(
-        f'it holds the value {values[outside][0]:g}: an image of floats must '
-        'lie in [0, 1]'
+        f'it holds the value {values[outside][0]:g}: floating-point pixels '
+        'must be in [0, 1]'
       )
     levels = values * 255
   else:
@@ -125,20 +126,20 @@ def _scale(picture: Image.Image, storage: _Storage, level: int) -> Image.Image:
 
 
 def _check_integers(values: np.ndarray, maximum: int) -> None:
-  """Raises UserError where the range of the type is not that of the values."""
+  """Raises UserError if the values do not use the range of their type."""
   least, most = int(values.min()), int(values.max())
   if least < 0:
     raise errors.UserError(
-      f'it holds the value {least}: an image of integers must not be negative'
+      f'it holds the value {least}: integer pixels must not be negative'
     )
   if most > maximum:
     raise errors.UserError(
-      f'it holds the value {most}: in its format white is {maximum}'
+      f'it holds the value {most}: its format allows at most {maximum}'
     )
-  # 8 or 16 bits that were saved as 32: their range is not what was meant.
+  # 8- or 16-bit values saved with 32 bits: scaled, they would all be black.
   if maximum > 65535 and 0 < most < maximum / 510:
     raise errors.UserError(
-      f'it holds no value above {most}, which all are black where white is '
+      f'its largest value is {most}, which is black because white is '
       f'{maximum}: save it with 8 or 16 bits'
     )
 
@@ -146,9 +147,10 @@ def _check_integers(values: np.ndarray, maximum: int) -> None:
 def _composite(
   picture: Image.Image, storage: _Storage, level: int
 ) -> Image.Image:
-  """Puts a picture with transparency on a grey level."""
+  """Composites an image with transparency onto a grey level."""
   transparent = picture.info.get('transparency')
-  # A PNG names its transparent colour as stored, Pillow looks for it in 8 bits.
+  # PNG gives the transparent colour at the stored depth; Pillow compares it
+  # with 8-bit values.
   factor = {'L;2': 85, 'L;4': 17}.get(storage.raw_mode)
   if factor and isinstance(transparent, int):
     picture.info['transparency'] = transparent * factor

@@ -1,4 +1,4 @@
-"""What all sources give, and what their tables have in common."""
+"""What sources return, and helpers for their tables."""
 
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +9,14 @@ from absl import logging
 from lcjax import errors, types
 from lcjax.data import paths
 
-# The fields of a Dataset.
+# The fields of a `Dataset`: images, attributes, labels.
 Parts = tuple[np.ndarray, np.ndarray, types.Labels]
 
 SPLITS = ('train', 'validation', 'test')
 
 
 def iterate_lines(path: pathlib.Path) -> Iterator[str]:
-  """The lines of a text file, whatever their ends; none empty at its end."""
+  """Lines of a text file with any line endings; drops empty ones at its end."""
   num_empty = 0
   try:
     with path.open(encoding='utf-8-sig') as file:
@@ -33,19 +33,19 @@ def iterate_lines(path: pathlib.Path) -> Iterator[str]:
 
 
 def read_lines(path: pathlib.Path) -> list[str]:
-  """All of `iterate_lines`, of a small file."""
+  """`iterate_lines` as a list, for small files."""
   return list(iterate_lines(path))
 
 
 def root(folder: str, holds: str) -> pathlib.Path:
-  """The folder of `config.data.dir`.
+  """The folder that `config.data.dir` names.
 
   Args:
-    folder: its value.
-    holds: what is expected there, for errors.
+    folder: value of `config.data.dir`.
+    holds: names of the files expected there, for error messages.
 
   Raises:
-    UserError: it is empty, a file, or no path at all.
+    UserError: the value is empty, a file, or not a valid path.
   """
   if not folder:
     raise errors.UserError(
@@ -55,27 +55,27 @@ def root(folder: str, holds: str) -> pathlib.Path:
 
 
 def check_names(names: Sequence[str], table: object) -> None:
-  """Refuses names of attributes that nobody could ask for.
+  """Rejects attribute names that cannot be requested.
 
-  A request joins names by +, a list of requests or of names joins them by
+  A request joins names with +, lists of requests or names are joined with
   commas, `none` requests no attribute, and spaces around a name are dropped.
 
   Args:
-    names: of all columns, attributes and others, in their order.
-    table: where they come from, for errors.
+    names: names of all columns, attributes and others, in order.
+    table: where the names come from, for error messages.
 
   Raises:
-    UserError: a name cannot be requested, or stands for two columns.
+    UserError: a name cannot be requested, or is used for two columns.
   """
   for number, name in enumerate(names, 1):
     first = names.index(name) + 1
     wrong = (
       (not name.strip() and 'is empty')
-      or (name == 'none' and 'asks for no attribute at all')
+      or (name == 'none' and 'is reserved for requesting no attribute')
       or (name != name.strip() and 'has spaces around it')
       or (set(name) & set('+,="') and 'holds one of + , = "')
       or (not name.isprintable() and 'holds a control character')
-      or (first < number and f'is the name of column {first}, too')
+      or (first < number and f'is also the name of column {first}')
     )
     if wrong:
       raise errors.UserError(
@@ -87,18 +87,18 @@ def check_names(names: Sequence[str], table: object) -> None:
 def choose(
   available: Sequence[str], wanted: Sequence[str], path: pathlib.Path
 ) -> list[int]:
-  """Columns of the wanted attributes.
+  """Column indices of the wanted attributes.
 
   Args:
     available: names of all columns.
-    wanted: names, each once.
-    path: of the table, for errors.
+    wanted: names, without duplicates.
+    path: path of the table, for error messages.
 
   Returns:
     Indices into `available`, in the order wanted.
 
   Raises:
-    UserError: a name is not there, or wanted twice.
+    UserError: a name does not exist or is wanted twice.
   """
   for name in wanted:
     if name not in available:
@@ -118,20 +118,20 @@ def order_by_split(
   table: pathlib.Path,
   place: pathlib.Path,
 ) -> tuple[list[str], slice]:
-  """Puts the rows of each split side by side, so that a split is a slice.
+  """Orders file names by split, so that each split is a slice.
 
   Args:
-    split_of: split of every file name, in the order of the table.
-    present: file names that are there; the others are left out.
-    split: the one that is asked for.
-    table: where `split_of` comes from, for errors.
-    place: where `present` comes from, for errors.
+    split_of: split of every file name, in table order.
+    present: names of the files that exist; the others are left out.
+    split: the requested split.
+    table: where `split_of` comes from, for error messages.
+    place: where `present` comes from, for error messages.
 
   Returns:
-    All names present, and which of them are the split's.
+    All existing names, ordered by split, and the slice of the requested split.
 
   Raises:
-    UserError: there is nothing in the split.
+    UserError: no file of the requested split exists.
   """
   names = {
     one: [n for n, s in split_of.items() if s == one and n in present]
@@ -148,7 +148,7 @@ def order_by_split(
   if num_absent:
     logging.log_first_n(
       logging.WARNING,
-      '%s names %d images, %d of them are not in %s: left out',
+      '%s names %d images; %d of them are not in %s and are left out',
       1,
       table,
       len(split_of),

@@ -1,4 +1,4 @@
-"""Sets that TensorFlow Datasets prepared, read without TensorFlow."""
+"""Data sets prepared by TensorFlow Datasets, read without TensorFlow."""
 
 import io
 import threading
@@ -15,19 +15,19 @@ from lcjax.data import cache, celeba, idx, paths, pictures, pixels, tables
 def load_classes(
   split: str, name: str, dir: str, cache_dir: str
 ) -> tables.Parts:
-  """Loads one split of mnist or a relative: just what `idx.load` gives.
+  """Loads one split of an MNIST-like data set: exactly the rows of `idx.load`.
 
   Args:
     split: 'train', 'validation' or 'test'.
     name: a key of `idx.CLASSES`.
-    dir: TFDS's data_dir; empty for its default.
-    cache_dir: of the decoded images; empty: decoded into memory.
+    dir: TFDS's data_dir; empty: its default.
+    cache_dir: cache of the decoded images; empty: decoded into memory.
 
   Returns:
     See `idx.load`.
 
   Raises:
-    UserError: the set is not prepared, or a file is damaged.
+    UserError: the data set is not prepared, or a file is damaged.
   """
   builder = _get_builder(name, dir)
   num_rows = _count_rows(builder)
@@ -65,23 +65,24 @@ def load_celeba(
   cache_dir: str,
   background: str,
 ) -> tables.Parts:
-  """Loads one split of celeb_a: what `celeba.load` gives, in another order.
+  """Loads one split of celeb_a: the rows of `celeba.load`, in another order.
 
   Args:
     split: 'train', 'validation' or 'test'.
-    dir: TFDS's data_dir; empty for its default.
-    image_size: pixels a side.
-    crop_size: pixels a side of what is cut from the middle before.
-    attributes: their names; empty for `celeba.DEFAULT_ATTRIBUTES`.
-    cache_dir: of the decoded images; empty: decoded into memory.
-    background: 'black' or 'white', seen where an image is transparent.
+    dir: TFDS's data_dir; empty: its default.
+    image_size: side of the decoded images, in pixels.
+    crop_size: side in pixels of the central square that is cut out before
+      resizing; 0: the largest square.
+    attributes: names; empty: `celeba.DEFAULT_ATTRIBUTES`.
+    cache_dir: cache of the decoded images; empty: decoded into memory.
+    background: 'black' or 'white', shown where an image is transparent.
 
   Returns:
     See `celeba.load`.
 
   Raises:
-    UserError: the set is not prepared, a file is damaged, or there is no such
-      attribute.
+    UserError: the data set is not prepared, a file is damaged, or an attribute
+      does not exist.
   """
   builder = _get_builder('celeb_a', dir)
   num_rows = _count_rows(builder)
@@ -120,7 +121,7 @@ def load_celeba(
 
 
 def _get_builder(name: str, folder: str) -> Any:
-  """The builder of a set that is prepared."""
+  """The TFDS builder of a prepared data set; raises UserError otherwise."""
   try:
     import array_record  # noqa: F401
     import tensorflow_datasets
@@ -130,17 +131,17 @@ def _get_builder(name: str, folder: str) -> Any:
       f"array_record ({error}): pip install -e '.[tfds]'"
     ) from error
   data_dir = folder or None
-  if folder and '://' not in folder:  # TFDS knows buckets
+  if folder and '://' not in folder:  # TFDS also accepts bucket URLs
     data_dir = str(paths.folder('config.data.dir', folder))
   try:
     builder = tensorflow_datasets.builder(name, data_dir=data_dir)
     splits = builder.info.splits
     if splits:
       builder.as_data_source(next(iter(splits)))
-  # NotImplementedError is how TFDS refuses files without random access.
+  # TFDS raises NotImplementedError for files without random access.
   except (OSError, ValueError, NotImplementedError) as error:
     raise errors.UserError(
-      f"config.data.name='tfds:{name}': what is prepared in "
+      f"config.data.name='tfds:{name}': the prepared files in "
       f'config.data.dir={folder} cannot be read: {error}'
     ) from error
   if not splits:
@@ -153,23 +154,23 @@ def _get_builder(name: str, folder: str) -> Any:
 
 
 def _count_rows(builder: Any) -> dict[str, int]:
-  """Rows of the prepared splits, in our order."""
+  """Numbers of rows of the prepared splits, in the order of `SPLITS`."""
   splits = builder.info.splits
   return {s: splits[s].num_examples for s in tables.SPLITS if s in splits}
 
 
 def _rows_of(split: str, num_rows: Mapping[str, int]) -> slice:
-  """Which rows of all are one split's."""
+  """The slice of one split among the rows of all splits."""
   first = 0
   for one, count in num_rows.items():
     if one == split:
       return slice(first, first + count)
     first += count
-  raise errors.UserError(f'the prepared set has no split {split!r}')
+  raise errors.UserError(f'the prepared data set has no split {split!r}')
 
 
 def _manifest(builder: Any) -> dict[str, Any]:
-  """JSON that changes when the prepared files do."""
+  """JSON that changes when the prepared files change."""
   files = []
   for split in builder.info.splits.values():
     for name in split.filenames:
@@ -191,15 +192,15 @@ def _make_fill(
   num_rows: Mapping[str, int],
   convert: Callable[[Mapping[str, Any], int, cache.Arrays], None],
 ) -> Callable[[range, cache.Arrays], None]:
-  """Builds what fills rows of all splits, one after the other."""
+  """Builds a function that fills rows; the splits follow one another."""
   import tensorflow_datasets
 
   source = builder.as_data_source(
     '+'.join(num_rows),
-    # Pillow decodes as in the other sources, and in threads.
+    # Left to Pillow, as in the other sources, and in parallel threads.
     decoders={'image': tensorflow_datasets.decode.SkipDecoding()},
   )
-  lock = threading.Lock()  # nobody promises that a source may be shared
+  lock = threading.Lock()  # sources are not documented as thread-safe
 
   def fill(rows: range, out: cache.Arrays) -> None:
     with pictures.reading(builder.data_path):
@@ -217,6 +218,6 @@ def _decode(
   crop_size: int,
   background: str,
 ) -> np.ndarray:
-  """The image of an example whose bytes are those of its file."""
+  """Decodes the encoded image of an example."""
   with Image.open(io.BytesIO(example['image'])) as picture:
     return pictures.fit(picture, shape, crop_size, background)

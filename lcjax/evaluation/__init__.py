@@ -1,1 +1,1 @@
-"""Metrics of samples, figures, and the reports made of them."""
+"""Metrics of samples, figures and reports."""

@@ -1,7 +1,7 @@
-"""Ablations side by side: one table, and curves as means over seeds.
+"""Comparison of ablations: one table, and curves averaged over seeds.
 
-`scores` is ablation -> row -> metric -> {'mean', 'std'}: the rows of a
-comparison, one for each mover and baseline.
+`scores` is ablation -> row -> metric -> {'mean', 'std'}, where a row is a mover
+or a baseline, as in `launch.compare`.
 """
 
 import itertools
@@ -17,7 +17,7 @@ Records = Sequence[Mapping[str, Any]]
 
 
 class Line(NamedTuple):
-  """The mean of some seeds' curves.
+  """A curve averaged over seeds.
 
   Attributes:
     steps: [T] training steps.
@@ -31,11 +31,11 @@ class Line(NamedTuple):
 
 
 class Table(NamedTuple):
-  """A line for each metric and ablation, a column for each mover.
+  """One line per metric and ablation, one column per mover.
 
   Attributes:
     columns: rows of the comparison; the last is the baseline.
-    lines: metric, ablation, and a text for every column.
+    lines: (metric, ablation, text of every column).
   """
 
   columns: list[str]
@@ -45,12 +45,12 @@ class Table(NamedTuple):
 def table(
   scores: Mapping[str, reports.Rows], metrics: Sequence[str], kind: types.Kind
 ) -> Table:
-  """Lays the scores out so that ablations stand one below the other.
+  """Arranges the scores of each metric with one line per ablation.
 
   Args:
-    scores: of every ablation.
-    metrics: which, in order.
-    kind: of the labels; says which row is the baseline.
+    scores: scores of every ablation.
+    metrics: metrics to show, in order.
+    kind: kind of the labels; determines the baseline.
   """
   baseline = glossary.baseline(kind)
   others = {*glossary.REFERENCE_ROWS, *glossary.BASELINE_ROWS}
@@ -69,14 +69,14 @@ def table(
 def references(
   scores: Mapping[str, reports.Rows], metrics: Sequence[str]
 ) -> list[str]:
-  """What the row of held-out images has where movers should come near to it.
+  """States the real images' values of metrics that movers should match.
 
   Args:
-    scores: of every ablation.
-    metrics: of the table.
+    scores: scores of every ablation.
+    metrics: metrics of the table.
 
   Returns:
-    A sentence for the ablations that agree on it.
+    One sentence for each group of ablations with equal values.
   """
   wanted = [m for m in metrics if glossary.metric(m).better == 'real']
   agreeing: dict[str, list[str]] = {}
@@ -90,19 +90,19 @@ def references(
     if values:
       agreeing.setdefault(', '.join(values), []).append(name)
   return [
-    f'Held-out images (the row real) of {all_or_some(names, scores)}: {text}; '
-    'nearer to that is better.'
+    f'Held-out images (row real; ablations: {all_or_some(names, scores)}) have '
+    f'{text}; values closer to that are better.'
     for text, names in agreeing.items()
   ]
 
 
 def all_or_some(names: Sequence[str], of: Collection[str]) -> str:
-  """Names of some ablations, or 'all'."""
+  """The names joined by commas, or 'all' if they are all names of `of`."""
   return 'all' if len(names) == len(of) else ', '.join(names)
 
 
 def markdown(found: Table, notes: Sequence[str] = ()) -> str:
-  """The table in Markdown, the baseline as last column, and notes below."""
+  """The table in Markdown: baseline in the last column, notes below."""
   *movers, baseline = found.columns
   lines = [
     ['Metric', 'Ablation', *movers, f'{baseline} (baseline)'],
@@ -125,11 +125,11 @@ def render_html(
   """Renders one self-contained page.
 
   Args:
-    title: of the page.
+    title: title of the page.
     found: the table.
-    changes: ablation -> dotted key -> value, its differences.
-    figures: title and PNG bytes of each.
-    facts: what else a reader should know, by name.
+    changes: ablation -> dotted config key -> value that it overrides.
+    figures: (title, PNG bytes) of each figure.
+    facts: further information, name -> value.
     notes: sentences below the table.
   """
   used = dict.fromkeys(metric for metric, _, _ in found.lines)
@@ -156,22 +156,22 @@ def render_html(
 
 
 def mean_curves(seeds: Sequence[Records]) -> dict[str, Line]:
-  """Mean and spread of every logged metric over seeds.
+  """Mean and standard deviation over seeds of every logged metric.
 
   Args:
-    seeds: records of one training each, with 'step' and metrics by name.
+    seeds: for each seed, the records of a training: 'step' and metrics by name.
 
   Returns:
-    metric -> its line, at the steps that all seeds have. `missing` says where a
-    seed has none.
+    metric -> its line, at the steps that all seeds have. `missing` counts the
+    gaps.
   """
   points: dict[str, list[dict[int, float]]] = {}
   for index, records in enumerate(seeds):
     for record in records:
       for name, value in record.items():
         if name != 'step':
-          own = points.setdefault(name, [{} for _ in seeds])
-          own[index][record['step']] = value
+          curves = points.setdefault(name, [{} for _ in seeds])
+          curves[index][record['step']] = value
   lines = {}
   for name, found in points.items():
     steps = sorted(set.intersection(*(set(one) for one in found)))
@@ -183,17 +183,17 @@ def mean_curves(seeds: Sequence[Records]) -> dict[str, Line]:
 
 
 def missing(seeds: Sequence[Records]) -> dict[str, list[int]]:
-  """Where seeds have no value: a step that is skipped leaves it out.
+  """Counts the records in which a metric is missing, as for a skipped step.
 
   Args:
-    seeds: records of one training each, as `mean_curves` takes them.
+    seeds: for each seed, the records of a training, as in `mean_curves`.
 
   Returns:
-    metric -> for each seed, the number of its records that lack the metric,
-    though others of their group ('train/' or 'validation/') have it. Metrics
-    that no record lacks are left out.
+    metric -> for each seed, the number of records that lack the metric but have
+    another one of its group ('train/' or 'validation/'). Metrics without gaps
+    are left out.
   """
-  groups: dict[str, set[str]] = {}  # the metrics of each
+  groups: dict[str, set[str]] = {}  # group -> its metrics
   for record in itertools.chain(*seeds):
     for name in record.keys() - {'step'}:
       groups.setdefault(name.partition('/')[0], set()).add(name)
@@ -206,5 +206,5 @@ def missing(seeds: Sequence[Records]) -> dict[str, list[int]]:
 
 
 def _lacking(records: Records, group: str, name: str) -> int:
-  own = [r for r in records if any(k.startswith(f'{group}/') for k in r)]
-  return sum(name not in record for record in own)
+  logged = [r for r in records if any(k.startswith(f'{group}/') for k in r)]
+  return sum(name not in record for record in logged)

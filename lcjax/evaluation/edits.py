@@ -1,8 +1,8 @@
-"""What changing one attribute of a real image did, and what else it changed.
+"""Scores of edits that change one attribute of a real image.
 
-`predicted` and `before` are a judge's decisions, [N, Y] of 0 and 1, on edited
-images and on the unedited reconstructions that they came from. `changed` is
-[N], the attribute (or the class) that each edit was asked to change.
+`predicted` and `before` are a judge's decisions, [N, Y] of 0 and 1, on the
+edited images and on the unedited reconstructions. `changed` is [N], the index
+of the attribute that each edit should change, or of the requested class.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,9 @@ def succeeded(
 ) -> np.ndarray:
   """Whether the judge sees the changed attribute as requested.
 
-  For one-hot attributes `changed` is the class that was asked for.
-
   Args:
     predicted: [N, Y].
-    requested: [N, Y] attributes that were asked for.
+    requested: [N, Y] requested attributes.
     changed: [N].
 
   Returns:
@@ -37,9 +35,9 @@ def succeeded(
 def leakage(
   predicted: np.ndarray, before: np.ndarray, changed: np.ndarray
 ) -> np.ndarray:
-  """How often an attribute changes that nobody asked to change.
+  """How often an edit flips an attribute that it should not change.
 
-  For independent attributes; of classes, one cannot change alone.
+  Only for independent attributes: a class cannot change alone.
 
   Args:
     predicted: [N, Y].
@@ -47,8 +45,8 @@ def leakage(
     changed: [N].
 
   Returns:
-    [Y] share of the edits of other attributes that flip this one; NaN where
-    no other attribute was edited.
+    [Y] for each attribute, the share of the edits of other attributes that flip
+    it; NaN if no other attribute was edited.
   """
   others = changed[:, None] != np.arange(predicted.shape[1])
   flipped = (predicted != before) & others
@@ -59,7 +57,7 @@ def leakage(
 def leakage_table(
   predicted: np.ndarray, before: np.ndarray, changed: np.ndarray
 ) -> np.ndarray:
-  """`leakage` by what was changed: glasses that change the gender, say.
+  """`leakage` by edited attribute, such as glasses that change the gender.
 
   Args:
     predicted: [N, Y].
@@ -67,8 +65,8 @@ def leakage_table(
     changed: [N].
 
   Returns:
-    [Y, Y]: share of the edits of attribute i that flip attribute j; NaN on the
-    diagonal and in rows that nobody edited.
+    [Y, Y] share of the edits of attribute i that flip attribute j; NaN on the
+    diagonal and in rows of attributes that were never edited.
   """
   rows = [changed == i for i in range(predicted.shape[1])]
   return np.stack([leakage(predicted[r], before[r], changed[r]) for r in rows])
@@ -82,10 +80,12 @@ def mean_by(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
 
 
 def pixel_errors(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-  """[N] mean squared differences of uint8 images, as pixels in [0, 1]."""
+  """[N] mean squared differences of uint8 images, pixels scaled to [0, 1]."""
   images, others = np.asarray(images), np.asarray(others)
   if images.dtype != np.uint8 or others.dtype != np.uint8:
-    raise ValueError(f'uint8 images, not {images.dtype} and {others.dtype}')
+    raise ValueError(
+      f'images must be uint8, not {images.dtype} and {others.dtype}'
+    )
   error = (images.astype(np.float32) - others.astype(np.float32)) / 255.0
   return np.mean(np.square(error), axis=tuple(range(1, images.ndim)))
 

@@ -1,7 +1,7 @@
 """Figures for print: pages of labelled images, contours and frontiers.
 
-Every function returns the same figure twice, as PNG and as PDF bytes. Nothing
-is clipped: the page grows around its text.
+Every function returns the same figure as PNG and as PDF bytes. Nothing is
+clipped: the page grows to fit its text.
 """
 
 import io
@@ -18,7 +18,7 @@ from matplotlib.textpath import TextPath
 
 from lcjax.evaluation import grids, plots
 
-# Fonts are embedded as TrueType: the text of the PDF stays text.
+# 42 embeds fonts as TrueType, so that text in the PDF remains text.
 _STYLE: Any = plots.STYLE | {'pdf.fonttype': 42}
 _DOTS_PER_INCH = 220
 _LABEL_POINTS, _NOTE_POINTS, _TITLE_POINTS = 7.5, 6.0, 9.0
@@ -26,22 +26,23 @@ _GAP_INCHES, _LEADING = 0.07, 1.25
 
 
 class Pictures(NamedTuple):
-  """One figure as a file's bytes in either format."""
+  """One figure as the bytes of a PNG and of a PDF file."""
 
   png: bytes
   pdf: bytes
 
 
 class Block(NamedTuple):
-  """A grid of images with its texts.
+  """A grid of images with labels.
 
   Attributes:
     images: [R, C, H, W, ch] uint8, grey or RGB.
-    row_labels: R of them, before the rows; lines are parted by newlines.
-    column_labels: C of them, above the columns; upwards if they are too wide.
+    row_labels: R labels left of the rows, or none; newlines separate lines.
+    column_labels: C labels above the columns, or none; rotated if too wide.
     notes: R lists of C texts below the images, or none.
-    title: above all of it.
-    first_columns: so many columns stand apart, such as the originals.
+    title: heading of the grid.
+    first_columns: number of leading columns, such as originals, that a gap
+      separates from the others.
   """
 
   images: np.ndarray
@@ -53,19 +54,19 @@ class Block(NamedTuple):
 
 
 def image_page(blocks: Sequence[Block], cell_inches: float = 0.62) -> Pictures:
-  """Draws blocks below each other, small images enlarged pixel by pixel.
+  """Draws blocks below each other; images are enlarged without smoothing.
 
   Args:
-    blocks: with cells of one size.
+    blocks: grids with images of the same size.
     cell_inches: width of an image.
   """
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(1, 1))
-    # One axis over the page, in inches from its top left.
+    # One Axes covers the page, in inches from its top left corner.
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     bottom = 0.0
-    # Titles share their left edge, that of the widest row label.
+    # All titles start at the left edge of the widest row label.
     labels = [label for block in blocks for label in block.row_labels]
     left = -_widest(labels, _LABEL_POINTS) - _GAP_INCHES if labels else 0.0
     for block in blocks:
@@ -80,15 +81,15 @@ def image_page(blocks: Sequence[Block], cell_inches: float = 0.62) -> Pictures:
 
 
 class Surface(NamedTuple):
-  """A function of two latent dimensions, through one latent.
+  """A function of two latent dimensions, on a plane through one latent.
 
   Attributes:
-    title: what the latent is.
+    title: description of the latent.
     horizontal: [P] values of the first dimension.
-    vertical: [Q] values of the second.
-    values: [Q, P] in [0, 1].
-    point: the latent's own two values.
-    image: [H, W, ch] uint8 that it decodes to.
+    vertical: [Q] values of the second dimension.
+    values: [Q, P] values of the function, in [0, 1].
+    point: the latent's values in the two dimensions.
+    image: [H, W, ch] uint8 image that the latent decodes to.
   """
 
   title: str
@@ -105,13 +106,13 @@ def contours(
   value_label: str,
   cloud: np.ndarray,
 ) -> Pictures:
-  """Contours of surfaces side by side, with the latents that they go through.
+  """Contours of surfaces side by side, with their latents marked.
 
   Args:
-    surfaces: a panel each.
-    labels: of the axes.
-    value_label: of the colours.
-    cloud: [M, 2] further latents in the two dimensions, as faint dots.
+    surfaces: one for each panel.
+    labels: labels of the two axes.
+    value_label: label of the colour bar.
+    cloud: [M, 2] other latents in the two dimensions, drawn as faint dots.
   """
   levels = np.linspace(0.0, 1.0, 11)
   with matplotlib.rc_context(_STYLE):
@@ -148,9 +149,9 @@ class Point(NamedTuple):
   """One setting of one mover.
 
   Attributes:
-    label: written beside it.
-    error: horizontal.
-    success: vertical.
+    label: text next to the point.
+    error: horizontal coordinate.
+    success: vertical coordinate.
   """
 
   label: str
@@ -163,12 +164,12 @@ def frontier(
   references: Mapping[str, float],
   labels: tuple[str, str],
 ) -> Pictures:
-  """Success against error: the better, the nearer to the upper left.
+  """Plots success against error; points closer to the upper left are better.
 
   Args:
-    series: by mover; points are joined in their order.
-    references: by name, errors that are drawn as vertical lines.
-    labels: of the axes.
+    series: mover -> its points, joined in order.
+    references: name -> error, drawn as a vertical line.
+    labels: labels of the two axes.
   """
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(6.4, 3.9), layout='constrained')
@@ -190,7 +191,7 @@ def frontier(
         color=colour,
         ms=4.5,
         label=name,
-        zorder=9 - index,  # the first, of fewest points, on top
+        zorder=9 - index,  # the first, with the fewest points, on top
       )
       for point in points:
         if point not in labelled:
@@ -217,7 +218,7 @@ def frontier(
 def _apart(
   points: Sequence[Point], error: float, success: float
 ) -> list[Point]:
-  """Points whose labels do not cover that of an earlier one."""
+  """Selects points whose labels do not overlap that of an earlier one."""
   kept: list[Point] = []
   for point in points:
     if all(
@@ -232,7 +233,7 @@ def _apart(
 def _draw_block(
   axes: Axes, block: Block, margin: float, top: float, cell_inches: float
 ) -> float:
-  """Draws one block from `top` on; returns where the next one may begin."""
+  """Draws a block from `top` downwards; returns the top of the next one."""
   num_rows, num_columns, height, width, _ = block.images.shape
   for name, given in (
     ('row', block.row_labels),
@@ -278,7 +279,7 @@ def _draw_block(
 def _draw_column_labels(
   axes: Axes, block: Block, top: float, cell_inches: float
 ) -> float:
-  """Draws them from `top` on; returns where the images begin."""
+  """Draws the labels from `top` downwards; returns the top of the images."""
   if not block.column_labels:
     return top
   widest = _widest(block.column_labels, _LABEL_POINTS)
@@ -305,7 +306,7 @@ def _pad(cell_inches: float) -> float:
 
 
 def _column_left(block: Block, column: int, cell_inches: float) -> float:
-  """Left edge of a column, inches from the first one's."""
+  """Left edge of a column, in inches from that of the first column."""
   apart = 0.12 if column >= block.first_columns > 0 else 0.0
   return column * (cell_inches + _pad(cell_inches)) + apart
 
@@ -335,10 +336,10 @@ def _text(
   anchor: str,
   **style: Any,
 ) -> None:
-  """Writes at (x, y); the anchor says which point of the text stands there.
+  """Writes text so that its anchor is at (x, y).
 
-  Its letters: left, centre or right; top, centre, baseline, or what is under
-  all of the text.
+  The anchor's first letter is l, c or r (left, centre, right), the second one
+  t, c, b or u (top, centre, baseline, lower edge including descenders).
   """
   axes.text(
     x,
@@ -354,7 +355,7 @@ def _text(
 
 
 def _pictures(figure: Figure) -> Pictures:
-  """Renders; without dates and versions, equal figures are equal files."""
+  """Renders a figure; without dates and versions, bytes are reproducible."""
   FigureCanvasAgg(figure)
   found = []
   for kind, metadata in (

@@ -1,4 +1,4 @@
-"""What the rows and columns of a report are, in words."""
+"""Descriptions of the rows and columns of a report."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,63 +12,66 @@ BASELINE_ROWS = (
   'prior', 'mixture', 'class_gaussian', 'class_mixture', 'class_mixture_kept',
   'attribute_gaussian', 'attribute_mixture', 'attribute_mixture_kept',
 )  # fmt: skip
-# Nothing is requested of these.
+# Rows without requested attributes, and the baseline for them.
 UNLABELLED_BASELINE = 'mixture'
 UNLABELLED_ROWS = UNLABELLED_BASELINE, 'realism_optimizer', 'realism_denoiser'
 ROW_DESCRIPTIONS = {
-  'real': 'Held-out test images themselves.',
-  'real_train': 'As many training images: the floor that two draws of real '
-  'data reach, were it not that the judge has been trained on these.',
-  'reconstruction': "The VAE's reconstructions of test images: the ceiling for "
-  'anything that decodes a latent.',
+  'real': 'The held-out test images.',
+  'real_train': 'As many training images as test images: what a second sample '
+  'of real data would score, except that the judge was trained on these.',
+  'reconstruction': "The VAE's reconstructions of test images: the upper limit "
+  'for anything that decodes a latent.',
   'prior': 'Latents drawn from N(0, I), without any constraint.',
   'mixture': 'Latents drawn from a full-covariance Gaussian mixture fitted to '
-  'all encodings: no label is used, or asked for.',
+  'all encodings. Labels are neither used nor requested.',
   'realism_optimizer': 'Prior latents moved by gradient steps on realism '
-  'alone, of optimize.num_starts starts the best: no label is asked for. (The '
-  'critic has seen, as fakes, latents moved to labels.)',
-  'realism_denoiser': 'A latent sampled from the same noise by the denoiser of '
-  'encodings, without guidance: no label is used, or asked for.',
+  'alone; the best of optimize.num_starts starts. No labels are requested. (In '
+  'training, the fakes of the critic included latents moved towards labels.)',
+  'realism_denoiser': 'Latents sampled from the same noise by the denoiser of '
+  'encodings, without guidance. Labels are neither used nor requested.',
   'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '
   'each class.',
   'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '
   'fitted to the encodings of each class.',
-  'class_mixture_kept': 'Draws of that mixture, keeping those whose image, '
-  'encoded again, the attribute critic accepts; the last of fifty otherwise.',
-  'attribute_gaussian': 'Latents drawn around a linear function of the '
-  'attributes, fitted to the encodings, with one covariance for all.',
-  'attribute_mixture': 'The same with a full-covariance Gaussian mixture '
-  'around the linear function.',
-  'attribute_mixture_kept': 'Draws of that mixture, keeping those whose '
-  'image, encoded again, the attribute critic accepts; the last of fifty '
-  'otherwise.',
-  'actor': 'Prior latents moved once by a trained actor network.',
+  'class_mixture_kept': 'Rejection sampling from class_mixture: a latent is '
+  'redrawn until the attribute critic accepts the encoding of its decoded '
+  'image; after fifty draws the last one is kept.',
+  'attribute_gaussian': 'Latents drawn from a Gaussian fitted to the '
+  'encodings: its mean is a linear function of the attributes, its covariance '
+  'the same for all.',
+  'attribute_mixture': 'As attribute_gaussian, with a full-covariance Gaussian '
+  'mixture around the linear function.',
+  'attribute_mixture_kept': 'Rejection sampling from attribute_mixture: a '
+  'latent is redrawn until the attribute critic accepts the encoding of its '
+  'decoded image; after fifty draws the last one is kept.',
+  'actor': 'Prior latents moved in one step by a trained actor network.',
   'optimizer': 'Prior latents moved by gradient steps on the constraints, each '
-  'latent alone; of optimize.num_starts starts of a row, the best.',
+  'latent independently; the best of optimize.num_starts starts.',
   'actor_then_optimizer': "The actor's latents, moved further by the "
   'optimiser.',
-  'guided_denoiser': 'A latent sampled from the same noise by an unconditional '
-  'denoiser of encodings, guided by an attribute critic of noised latents; '
-  'where noise hides most, by the class mixture if the config says so, and '
-  'again where the attribute critic refuses the image, encoded again.',
+  'guided_denoiser': 'Latents sampled from the same noise by an unconditional '
+  'denoiser of encodings, guided by an attribute critic of noised latents. '
+  'Above the noise time denoise.mixture_above, the class mixture replaces '
+  'both. With denoise.num_starts above 1, a latent is redrawn while the '
+  'attribute critic rejects the encoding of its decoded image.',
 }
-# The rows of further actors: this, then the weight of their distance penalty.
+# Prefix of the rows of additional actors; their distance weight follows.
 FURTHER_ACTOR = 'actor_lambda_'
 
 
 def row_description(name: str) -> str:
-  """What a row is, in a sentence; empty for a row that is not known."""
+  """The description of a row; empty for an unknown row."""
   if name.startswith(FURTHER_ACTOR):
     return (
-      'Prior latents moved once by another actor, trained like the first but '
-      'with a distance penalty of weight '
+      'Prior latents moved in one step by another actor, trained like the '
+      'first but with a distance penalty of weight '
       f'{name.removeprefix(FURTHER_ACTOR)}.'
     )
   return ROW_DESCRIPTIONS.get(name, '')
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-  """Rows as a report lists them, the further actors after the first."""
+  """Sorts rows for a report; additional actors follow the first one."""
   order = list(ROW_DESCRIPTIONS)
 
   def place(name: str) -> tuple[int, bool]:
@@ -79,15 +82,15 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def baseline(kind: types.Kind) -> str:
-  """The row that a mover has to beat."""
+  """The row that movers are compared with."""
   return 'class_mixture' if kind == 'classes' else 'attribute_mixture'
 
 
 def telling_metrics(kind: types.Kind) -> tuple[str, ...]:
-  """The columns that tell most.
+  """The most informative columns.
 
-  Most bits of independent attributes are 0 whatever was requested: there F1
-  says more than the accuracy of the worst.
+  Most bits of independent attributes are 0 whatever is requested, so F1 is more
+  informative there than the accuracy of the worst attribute.
   """
   second = 'worst_class_accuracy' if kind == 'classes' else 'macro_f1'
   return 'accuracy', second, 'frechet', 'diversity', 'knn_recall'
@@ -95,16 +98,16 @@ def telling_metrics(kind: types.Kind) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-  """How a column is shown.
+  """How a column is displayed.
 
   Attributes:
     label: column heading.
     group: heading above neighbouring columns.
-    better: which values are better, for the bold ones and the verdicts; 'real'
-      means that nearer to the row of held-out images is better.
+    better: which values are better, for bold cells and verdicts; 'real' means
+      closer to the row of held-out images.
     fmt: number format of the mean and the standard deviation.
     definition: one sentence.
-    unit: that follows a number where no heading says it.
+    unit: appended to numbers without a column heading.
   """
 
   label: str
@@ -120,13 +123,13 @@ LATENTS, COST, EDITS, OTHER = 'Latents', 'Cost', 'Edits', 'Other'
 METRICS = {
   'accuracy': Metric(
     'Accuracy', ATTRIBUTES, 'higher', '.3f',
-    'Share of decisions of the judge that agree with what was requested.',
+    "Share of the judge's decisions that agree with the requested attributes.",
   ),
   'macro_precision': Metric(
     'Precision', ATTRIBUTES, 'higher', '.3f',
     'Of the images judged to have an attribute, the share for which it was '
-    'requested; mean over attributes but those that are neither requested nor '
-    'seen.',
+    'requested; mean over the attributes that are requested or predicted at '
+    'least once.',
   ),
   'macro_recall': Metric(
     'Recall', ATTRIBUTES, 'higher', '.3f',
@@ -139,18 +142,18 @@ METRICS = {
   ),
   'worst_class_accuracy': Metric(
     'Worst class', ATTRIBUTES, 'higher', '.3f',
-    'Accuracy of the class, or of the attribute, that does worst.',
+    'Lowest accuracy of any class or attribute.',
   ),
   'frechet': Metric(
     'Frechet', IMAGES, 'lower', '.4f',
     "Squared Frechet distance to test images in the judge's feature space, "
-    'over the variance of their features.',
+    'divided by the variance of the test features.',
   ),
   'diversity': Metric(
     'Diversity', IMAGES, 'real', '.2f',
-    'Feature variance among images of one attribute over that of training '
-    'images, mean over attributes. The row real shows what is as varied as '
-    'real images: above 1 where the judge has learnt its training images.',
+    'Feature variance among images with an attribute, divided by that of '
+    'training images; mean over attributes. The row real is the target: it '
+    'exceeds 1 if the judge has overfitted its training images.',
   ),
   'knn_precision': Metric(
     'k-NN precision', IMAGES, 'higher', '.3f',
@@ -162,49 +165,50 @@ METRICS = {
   ),
   'density': Metric(
     'Density', IMAGES, None, '.2f',
-    'Mean number of such balls of test images around a sample, over k: about '
-    '1 for real data, more where samples crowd.',
+    'Mean number of k-nearest-neighbour balls of test images that contain a '
+    'sample, divided by k: about 1 for real data, higher if samples cluster.',
   ),
   'coverage': Metric(
     'Coverage', IMAGES, 'higher', '.3f',
-    'Share of such balls of test images that hold a sample.',
+    'Share of k-nearest-neighbour balls of test images that contain a sample.',
   ),
   'nearest_train_ratio': Metric(
     'Nearest train', IMAGES, 'real', '.2f',
-    'Median pixel distance to the nearest training image over that of test '
-    'images (1 for the row real); clearly below 1 smells of memorising.',
+    'Median pixel distance to the nearest training image, divided by that of '
+    'test images (1 for the row real); clearly below 1 suggests memorisation.',
   ),
   'z_distance': Metric(
     'z distance', LATENTS, None, '.1f',
-    'Mean squared move per latent dimension, in squared mean posterior '
-    'scales.',
+    'Mean squared move per latent dimension, measured in mean posterior '
+    'standard deviations.',
   ),
   'satisfied': Metric(
     'Satisfied', LATENTS, 'higher', '.3f',
-    'Share of latents that met every constraint before the optimiser stopped.',
+    'Share of latents that met all constraints when the optimiser stopped.',
   ),
   'steps_mean': Metric(
     'Steps', LATENTS, 'lower', '.1f',
-    'Optimiser steps that a latent needed, on average.',
+    'Mean number of optimiser steps per latent.',
   ),
   'generator_score': Metric(
     'Generator score', LATENTS, None, '.3f',
-    "Mean probability of being real that the mover's own critic gives.",
+    "Mean probability of being real that the mover's critic assigns to moved "
+    'latents.',
   ),
   'discriminator_score': Metric(
     'Discriminator score', LATENTS, None, '.3f',
-    'Mean probability of the right answer that the critic gives, over real '
-    'and moved latents alike; 0.5 when it cannot tell.',
+    'Mean probability that the critic assigns to the correct answer, over '
+    'equal shares of real and moved latents; 0.5 if it cannot tell them apart.',
   ),
   'latents_per_second': Metric(
     'Latents / s', COST, 'higher', ',.0f',
-    'Latents moved or drawn per second, once compiled.',
+    'Latents moved or drawn per second, excluding compilation.',
     'latents/s',
   ),
   'training_seconds': Metric(
     'Training s', COST, 'lower', ',.0f',
-    'Seconds to train or fit what moves or draws the latents, beyond the VAE; '
-    'of trainings in an ensemble, a share each.',
+    'Seconds to train or fit what moves or draws the latents, excluding the '
+    'VAE; the trainings of an ensemble share its time equally.',
     's',
   ),
   'success': Metric(
@@ -214,34 +218,35 @@ METRICS = {
   ),
   'pixel_mse_original': Metric(
     'MSE to original', EDITS, 'lower', '.4f',
-    'Mean squared difference of the edited from the original image, pixels in '
+    'Mean squared difference between edited and original image, pixels in '
     '[0, 1].',
   ),
   'pixel_mse_reconstruction': Metric(
     'MSE to reconstruction', EDITS, 'lower', '.4f',
-    'The same from the unedited reconstruction.',
+    'Mean squared difference between edited image and unedited '
+    'reconstruction, pixels in [0, 1].',
   ),
   'leakage': Metric(
     'Leakage', EDITS, 'lower', '.3f',
-    'Share of edits after which the judge sees an attribute changed that '
-    'nobody asked to change; mean over attributes.',
+    'Share of edits after which the judge sees a change in an attribute that '
+    'was not to be edited; mean over attributes.',
   ),
 }  # fmt: skip
 
 
 def metric(name: str) -> Metric:
-  """How a column is shown; one that is not known, by its own name."""
+  """How a column is displayed; an unknown one is labelled with its name."""
   unknown = Metric(name.replace('_', ' '), OTHER, None, '.4g', '')
   return METRICS.get(name, unknown)
 
 
 def text(name: str, value: float, unit: bool = False) -> str:
-  """A value of a metric as every table, caption and legend prints it.
+  """Formats a value of a metric for tables, captions and legends.
 
   Args:
-    name: of the metric.
-    value: finite.
-    unit: whether to name the unit, if it has one.
+    name: name of the metric.
+    value: finite number.
+    unit: whether to append the unit, if there is one.
   """
   shown = metric(name)
   suffix = f' {shown.unit}' if unit and shown.unit else ''

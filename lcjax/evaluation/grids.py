@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 
 def tile(images: np.ndarray, pad: int = 1, scale: int = 1) -> np.ndarray:
-  """Lays images out as a grid, white between them.
+  """Arranges images in a grid, separated by white lines.
 
   Args:
     images: [R, C, H, W, ch] uint8 pixels.
     pad: pixels between images, after scaling.
-    scale: every pixel becomes a square of this side.
+    scale: factor of enlargement: a pixel becomes a square with this side.
 
   Returns:
     [R * (H * scale + pad) - pad, C * (W * scale + pad) - pad, ch] uint8.
@@ -22,7 +22,8 @@ def tile(images: np.ndarray, pad: int = 1, scale: int = 1) -> np.ndarray:
   images = np.asarray(images)
   if images.ndim != 5 or images.dtype != np.uint8:
     raise ValueError(
-      f'uint8 [R, C, H, W, ch], not {images.dtype} {images.shape}'
+      'images must be uint8 [R, C, H, W, ch], not '
+      f'{images.dtype} {images.shape}'
     )
   images = images.repeat(scale, axis=2).repeat(scale, axis=3)
   edge = ((0, 0), (0, 0), (0, pad), (0, pad), (0, 0))
@@ -39,15 +40,15 @@ def labelled_grid(
   column_labels: Sequence[str],
   cell_pixels: int = 64,
 ) -> np.ndarray:
-  """A grid with a label before every row and above every column.
+  """A grid with a label left of every row and above every column.
 
-  Column labels wider than a column are written upwards.
+  Column labels wider than a column are rotated.
 
   Args:
     images: [R, C, H, W, ch] uint8 pixels, grey or RGB.
-    row_labels: R of them, or none at all.
-    column_labels: C of them, or none at all.
-    cell_pixels: images are enlarged, by a whole number, to about this width.
+    row_labels: R labels, or none.
+    column_labels: C labels, or none.
+    cell_pixels: images are enlarged by an integer factor to about this width.
 
   Returns:
     [height, width, 3] uint8, black text on white.
@@ -60,7 +61,7 @@ def labelled_grid(
     )
   scale, pad = max(1, round(cell_pixels / width)), 2
   body = Image.fromarray(as_rgb(tile(images, pad, scale)))
-  # Row-label images share a size, and so do column-label images.
+  # All row-label images have one size, all column-label images another.
   left = _label_images(row_labels)
   above = _label_images(column_labels, centred=True)
   if above and above[0].width > width * scale:
@@ -99,7 +100,7 @@ def as_rgb(array: np.ndarray) -> np.ndarray:
 def _label_images(
   labels: Sequence[str], centred: bool = False
 ) -> list[Image.Image]:
-  """Texts in white boxes, all as large as the largest needs."""
+  """Labels on white, all with the size that the largest one needs."""
   font, margin = ImageFont.load_default(size=13), 4
   boxes = [font.getbbox(label) for label in labels]
   width = math.ceil(max((box[2] for box in boxes), default=0)) + 2 * margin

@@ -1,7 +1,7 @@
-"""What the judge says of samples, as scalars: arrays in, floats out.
+"""Scores of samples from the judge's outputs: arrays in, floats out.
 
 `features` are a judge's penultimate activations. The judge is trained on real
-images alone; critics never score the samples that were made to please them.
+images only; critics do not score the samples that were optimised against them.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ from lcjax import types
 
 Scores = dict[str, float]
 
-# Training images are searched in pieces, as floats they may exceed memory.
+# Training images are searched in chunks: as floats they may exceed memory.
 _SEARCH_ROWS = 10_000
 _WORKING_MEMORY_MIB = 256
-_EDGE = 1e-6  # part of a radius
+_EDGE = 1e-6  # relative tolerance of a radius
 
 
 def classification_scores(
@@ -24,26 +24,27 @@ def classification_scores(
 ) -> Scores:
   """Agreement of predicted with requested attributes, every score in [0, 1].
 
-  Of classes: the share of rows whose class agrees, and
-  the lowest recall of a requested class. Of bits: the share of those that
-  agree, and the lowest share of an attribute's bits. Precision, recall and F1
-  are means over the attributes that are requested or predicted somewhere: of
-  the others they are 0 / 0, and say nothing. NaN where all are such.
+  For classes, `accuracy` is the share of rows whose class agrees, and
+  `worst_class_accuracy` the lowest recall of a requested class. For bits, they
+  are the share of bits that agree, and the lowest such share of an attribute.
+  Precision, recall and F1 are means over the attributes that are requested or
+  predicted at least once (0 / 0 for the others), NaN if there are none.
 
   Args:
     predicted: [N, Y] of 0 and 1.
     requested: [N, Y] of 0 and 1.
-    labels: of the attributes.
+    labels: names and kind of the attributes.
   """
   predicted = np.asarray(predicted) > 0.5
   requested = np.asarray(requested) > 0.5
   if predicted.shape != requested.shape or predicted.ndim != 2:
     raise ValueError(
-      f'two [N, Y] arrays, not {predicted.shape} and {requested.shape}'
+      'predicted and requested must have one shape [N, Y], not '
+      f'{predicted.shape} and {requested.shape}'
     )
   hits = (predicted & requested).sum(axis=0)
   num_predicted, num_requested = predicted.sum(axis=0), requested.sum(axis=0)
-  # An attribute never predicted has precision 0, never requested recall 0.
+  # Precision is 0 if never predicted, recall is 0 if never requested.
   precision = hits / np.maximum(num_predicted, 1)
   recall = hits / np.maximum(num_requested, 1)
   f1 = 2 * hits / np.maximum(num_predicted + num_requested, 1)
@@ -67,15 +68,15 @@ def classification_scores(
 
 
 def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
-  """Squared Frechet distance of Gaussian fits, over the reference's variance.
+  """Squared Frechet distance of Gaussian fits over the reference's variance.
 
   |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)), Heusel et al., arXiv:1706.08500,
-  divided by tr(S'): without unit, so that judges whose features have another
-  scale compare.
+  divided by tr(S'). Without a unit, results of judges whose features differ in
+  scale are comparable.
 
   Args:
-    features: [N, F] of samples. Values that are not finite give NaN: a mover
-      that diverged is a result, not a reason to lose the others.
+    features: [N, F] of samples. Values that are not finite give NaN, so that a
+      mover that diverged does not prevent the scores of the others.
     reference: [M, F] of real images; its covariance may be singular.
   """
   features, reference = _matrices(features, reference)
@@ -83,8 +84,8 @@ def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
     return float('nan')
   shift = features.mean(axis=0) - reference.mean(axis=0)
   cov, reference_cov = _covariance(features), _covariance(reference)
-  # tr((S S')^(1/2)) is the nuclear norm of S^(1/2) S'^(1/2). Unlike the root of
-  # the product it never takes the root of rounding errors around zero twice.
+  # tr((S S')^(1/2)) is the nuclear norm of S^(1/2) S'^(1/2), which never takes
+  # the root of rounding errors around zero twice, as (S S')^(1/2) would.
   overlap = scipy.linalg.svdvals(_root(cov) @ _root(reference_cov)).sum()
   total = np.trace(reference_cov)
   squared = shift @ shift + np.trace(cov) + total - 2 * overlap
@@ -97,10 +98,10 @@ def diversity(
   reference_features: np.ndarray,
   reference_attributes: np.ndarray,
 ) -> float:
-  """Variance within an attribute over that of real images.
+  """Feature variance within an attribute, divided by that of real images.
 
-  1 is as varied as the reference. If a judge has been trained on it, its
-  features are tighter than those of other real images, which then exceed 1.
+  1 means as varied as the reference. If the judge was trained on the reference,
+  its features vary less there than on other real images, which then exceed 1.
 
   Args:
     features: [N, F] of samples.
@@ -109,8 +110,9 @@ def diversity(
     reference_attributes: [M, Y] of 0 and 1.
 
   Returns:
-    The mean, over attributes that at least two rows on either side have, of
-    the ratio of covariance traces among those rows; NaN if there is none.
+    The ratio of covariance traces among the rows that have an attribute, as a
+    mean over attributes with at least two such rows on both sides; NaN if there
+    are none.
   """
   features, reference_features = _matrices(features, reference_features)
   ratios = []
@@ -130,16 +132,16 @@ def diversity(
 def neighbour_scores(
   features: np.ndarray, reference: np.ndarray, num_neighbours: int
 ) -> Scores:
-  """How samples and real images lie among each other, by k-NN balls.
+  """Overlap of samples and real images, measured with k-NN balls.
 
-  A ball reaches from a point to its k-th nearest other point of its own set.
+  A ball extends from a point to its k-th nearest other point of the same set.
   `knn_precision`: share of samples in a real ball, and `knn_recall`: share of
   real images in a sample's ball (Kynkaanniemi et al., arXiv:1904.06991).
   `density`: mean number of real balls around a sample over k, and `coverage`:
   share of real balls with a sample inside (Naeem et al., arXiv:2002.09797).
 
-  All depend on the number of points, so equally many are compared: the first
-  min(N, M) rows of either set; shuffle sorted rows before.
+  All depend on the number of points, so only the first min(N, M) rows of both
+  sets are used; shuffle rows that are sorted.
 
   Args:
     features: [N, F] of samples; values that are not finite give NaN.
@@ -149,12 +151,15 @@ def neighbour_scores(
   features, reference = _matrices(features, reference)
   num = min(len(features), len(reference))
   if not 0 < num_neighbours < num:
-    raise ValueError(f'{num_neighbours} neighbours among {num} rows')
+    raise ValueError(
+      f'num_neighbours={num_neighbours} must be from 1 to {num - 1}, less than '
+      f'the {num} rows'
+    )
   features, reference = features[:num], reference[:num]
   names = ('knn_precision', 'knn_recall', 'density', 'coverage')
   if not np.isfinite(features).all():
     return dict.fromkeys(names, float('nan'))
-  # The farther from 0, the more of a difference is lost in rounding.
+  # Differences of values far from 0 lose precision.
   centre = reference.mean(axis=0)
   features, reference = features - centre, reference - centre
   radius = _squared_radius(features, num_neighbours)
@@ -167,7 +172,8 @@ def neighbour_scores(
     features, reference, working_memory=_WORKING_MEMORY_MIB, squared=True
   ):
     rows = slice(start, start + len(squared))
-    # |a|^2 - 2ab + |b|^2 of two copies is not always 0, as their ball may be.
+    # For equal a and b, |a|^2 - 2ab + |b|^2 may exceed 0 by rounding, while the
+    # radius may be exactly 0.
     squared -= rounding[rows, None]
     squared -= real_rounding
     in_real_ball = squared <= real_radius
@@ -189,18 +195,18 @@ def nearest_train_distance(
 ) -> float:
   """The median pixel distance of images to their nearest training image.
 
-  Over the same of test images, 1 is as near as unseen images; clearly below 1
-  smells of memorising; above 1 means that samples lie off the data.
+  Divided by that of test images, 1 means as close as unseen images; clearly
+  below 1 suggests memorisation; above 1 means that samples are off the data.
 
   Args:
     images: [N, ...] pixels.
-    train_images: [T, ...] pixels, of the same scale and kind: all uint8, or
-      all floats. The search takes N * T distances: pass a part of large sets.
+    train_images: [T, ...] pixels of the same scale and kind: all uint8, or all
+      floats. The search computes N * T distances: pass a subset of large sets.
   """
   kinds = {np.asarray(a).dtype.kind for a in (images, train_images)}
   if len(kinds) > 1:
     raise ValueError(
-      f'images of different kinds, so of different scales? {kinds}'
+      f'images have dtypes of the kinds {kinds}: pass all as uint8 or as floats'
     )
   return float(np.median(_nearest_distance(images, train_images)))
 
@@ -208,22 +214,22 @@ def nearest_train_distance(
 def z_distance(
   z: np.ndarray, start: np.ndarray, mean_scale: np.ndarray
 ) -> float:
-  """Mean squared move of latents, in squared mean posterior scales.
+  """Mean squared move of latents, measured in mean posterior scales.
 
   Args:
     z: [N, Z] latents after the move.
-    start: [N, Z] latents before it.
-    mean_scale: [Z] encoder scale, averaged over training data.
+    start: [N, Z] latents before the move.
+    mean_scale: [Z] standard deviation of q(z|x), averaged over training data.
   """
   move = (np.asarray(z, np.float64) - start) / np.asarray(mean_scale)
   return float(np.mean(move**2))
 
 
 def active_units(means: np.ndarray, threshold: float = 0.01) -> int:
-  """Number of latents that tell one datum from another.
+  """Number of latent dimensions that depend on the data.
 
-  A latent is active if its posterior mean varies by more than `threshold` over
-  data: Burda et al., arXiv:1509.00519, with their threshold.
+  A dimension is active if the variance of its posterior mean over the data
+  exceeds `threshold`: Burda et al., arXiv:1509.00519, with their threshold.
 
   Args:
     means: [N, Z] posterior means.
@@ -237,7 +243,9 @@ def _matrices(*arrays: np.ndarray) -> list[np.ndarray]:
   matrices = [np.asarray(array, np.float64) for array in arrays]
   shapes = [matrix.shape for matrix in matrices]
   if any(len(s) != 2 or s[0] < 2 or s[1] != shapes[0][1] for s in shapes):
-    raise ValueError(f'[N, F] features with N > 1 and one F, not {shapes}')
+    raise ValueError(
+      f'features must be [N, F] with N > 1 and the same F, not {shapes}'
+    )
   return matrices
 
 
@@ -252,19 +260,19 @@ def _root(cov: np.ndarray) -> np.ndarray:
 
 
 def _squared_radius(points: np.ndarray, num_neighbours: int) -> np.ndarray:
-  """[N] squared distance of every point to its k-th neighbour among others."""
+  """[N] squared distance of every point to its k-th nearest other point."""
   index = NearestNeighbors(n_neighbors=num_neighbours).fit(points)
-  # Without an argument, a point is not its own neighbour.
+  # Without an argument, kneighbors does not count a point itself.
   distance, _ = index.kneighbors()
-  # A point on the edge is inside; rounding, here and there, must not decide.
+  # Points on the edge count as inside, whatever the rounding.
   return np.square(distance[:, -1] * (1 + _EDGE))
 
 
 def _rounding(points: np.ndarray) -> np.ndarray:
-  """[N] each point's part in the error of a squared distance, at most.
+  """[N] bound on each point's share of the error of a squared distance.
 
-  A sum of F products is off by F eps |a| |b| at most; a squared distance is
-  three of them, and it is compared with another such.
+  The rounding error of a sum of F products is at most F eps |a| |b|. A squared
+  distance has three such sums, and it is compared with another one.
   """
   eps = np.finfo(np.float64).eps
   return 4 * (points.shape[1] + 4) * eps * np.square(points).sum(axis=1)
@@ -279,12 +287,12 @@ def _nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:
     others = np.reshape(part, (len(part), -1)).astype(np.float32)
     index = NearestNeighbors(n_neighbors=1, algorithm='brute').fit(others)
     found = index.kneighbors(rows, return_distance=False)[:, 0]
-    # The search rounds |a|^2 - 2ab + |b|^2; the distance of a copy must be 0.
+    # The search rounds |a|^2 - 2ab + |b|^2, but copies must have distance 0.
     exact = np.linalg.norm(rows - others[found], axis=1)
     nearest = np.minimum(nearest, exact)
   return nearest
 
 
 def ratio(value: float, reference: float) -> float:
-  """`value / reference`, NaN where the reference leaves nothing to compare."""
+  """`value / reference`; NaN if the reference is not positive."""
   return float(value / reference) if reference > 0 else float('nan')

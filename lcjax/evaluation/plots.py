@@ -1,7 +1,7 @@
 """Figures of curves, as PNG bytes.
 
 Only this file and `figures` import matplotlib, and only its object-oriented
-half: no global figure, no display, the same picture on every machine.
+API: no global figure, no display, the same image on every machine.
 """
 
 import io
@@ -23,11 +23,11 @@ from lcjax.evaluation import glossary
 
 Path = str | os.PathLike[str]
 
-# Okabe and Ito's palette without yellow, told apart by colour-blind readers.
+# Okabe and Ito's palette for colour-blind readers, without yellow.
 COLOURS = (
   '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00', '#000000'
 )  # fmt: skip
-STYLE: Any = {  # keys are literals to matplotlib's types
+STYLE: Any = {  # matplotlib types the keys as literals
   'axes.edgecolor': '#666666',
   'axes.labelsize': 9,
   'axes.linewidth': 0.7,
@@ -48,7 +48,7 @@ STYLE: Any = {  # keys are literals to matplotlib's types
 }
 _PAGE_INCHES, _DOTS_PER_INCH = 8.2, 180
 _PANELS_PER_LINE = 4
-_DASHES: Any = '-', (0, (4, 2)), (0, (1, 1.5))  # once the colours run out
+_DASHES: Any = '-', (0, (4, 2)), (0, (1, 1.5))  # after all colours are used
 _PANEL_INCHES, _TITLE_INCHES = 1.55, 0.35
 
 # metric -> series, such as 'train' -> [(step, value)]
@@ -61,12 +61,12 @@ def curves(
   """Training curves as small multiples: a band per stage, a panel per metric.
 
   'train/loss' and 'validation/loss' share the panel 'loss' of their stage. The
-  vertical axis ignores the first tenth of long curves, whose start would
-  flatten all that follows.
+  range of the vertical axis ignores the first tenth of long curves, whose
+  values would flatten the rest.
 
   Args:
     stages: stage -> records, each with 'step' and some metrics by name.
-    path: also write the figure there.
+    path: file to which the figure is also written.
 
   Returns:
     A PNG file's bytes.
@@ -80,7 +80,7 @@ def curves(
   series = dict.fromkeys(
     name for band in bands.values() for panel in band.values() for name in panel
   )
-  # Series keep their colour from stage to stage.
+  # A series has the same colour in all stages.
   colours = dict(zip(series, itertools.cycle(COLOURS), strict=False))
   with matplotlib.rc_context(STYLE):
     figure = Figure(
@@ -98,12 +98,12 @@ def compared_curves(
   panels: Mapping[str, Mapping[str, Sequence[np.ndarray]]],
   path: Path | None = None,
 ) -> bytes:
-  """Curves of several trainings: a panel per metric, a line for each.
+  """Curves of several trainings: a panel per metric, a line per training.
 
   Args:
-    panels: metric -> line's name -> steps [T], means [T] and spreads [T], the
-      last drawn as a band around the means.
-    path: also write the figure there.
+    panels: metric -> name of the line -> steps [T], means [T] and spreads [T],
+      which are drawn as a band around the means.
+    path: file to which the figure is also written.
 
   Returns:
     A PNG file's bytes.
@@ -139,7 +139,7 @@ def compared_curves(
           steps, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0
         )
         handles.setdefault(name, drawn)
-        low, high = axis.get_ylim()  # a band is part of the picture, too
+        low, high = axis.get_ylim()  # the band must be visible, too
         late = slice(len(steps) // 10, None)
         axis.set_ylim(
           min(low, *(mean - std)[late]), max(high, *(mean + std)[late])
@@ -158,17 +158,17 @@ def quality_against_compute(
   others: Mapping[str, Mapping[str, float | None]],
   path: Path | None = None,
 ) -> bytes:
-  """What optimisation steps buy, beside movers that take none.
+  """Quality against optimiser steps, compared with other movers.
 
-  A value that is not finite, None as JSON has it, is not drawn; the legend says
-  so.
+  Values that are not finite (None, as in JSON) are not drawn; the legend names
+  their metrics.
 
   Args:
-    steps: S numbers of optimiser steps, 0 for where the latents start.
-    optimizer: one or two metrics by name, S values each, a panel for each.
-    others: by name, the same metrics of further movers, drawn as levels; with
-      'steps' as points. 'latents_per_second' is quoted if there.
-    path: also write the figure there.
+    steps: S numbers of optimiser steps; 0: the latents at the start.
+    optimizer: metric -> S values, for one or two metrics; one panel each.
+    others: mover -> the same metrics. Drawn as a horizontal line, or as a point
+      if there are 'steps'; the legend shows 'latents_per_second' if given.
+    path: file to which the figure is also written.
 
   Returns:
     A PNG file's bytes.
@@ -185,7 +185,7 @@ def quality_against_compute(
       _draw_levels(axis, metric, shown, others)
       axis.set_xlabel('Optimiser steps')
       axis.grid(True)
-      # Linear up to one step, so that none at all has a place.
+      # Linear up to one step: a logarithmic axis has no 0.
       axis.set_xscale('symlog', linthresh=1, linscale=0.5)
       axis.set_xticks(list(steps), [str(step) for step in steps])
       axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
@@ -206,14 +206,16 @@ def quality_against_compute(
 def ratios(
   workloads: Mapping[str, Sequence[Mapping[str, Any]]], path: Path | None = None
 ) -> bytes:
-  """Measurements over their bars: a dot for the median, a line for the range.
+  """Measurements relative to their bars: dots are medians, lines are ranges.
 
-  On a logarithmic axis, turned so that right of 1 always is the better side.
+  On a logarithmic axis; ratios are inverted where lower is better, so that
+  values above 1 always meet the bar.
 
   Args:
-    workloads: name -> measurements with 'what', 'values' (one of each round),
-      'bar' and 'at_least'; those without a bar are left out.
-    path: also write the figure there.
+    workloads: name -> measurements with 'what', 'values' (one per round), 'bar'
+      (the target) and 'at_least' (whether higher is better); those without a
+      bar are left out.
+    path: file to which the figure is also written.
 
   Returns:
     A PNG file's bytes.
@@ -232,7 +234,7 @@ def ratios(
     axis.axvline(1.0, color='#666666', linewidth=1.0)
     for row, (_, one) in enumerate(rows):
       values = np.asarray(one['values'], float) / one['bar']
-      # A share may be measured as zero, or by noise below it.
+      # A share may be measured as zero or, due to noise, as negative.
       better = values if one['at_least'] else 1 / np.maximum(values, 1e-2)
       middle = float(np.median(better))
       colour = COLOURS[2 if middle >= 1 else 1]
@@ -242,15 +244,13 @@ def ratios(
     axis.invert_yaxis()
     axis.set_xscale('log')
     axis.xaxis.set_major_formatter('{x:g}')
-    axis.set_xlabel(
-      'Measured over bar, or bar over measured where less is better'
-    )
+    axis.set_xlabel('Measured / bar; bar / measured where lower is better')
     axis.grid(True, axis='x')
     return _finish(figure, path)
 
 
 def _panels(records: Sequence[Mapping[str, Any]]) -> _Panels:
-  """Sorts records into metric -> series -> [(step, value)]."""
+  """Groups records as metric -> series -> [(step, value)]."""
   panels: _Panels = {}
   for record in records:
     for key, value in record.items():
@@ -301,17 +301,17 @@ def _draw_levels(
     colour = COLOURS[index % len(COLOURS)]
     label = f'{name}{_speed(scores.get("latents_per_second"))}'
     label += _not_drawn([m for m in shown if np.isnan(values.get(m, 0.0))])
-    # A level of NaN draws nothing, but stands in the legend.
+    # NaN draws nothing but keeps the entry in the legend.
     if 'steps' not in values:
-      dashes = (0, (4, 1 + index))  # told apart in grey print, too
+      dashes = (0, (4, 1 + index))  # distinguishable in grey print
       axis.axhline(values[metric], color=colour, linestyle=dashes, label=label)
     else:
       axis.plot(values['steps'], values[metric], 'D', color=colour, label=label)
 
 
 def _floats(values: Sequence[float | None]) -> np.ndarray:
-  """Values as floats, NaN for all that are not finite."""
-  found = np.asarray(values, float)  # of None, NaN
+  """Values as floats; NaN for None and values that are not finite."""
+  found = np.asarray(values, float)  # turns None into NaN
   return np.where(np.isfinite(found), found, np.nan)
 
 
@@ -355,7 +355,7 @@ def _speed(latents_per_second: float | None) -> str:
 def _finish(figure: Figure, path: Path | None) -> bytes:
   stream = io.BytesIO()
   FigureCanvasAgg(figure)
-  # Without the metadata, equal figures are equal files.
+  # Without metadata, equal figures give equal files.
   figure.savefig(
     stream, format='png', dpi=_DOTS_PER_INCH, metadata={'Software': None}
   )

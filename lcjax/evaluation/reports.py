@@ -28,7 +28,7 @@ from lcjax.evaluation.glossary import (
 )
 from lcjax.evaluation.verdicts import Rows, Scores
 
-_WIDE_ENOUGH = 116  # characters for all columns of `print_table` with spreads
+_WIDE_ENOUGH = 116  # characters; `print_table` needs them to show spreads
 _REPORT_DEFAULTS: dict[str, Any] = {
   'title': 'Report', 'description': '', 'judge': {}, 'rows': {},
   'num_seeds': 1, 'labels': None, 'attribute_names': [], 'grids': {},
@@ -38,7 +38,7 @@ _REPORT_DEFAULTS: dict[str, Any] = {
 
 
 def markdown_table(rows: Rows, metrics: Sequence[str] | None = None) -> str:
-  """A Markdown table of mean ± std; `metrics` picks and orders the columns."""
+  """A Markdown table of mean ± std; `metrics` selects and orders columns."""
   names = _columns(rows) if metrics is None else list(metrics)
   lines = [
     ['', *(glossary.metric(name).label for name in names)],
@@ -50,29 +50,29 @@ def markdown_table(rows: Rows, metrics: Sequence[str] | None = None) -> str:
 
 
 def markdown_list(sentences: Sequence[str]) -> str:
-  """A Markdown list, a blank line before it; nothing where there is none."""
+  """A blank line and a Markdown list; empty without sentences."""
   lines = [f'* {sentence}\n' for sentence in sentences]
   return ''.join(['\n', *lines]) if lines else ''
 
 
 def not_finite(found: Iterable[summary.NotFinite]) -> list[str]:
-  """Says what `summary.not_finite` found, a sentence for each seed and row."""
+  """Results of `summary.not_finite` as one sentence per seed and row."""
   sentences = []
   for one in found:
     labels = [glossary.metric(name).label for name in one['metrics']]
     verb = 'is' if len(labels) == 1 else 'are'
     sentences.append(
       f'Seed {one["seed"]}: {", ".join(labels)} of {one["row"]} {verb} not '
-      'finite: no mean over seeds.'
+      'finite, so there is no mean over seeds.'
     )
   return sentences
 
 
 def print_table(rows: Rows, kind: types.Kind) -> None:
-  """Prints the telling columns to the terminal."""
+  """Prints the most informative columns to the terminal."""
   present = _columns(rows)
-  telling = *glossary.telling_metrics(kind), 'nearest_train_ratio'
-  names = [name for name in telling if name in present]
+  wanted = *glossary.telling_metrics(kind), 'nearest_train_ratio'
+  names = [name for name in wanted if name in present]
   console = rich.console.Console()
   if not console.is_terminal:  # a log file has no width
     console = rich.console.Console(width=_WIDE_ENOUGH)
@@ -88,7 +88,7 @@ def print_table(rows: Rows, kind: types.Kind) -> None:
 
 
 def to_json(report: Any) -> str:
-  """JSON text; NaN and infinity become null, arrays lists."""
+  """JSON text; NaN and infinity become null, arrays become lists."""
   return json.dumps(plain(report), indent=2, allow_nan=False) + '\n'
 
 
@@ -100,13 +100,15 @@ def render_html(report: Mapping[str, Any]) -> str:
       labels (their kind), attribute_names, grids {row: PNG bytes},
       grid_labels (one for each column of every grid), figures [{title,
       caption, png}], commands, versions {name: text}, hardware, seconds
-      {stage: float}, config, notes,
-      not_finite [as of `summary.not_finite`].
-      What is missing is left out of the page; another key is a TypeError.
+      {stage: float}, config, notes, not_finite (see `summary.not_finite`). The
+      page omits what is missing.
+
+  Raises:
+    TypeError: the report has an unknown key.
   """
   unknown = set(report) - set(_REPORT_DEFAULTS)
   if unknown:
-    raise TypeError(f'a report has no {", ".join(sorted(unknown))}')
+    raise TypeError(f'a report has no keys {", ".join(sorted(unknown))}')
   context = {**_REPORT_DEFAULTS, **report}
   rows, names = context['rows'], _columns(context['rows'])
   return template('report.html.j2').render(
@@ -127,14 +129,14 @@ def render_html(report: Mapping[str, Any]) -> str:
 
 
 def _columns(rows: Rows) -> list[str]:
-  """Names of all metrics that occur: the known in their order, then others."""
+  """Names of all metrics in the rows: known ones in order, then others."""
   found = dict.fromkeys(name for scores in rows.values() for name in scores)
   known = [name for name in METRICS if name in found]
   return known + [name for name in found if name not in METRICS]
 
 
 def cell(name: str, scores: Scores) -> str:
-  """Mean ± spread of one metric as text, a dash where there is none."""
+  """Mean ± standard deviation of a metric as text; a dash if missing."""
   mean, std = _texts(name, scores)
   return f'{mean} ± {std}' if std else mean
 
@@ -144,9 +146,9 @@ def _mean_text(name: str, scores: Scores) -> str:
 
 
 def _texts(name: str, scores: Scores) -> tuple[str, str]:
-  """Mean and standard deviation as texts, '–' and '' where there is none.
+  """Mean and standard deviation as texts; '–' and '' if missing.
 
-  NaN where a seed has one that is not finite.
+  The mean is NaN if the value of any seed is not finite.
   """
   mean, std = verdicts.mean(scores, name), scores.get(name, {}).get('std')
   if mean is None:
@@ -157,9 +159,9 @@ def _texts(name: str, scores: Scores) -> tuple[str, str]:
 
 
 def _tables(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
-  """What samples are worth, and what they cost: each fits the width of a page.
+  """Splits the columns into two tables that fit a page: quality, and the rest.
 
-  A row is left out of a table that has nothing on it.
+  Rows without any value in a table are left out of it.
   """
   halves: tuple[list[str], list[str]] = ([], [])
   for name in names:
@@ -185,12 +187,12 @@ def _tables(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
 def _bands(
   measured: Rows, names: Sequence[str], rows: Rows
 ) -> list[dict[str, Any]]:
-  """The rows in groups, every cell as texts and whether it is a best one.
+  """Groups rows in bands; cells have texts and whether they are the best.
 
   Args:
-    measured: those of the table.
-    names: of its columns.
-    rows: all of the comparison.
+    measured: rows of the table.
+    names: columns of the table.
+    rows: all rows of the comparison.
   """
   best = verdicts.best_costs(rows, names)
   bands: dict[str, list[dict[str, Any]]] = {}
@@ -216,7 +218,7 @@ def _as_statistic(value: Any) -> Mapping[str, float | None]:
 
 
 def template(name: str) -> jinja2.Template:
-  """A template of this package, with the filters that pages share."""
+  """Loads a template of this package, with the filters that pages share."""
   environment = jinja2.Environment(
     autoescape=True,
     undefined=jinja2.StrictUndefined,
@@ -235,12 +237,12 @@ def template(name: str) -> jinja2.Template:
 
 
 def data_uri(png: bytes) -> str:
-  """A PNG file as the address of an image inside of a page."""
+  """A PNG file as a data URI, for an image inside a page."""
   return f'data:image/png;base64,{base64.b64encode(png).decode("ascii")}'
 
 
 def plain(value: Any) -> Any:
-  """What `to_json` writes, as it is read again: NaN and infinity are None."""
+  """Converts to what reading the JSON gives; NaN and infinity become None."""
   if isinstance(value, np.ndarray | np.generic):
     value = value.tolist()
   if isinstance(value, Mapping):

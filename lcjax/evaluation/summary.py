@@ -1,4 +1,4 @@
-"""Tables of several seeds as one: means, spreads, and what is not finite."""
+"""Combines tables of several seeds: means, spreads, non-finite values."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -19,18 +19,18 @@ class NotFinite(TypedDict):
 def summarise(
   runs: Sequence[Mapping[str, Mapping[str, float | None]]],
 ) -> Statistics:
-  """Mean and spread over seeds of a table each.
+  """Mean and standard deviation over seeds of every value of a table.
 
   Args:
-    runs: for each seed, row -> metric -> value. None, as JSON has it, is a
-      value that is not finite. A metric that a run lacks is left out of that
-      average.
+    runs: for each seed, row -> metric -> value. None, as in JSON, stands for a
+      value that is not finite. Seeds that lack a metric are left out of its
+      mean.
 
   Returns:
     row -> metric -> {'mean', 'std'}, in order of first appearance. `std` is
-    the sample standard deviation, None if only one run has the metric. Both
-    are NaN where a value is not finite: a mean of the other seeds would hide
-    that one diverged. `not_finite` says which.
+    the sample standard deviation, None if only one seed has the metric. Both
+    are NaN if a value is not finite: a mean of the other seeds would hide that
+    one diverged. `not_finite` lists these values.
   """
   values: dict[str, dict[str, list[float]]] = {}
   for run in runs:
@@ -49,14 +49,14 @@ def not_finite(
   runs: Sequence[Mapping[str, Mapping[str, float | None]]],
   seeds: Sequence[int],
 ) -> list[NotFinite]:
-  """Which values of which seeds are not finite, as JSON holds it.
+  """Lists the values that are not finite, as JSON.
 
   Args:
-    runs: as `summarise` takes them.
-    seeds: of these runs.
+    runs: tables, as in `summarise`.
+    seeds: seeds of the tables.
 
   Returns:
-    {'seed', 'row', 'metrics'} for each row of each seed that has any.
+    {'seed', 'row', 'metrics'} for each seed and row with such values.
   """
   return [
     {'seed': seed, 'row': row, 'metrics': names}

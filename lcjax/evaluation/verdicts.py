@@ -1,4 +1,4 @@
-"""Which rows of a table are better, and what that is in sentences.
+"""Which rows of a table are better, in numbers and in sentences.
 
 `rows` is what `summary.summarise` returns: row -> metric -> {'mean', 'std'}.
 """
@@ -22,20 +22,20 @@ _NAMES = {
   'knn_recall': 'recall',
 }
 _MEMORISING_BELOW = 0.93
-_MEMORISING_MARGIN = 0.02  # about what seeds differ by
+_MEMORISING_MARGIN = 0.02  # about the difference between seeds
 
 
 def sentences(rows: Rows, kind: types.Kind) -> list[str]:
-  """Says which movers are worth more than a simple baseline.
+  """Compares every mover with its baseline, in sentences.
 
-  Means that differ by no more than the larger of the two spreads over seeds
-  are called too close to tell; with one seed, by no more than .01 (a tenth, for
-  the Frechet distance).
+  Means that differ by no more than the larger of the two standard deviations
+  over seeds are called too close to call. With one seed, the limit is 0.01, and
+  a tenth of the baseline's value for the Frechet distance.
   """
   found = []
   for mover in (row for row in rows if band(row) == 'Movers'):
     baseline = glossary.baseline(kind)
-    if mover in glossary.UNLABELLED_ROWS:  # beside what saw no label either
+    if mover in glossary.UNLABELLED_ROWS:  # its baseline sees no labels either
       baseline = glossary.UNLABELLED_BASELINE
     if baseline in rows:
       outcomes: dict[str, list[str]] = {'won': [], 'lost': [], 'close': []}
@@ -45,42 +45,42 @@ def sentences(rows: Rows, kind: types.Kind) -> list[str]:
           outcomes[outcome].append(_NAMES[metric])
       found.append(_sentence(mover, baseline, **outcomes))
     ratio = mean(rows[mover], 'nearest_train_ratio')
-    # Blurred reconstructions lie near training images whatever they show.
+    # Blurred images are close to training images whatever they show.
     blurred = mean(rows.get('reconstruction', {}), 'nearest_train_ratio')
     limit = min(_MEMORISING_BELOW, 1.0 if blurred is None else blurred)
     if ratio is not None and ratio < limit - _MEMORISING_MARGIN:
       found.append(
-        f'{mover} may memorise: its images lie at '
-        f'{glossary.text("nearest_train_ratio", ratio)} of the distance '
-        'that test images have to the nearest training image.'
+        f'{mover} may memorise: the distance of its images to the nearest '
+        f'training image is {glossary.text("nearest_train_ratio", ratio)} '
+        'times that of test images.'
       )
   return found
 
 
 def band(row: str) -> str:
-  """The group of rows that a row stands in."""
+  """The group of rows that a row belongs to."""
   if row in REFERENCE_ROWS:
     return 'References'
   return 'Baselines' if row in BASELINE_ROWS else 'Movers'
 
 
 def mean(scores: Scores, name: str) -> float | None:
-  """The mean of a metric, None where it is absent or not finite."""
+  """The mean of a metric; None if it is missing or not finite."""
   found = scores.get(name, {}).get('mean')
   return found if found is not None and math.isfinite(found) else None
 
 
 def cost(name: str, scores: Scores, rows: Rows) -> float | None:
-  """A number that is the lower, the better a row is in a metric.
+  """A number that is lower if a row is better in a metric.
 
   Args:
-    name: of the metric.
-    scores: of the row.
-    rows: of the table; what should be as real images have it is measured by the
-      row of held-out images.
+    name: name of the metric.
+    scores: scores of the row.
+    rows: all rows; for metrics where closer to real images is better, the row
+      of held-out images gives the target.
 
   Returns:
-    None where the metric has no better or worse, or lacks what that needs.
+    The cost; None if the metric has no direction, or a value is missing.
   """
   value, better = mean(scores, name), glossary.metric(name).better
   if value is None or better is None:
@@ -92,7 +92,7 @@ def cost(name: str, scores: Scores, rows: Rows) -> float | None:
 
 
 def best_costs(rows: Rows, names: Sequence[str]) -> dict[str, float]:
-  """The best cost of each column that has a direction and a competition."""
+  """The lowest cost of each column in which at least two rows compete."""
   best = {}
   for name in names:
     costs = [
@@ -112,7 +112,7 @@ def _compare(metric: str, mover: str, baseline: str, rows: Rows) -> str | None:
     return None
   spreads = [rows[row][metric].get('std') for row in (mover, baseline)]
   known = [spread for spread in spreads if spread is not None]
-  # One seed has no spread: then a guess stands in, so that noise is not called.
+  # One seed has no spread; a guess avoids treating noise as a difference.
   spread = max(known) if known else _guess_spread(metric, theirs)
   gain = theirs - ours
   if abs(gain) <= spread:
@@ -140,4 +140,5 @@ def _sentence(
   if close:
     object_ = '' if clauses else f' with {baseline}'
     clauses.append(f'is too close to call{object_} on {", ".join(close)}')
-  return f'{mover} {"; ".join(clauses) or f"is not measured as {baseline} is"}.'
+  nothing = f'has no metric in common with {baseline}'
+  return f'{mover} {"; ".join(clauses) or nothing}.'

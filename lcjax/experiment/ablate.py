@@ -8,17 +8,19 @@ from etils import epath
 
 from lcjax.experiment import (
   ablation_report,
+  build,
   class_mixture,
   compare,
   ensembles,
   files,
+  memory,
   preflight,
   stage,
   tasks,
 )
 from lcjax.experiment import inputs as inputs_lib
 from lcjax.experiment import jobs as jobs_lib
-from lcjax.training import checkpoints
+from lcjax.training import checkpoints, parallel
 
 
 class Ablations(NamedTuple):
@@ -39,6 +41,45 @@ class Ablations(NamedTuple):
   command: str
 
 
+def _wanted(jobs: dict[str, jobs_lib.Job]) -> dict[str, list[tasks.Task]]:
+  """Every training of every seed of every ablation, by section."""
+  wanted: dict[str, list[tasks.Task]] = {}
+  for name, job in jobs.items():
+    for which in stage.trainings(job.config):
+      once = which is stage.CLASSIFIER  # one judge for all replicates
+      for replicate in range(1 if once else job.config.num_seeds):
+        task = tasks.Task(name, job, which, replicate)
+        wanted.setdefault(which.section, []).append(task)
+  return wanted
+
+
+def check_memory(jobs: dict[str, jobs_lib.Job], limit: int) -> None:
+  """Raises UserError if an ensemble that is to be trained cannot fit.
+
+  Args:
+    jobs: of the ablations, by name.
+    limit: trainings in one program, at most.
+  """
+  found = []
+  for those in _wanted(jobs).values():
+    fresh = {
+      tasks.identity(task): task
+      for task in those
+      if not tasks.is_finished(task)
+    }
+    for group in tasks.groups(list(fresh.values()), limit):
+      found.append((group, build.load_data(group[0].job, 'train')))
+  with parallel.raising_together():
+    for group, data in found:
+      memory.check_ensemble(
+        group[0].config,
+        group[0].which.section,
+        data,
+        len(group),
+        f'--max_ensemble={limit}',
+      )
+
+
 def train(
   workdir: epath.Path, jobs: dict[str, jobs_lib.Job], limit: int
 ) -> None:
@@ -49,13 +90,7 @@ def train(
     jobs: of the ablations, by name.
     limit: trainings in one program, at most.
   """
-  wanted: dict[str, list[tasks.Task]] = {}
-  for name, job in jobs.items():
-    for which in stage.trainings(job.config):
-      once = which is stage.CLASSIFIER  # one judge for all replicates
-      for replicate in range(1 if once else job.config.num_seeds):
-        task = tasks.Task(name, job, which, replicate)
-        wanted.setdefault(which.section, []).append(task)
+  wanted = _wanted(jobs)
   inputs = inputs_lib.Inputs()
   for section, those in wanted.items():
     ensembles.train(
@@ -96,6 +131,7 @@ def train_and_compare(asked: Ablations, limit: int) -> None:
   preflight.check_ablate_workdir(asked.workdir)
   for job in asked.jobs.values():
     preflight.check_pipeline(job)
+  check_memory(asked.jobs, limit)
   jobs_lib.claim(asked.workdir, asked.lock)
   files.write_json(asked.workdir / preflight.ABLATIONS, list(asked.jobs))
   ablation_report.check_logs(asked.jobs)

@@ -72,6 +72,16 @@ def _latent_bytes(config: Any, train: dataset.Dataset) -> int:
   return 4 * (config.vae.latent_size + len(train.labels))
 
 
+def _batch_bytes(config: Any, section: str, train: dataset.Dataset) -> int:
+  """Bytes of the batches of one call of a training, at least."""
+  schedule = config[section].train
+  row = _latent_bytes(config, train)
+  if section in ('vae', 'classifier'):  # they see images, as uint8
+    row = math.prod(train.image_shape)
+  rows = schedule.batch_size * schedule.steps_per_call
+  return int(rows * row)
+
+
 def check_batches(
   config: Any, sections: Sequence[str], train: dataset.Dataset
 ) -> None:
@@ -86,16 +96,13 @@ def check_batches(
   """
   check_images(config, sections, math.prod(train.image_shape))
   for section in sections:
-    if section in ('vae', 'classifier'):
-      continue  # they see images
-    schedule = config[section].train
-    _check_bytes(
-      f'config.{section}.train.batch_size={schedule.batch_size} rows',
-      schedule.batch_size
-      * schedule.steps_per_call
-      * _latent_bytes(config, train),
-      'make it smaller',
-    )
+    if section not in ('vae', 'classifier'):
+      size = config[section].train.batch_size
+      _check_bytes(
+        f'config.{section}.train.batch_size={size} rows',
+        _batch_bytes(config, section, train),
+        'make it smaller',
+      )
 
 
 def check_samples(config: Any, train: dataset.Dataset, judges: bool) -> None:
@@ -120,19 +127,14 @@ def check_samples(config: Any, train: dataset.Dataset, judges: bool) -> None:
     )
 
 
-def check_states(
-  config: Any, sections: Sequence[str], train: dataset.Dataset
-) -> None:
-  """Raises UserError if a training's state cannot fit into memory.
-
-  On a CPU: of an accelerator's, JAX itself says it at the first step.
-  """
-  if jax.default_backend() != 'cpu':
-    return
+def _state_makers(
+  config: Any, train: dataset.Dataset
+) -> Mapping[str, Callable[[], Any]]:
+  """What makes the state of every training, by section of the config."""
   networks = build.build_networks(config, train)
   seed, size = config.seed, len(train.labels)
   # Called under `eval_shape`: the inputs of `init` are not allocated either.
-  makers: Mapping[str, Callable[[], Any]] = {
+  return {
     'vae': lambda: train_vae.make_state(config, networks, train, 0)(),
     'classifier': lambda: train_classifier.make_state(
       config, networks, train
@@ -145,9 +147,53 @@ def check_states(
     )(),
     'denoiser': lambda: train_denoiser.make_state(config, networks, seed)(),
   }
+
+
+def check_states(
+  config: Any, sections: Sequence[str], train: dataset.Dataset
+) -> None:
+  """Raises UserError if a training's state cannot fit into memory.
+
+  On a CPU: of an accelerator's, JAX itself says it at the first step.
+  """
+  if jax.default_backend() != 'cpu':
+    return
+  makers = _state_makers(config, train)
   for section in sections:
     _check_bytes(
       f'config.{section}: parameters and optimiser',
       state_bytes(makers[section]),
       'make its networks smaller',
     )
+
+
+def check_ensemble(
+  config: Any, section: str, train: dataset.Dataset, count: int, flag: str
+) -> None:
+  """Raises UserError if an ensemble cannot fit into memory.
+
+  The least that it takes: every member's batches of a call and, on a CPU,
+  every member's state.
+
+  Args:
+    config: of one of its members.
+    section: of the trainings.
+    train: the training split.
+    count: members.
+    flag: that limits their number, as it is set.
+  """
+  memory = memory_bytes()
+  each = _batch_bytes(config, section, train)
+  if jax.default_backend() == 'cpu':
+    each += state_bytes(_state_makers(config, train)[section])
+  if memory is None or count * each <= memory:
+    return
+  fits = memory // each
+  remedy = f'make it at most {fits}'
+  if not fits:
+    remedy = f'make config.{section}.train.batch_size or its networks smaller'
+  raise errors.UserError(
+    f'{flag}: an ensemble of {count} trainings of config.{section} takes '
+    f'{count * each / 2**30:.1f} GiB, this machine has {memory / 2**30:.1f}: '
+    f'{remedy}'
+  )

@@ -1,1 +1,1 @@
-"""Where latents come from and what moves them."""
+"""Latents: encoding, sampling and moving them."""

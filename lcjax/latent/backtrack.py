@@ -1,4 +1,4 @@
-"""An edit backtracked towards its start, as far as the attribute allows."""
+"""Backtracks an edit towards its start while the attribute still holds."""
 
 from collections.abc import Callable
 
@@ -11,20 +11,20 @@ def backtrack(
   moved: np.ndarray,
   num_points: int,
 ) -> np.ndarray:
-  """Goes back along the straight line from `moved` while `holds_fn` says so.
+  """Steps back on the line from `moved` to `start` while `holds_fn` is true.
 
-  An actor moves as far as it has learnt to, whatever the row needs. On the line
-  back the attribute fades gradually, so each row keeps only the part of its
-  move that the attribute takes.
+  An actor often moves a row further than its attribute needs. The attribute
+  fades gradually on the way back, so each row can keep just the part of its
+  move that the attribute needs.
 
   Args:
-    holds_fn: z [B, Z] -> [B] booleans; row i depends on row i alone.
-    start: [B, Z] where the rows came from.
-    moved: [B, Z] where they are; a row that may go back nowhere stays.
-    num_points: tried on the line, evenly spaced, the last of them the start.
+    holds_fn: z [B, Z] -> [B] booleans; result i may depend on row i only.
+    start: [B, Z] latents before the edit.
+    moved: [B, Z] edited latents. A row stays here if the first point fails.
+    num_points: number of points to try, evenly spaced; the last is the start.
 
   Returns:
-    [B, Z]: of each row the last point before the first that fails.
+    [B, Z]: the last point of each row before the first one that fails.
   """
   z, going = moved.copy(), np.ones(len(moved), bool)
   for fraction in np.linspace(1.0, 0.0, num_points + 1)[1:]:

@@ -1,10 +1,10 @@
 """The guided denoiser: realism as the score of q(z), attributes as guidance.
 
-An unconditional eps(z_t, t), trained on noised z ~ q(z), knows where real data
-lie at every noise level; D_attr(z_t, t), trained on the same noised latents,
-tells the way to an attribute. From noise, or from a partly noised encoding, a
-few dozen steps lead to z. Ho et al., arXiv:2006.11239; Song et al., DDIM,
-arXiv:2010.02502; guidance by a classifier: Dhariwal & Nichol,
+An unconditional denoiser eps(z_t, t), trained on noised z ~ q(z), gives the
+score of q(z) at every noise level. D_attr(z_t, t), trained on the same noised
+latents, gives the gradient towards an attribute. A few dozen steps lead from
+noise, or from a partly noised encoding, to z. Ho et al., arXiv:2006.11239;
+Song et al., DDIM, arXiv:2010.02502; classifier guidance: Dhariwal & Nichol,
 arXiv:2105.05233.
 """
 
@@ -18,7 +18,7 @@ from lcjax.latent import noise
 
 # velocity_fn(z_t [B, Z], t [B]) -> predicted velocity [B, Z]
 VelocityFn = Callable[[jax.Array, jax.Array], jax.Array]
-# energy_fn(z_t [B, Z], t [B], target) -> [B]; row i depends on row i alone.
+# energy_fn(z_t [B, Z], t [B], target) -> [B]; energy i depends on row i only.
 EnergyFn = Callable[[jax.Array, jax.Array, Any], jax.Array]
 
 
@@ -27,10 +27,10 @@ class Schedule(NamedTuple):
 
   Attributes:
     num_steps: evaluations of the denoiser.
-    start_time: noise time of the start: 1 is pure noise; a partly noised
-      encoding starts in between and keeps what it shows.
+    start_time: noise time of the start. 1 is pure noise; below 1 is a partly
+      noised encoding, which keeps part of its content.
     eta: 0 samples deterministically (DDIM), 1 ancestrally.
-    end_time: noise time of the result: 0 is a latent, more a noised one.
+    end_time: noise time of the result; above 0 it is still a noised latent.
   """
 
   num_steps: int
@@ -39,15 +39,15 @@ class Schedule(NamedTuple):
   end_time: float = 0.0
 
 
-# sqrt(alpha_bar) at noise time 1: off 0, so that z can be read off z_t there.
+# sqrt(alpha_bar) at noise time 1: positive, so that z follows from z_t and eps.
 _LEAST_SIGNAL = 0.02
 
 
 def scales(t: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """(sqrt(alpha_bar), sqrt(1 - alpha_bar)): of z and of noise, at time t.
+  """(sqrt(alpha_bar), sqrt(1 - alpha_bar)), the scales of z and noise at t.
 
-  A quarter turn from z to noise as t goes from 0 to 1: the cosine schedule of
-  Nichol & Dhariwal, arXiv:2102.09672, ended just before its pole.
+  The cosine schedule of Nichol & Dhariwal, arXiv:2102.09672, but ending at
+  `_LEAST_SIGNAL` instead of 0.
   """
   angle = t * jnp.arccos(_LEAST_SIGNAL)
   return jnp.cos(angle), jnp.sin(angle)
@@ -62,8 +62,8 @@ def add_noise(z: jax.Array, t: jax.Array, eps: jax.Array) -> jax.Array:
 def velocity(z: jax.Array, t: jax.Array, eps: jax.Array) -> jax.Array:
   """sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) z, for times [B].
 
-  The velocity is what the network predicts (Salimans & Ho, arXiv:2202.00512,
-  appendix D): z and eps follow from it without dividing by a vanishing scale.
+  The network predicts the velocity (Salimans & Ho, arXiv:2202.00512, appendix
+  D), because it gives z and eps without division by a scale near 0.
   """
   signal, sigma = (scale[:, None] for scale in scales(t))
   return signal * eps - sigma * z
@@ -78,24 +78,24 @@ def guided_denoise(
   key: jax.Array,
   schedule: Schedule,
 ) -> jax.Array:
-  """Walks from z_t at `schedule.start_time` to a latent.
+  """Denoises z_t from `schedule.start_time` to `schedule.end_time`.
 
-  The predicted noise is bent by the energy's gradient,
+  Guidance adds the energy's gradient to the predicted noise,
   eps' = eps + sqrt(1 - alpha_bar) grad_{z_t} energy (arXiv:2105.05233,
-  algorithm 2), so the energy acts as a negative log-probability: weight times
+  algorithm 2). So the energy acts as a negative log-probability: weight times
   cross-entropy of D_attr, distance to a reference, or any sum of terms.
 
   Args:
     velocity_fn: the denoiser.
-    energy_fn: per row; 0 everywhere samples unconditionally.
-    start: [B, Z] latents at the noise time that the schedule starts from.
-    target: given to `energy_fn`, with B rows.
-    rows: [B] global row numbers, from which noise follows.
-    key: of the noise that eta adds.
-    schedule: of the noise times.
+    energy_fn: energy of each row; 0 everywhere samples unconditionally.
+    start: [B, Z] latents at noise time `schedule.start_time`.
+    target: passed to `energy_fn`; a tree of arrays with B rows.
+    rows: [B] global row numbers, which the added noise depends on.
+    key: for the noise that is added if eta is not 0.
+    schedule: the noise times.
 
   Returns:
-    [B, Z] latents at the noise time that the schedule ends at.
+    [B, Z] latents at noise time `schedule.end_time`.
   """
   times = jnp.linspace(
     schedule.start_time,
@@ -110,7 +110,7 @@ def guided_denoise(
     t = jnp.full(len(z), time)
     (signal, sigma), (next_signal, next_sigma) = scales(time), scales(next_time)
     v = velocity_fn(z, t)
-    # eps = sigma z + signal v, bent by guidance; z itself bends along.
+    # eps = sigma z + signal v plus guidance; the clean latent changes with it.
     bend = sigma * energy_grad(z, t)
     eps = sigma * z + signal * v + bend
     clean = signal * z - sigma * v - (sigma / signal) * bend
@@ -119,7 +119,7 @@ def guided_denoise(
     added = added * (1.0 - (signal / next_signal) ** 2)
     along = jnp.sqrt(jnp.maximum(next_sigma**2 - added, 0.0))
     z = next_signal * clean + along * eps
-    if schedule.eta:  # noise of a deterministic path is not drawn at all
+    if schedule.eta:  # a deterministic path draws no noise
       step_key = jax.random.fold_in(key, index)
       fresh = noise.normal(step_key, rows, z.shape[1], z.dtype)
       z = z + jnp.sqrt(added) * fresh

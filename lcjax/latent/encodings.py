@@ -1,4 +1,4 @@
-"""A data set encoded once: later stages never see its pixels."""
+"""The encodings of a data set; later stages train on them, not on pixels."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Encodings:
-  """q(z|x) of every row, and what holds there.
+  """q(z|x) and attributes of every row.
 
   Attributes:
     mean: [N, Z] float32.
@@ -24,7 +24,7 @@ class Encodings:
 
   @property
   def mean_scale(self) -> np.ndarray:
-    """[Z] mean of the scale over all rows, sigmabar of `distance_penalty`."""
+    """[Z] mean of the scale over all rows, as `distance_penalty` takes it."""
     return self.scale.mean(axis=0)
 
   @property
@@ -51,28 +51,27 @@ def in_batches(
   batch_size: int,
   one_shape: bool = False,
 ) -> Any:
-  """Applies `fn` to rows in equal batches; the last is padded, then cut.
+  """Applies `fn` to rows in batches of one size, which needs one compilation.
 
-  One shape means one compilation, and no row is dropped.
+  The last batch is padded, and its result is cut to size.
 
   Args:
-    fn: maps arrays of `batch_size` rows to a tree of arrays with as many.
+    fn: maps arrays of `batch_size` rows to a tree of arrays with as many rows.
     *arrays: [N, ...], N at least 1.
-    batch_size: rows at once; less is used for fewer rows.
-    one_shape: pads fewer rows, too: for calls whose number of rows varies and
-      whose compilation costs more than the rows.
+    batch_size: rows per call of `fn`; reduced if N is smaller.
+    one_shape: pads to `batch_size` even if N is smaller: for repeated calls
+      with varying N where compilation costs more than computing the padding.
 
   Returns:
     The tree of `fn`, with numpy arrays of N rows.
   """
   num_rows = len(arrays[0])
-  # Few rows are padded to a power of two: any number of them is served by a
-  # handful of compiled shapes.
+  # Fewer rows are padded to a power of two, so that few shapes are compiled.
   if not one_shape:
     batch_size = min(batch_size, 1 << (num_rows - 1).bit_length())
   pieces = []
   for first in range(0, num_rows, batch_size):
-    # Repeated rows rather than zeros: always valid input, whatever `fn`.
+    # Pads with repeated rows, which are valid input to any `fn`.
     rows = np.arange(first, first + batch_size) % num_rows
     kept = min(batch_size, num_rows - first)
     out = jax.device_get(fn(*(array[rows] for array in arrays)))
@@ -90,12 +89,12 @@ def encode(
 
   Args:
     encode_fn: jitted; uint8 images -> (mean [B, Z], scale [B, Z]).
-    images: the data set's.
-    attributes: the data set's.
-    batch_size: images at once.
+    images: of the data set.
+    attributes: of the data set.
+    batch_size: images per call of `encode_fn`.
 
   Returns:
-    The encodings, on the host.
+    The encodings, as numpy arrays.
   """
   mean, scale = in_batches(encode_fn, images, batch_size=batch_size)
   return Encodings(mean, scale, attributes)

@@ -1,7 +1,8 @@
-"""Gaussian mixtures of latents: drawn from, and as a denoiser in closed form.
+"""Gaussian mixtures of latents: fits, samplers and an exact denoiser.
 
-A mixture stays a mixture when noise is added, so its score, and the probability
-of its classes given a noised latent, are known exactly at every noise level.
+A Gaussian mixture with Gaussian noise added is again a Gaussian mixture. So its
+score, and the probability of its classes given a noised latent, are known
+exactly at every noise level.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from sklearn import linear_model, mixture
 from lcjax.latent import denoise, noise
 
 # (y [B, Y], global row numbers [B], key) -> z [B, Z]; row i of the result
-# follows from row i of y, its number and the key alone.
+# depends on row i of y, its row number and the key only.
 Sampler = Callable[[np.ndarray, np.ndarray, jax.Array], np.ndarray]
 
 
@@ -24,11 +25,11 @@ class Mixture(NamedTuple):
   """A Gaussian mixture with full covariances.
 
   Attributes:
-    weights: [K], summing to 1.
+    weights: [K]; `sample` normalises them.
     means: [K, Z].
     covariances: [K, Z, Z].
-    attributes: [K, Y] of the class that a component belongs to; Y is 0 where
-      components belong to none.
+    attributes: [K, Y], the class of each component; Y = 0 if components have
+      no class.
   """
 
   weights: np.ndarray
@@ -38,19 +39,19 @@ class Mixture(NamedTuple):
 
 
 def fit(z: np.ndarray, num_components: int, seed: int) -> Mixture:
-  """Fits a mixture to latents, whatever their classes.
+  """Fits a mixture to latents, ignoring their classes.
 
   Args:
     z: [N, Z] latents of q(z).
-    num_components: at most; no more than one in every 2 Z rows.
+    num_components: K; reduced to N / (2 Z) if that is smaller.
     seed: of the initial k-means.
   """
   most = max(1, len(z) // (2 * z.shape[1]))
   model = mixture.GaussianMixture(
     min(num_components, most), reg_covar=1e-4, random_state=seed
   )
-  # Matrices this small: threads cost more than they save, many times more
-  # where other work wants the cores.
+  # The matrices are small: BLAS threads would cost more than they save,
+  # especially on busy cores.
   with threadpoolctl.threadpool_limits(1):
     model.fit(z.astype(np.float64))
   none = np.zeros((len(model.weights_), 0), np.float32)
@@ -58,12 +59,12 @@ def fit(z: np.ndarray, num_components: int, seed: int) -> Mixture:
 
 
 def sample(model: Mixture, rows: np.ndarray, key: jax.Array) -> np.ndarray:
-  """Draws [B, Z] float32, in random order of components.
+  """Draws latents [B, Z], float32.
 
   Args:
-    model: to draw from.
+    model: the mixture to draw from.
     rows: [B] global row numbers: a row's draw depends on its number and the
-      key, not on which other rows there are.
+      key, not on the other rows.
     key: of the draw.
   """
   part_key, eps_key = jax.random.split(key)
@@ -75,7 +76,7 @@ def sample(model: Mixture, rows: np.ndarray, key: jax.Array) -> np.ndarray:
   for part in np.unique(parts):
     own = parts == part
     root = np.linalg.cholesky(model.covariances[part])
-    # einsum, not a product by BLAS, which rounds a row by who is beside it.
+    # Not a BLAS product, whose rounding of a row depends on the other rows.
     z[own] = model.means[part] + np.einsum('ij,bj->bi', root, eps[own])
   return z
 
@@ -83,13 +84,14 @@ def sample(model: Mixture, rows: np.ndarray, key: jax.Array) -> np.ndarray:
 def fit_classes(
   z: np.ndarray, y: np.ndarray, num_components: int, seed: int
 ) -> Mixture:
-  """Fits a mixture to every class, together one of all latents.
+  """Fits a mixture to every class and joins them to a mixture of all latents.
 
   Args:
     z: [N, Z] latents of q(z).
-    y: [N, Y] their classes, each vector with enough rows. Independent
-      attributes have too many vectors: see `fit_attributes`.
-    num_components: of each class; 1 for a Gaussian.
+    y: [N, Y] their classes; every vector needs enough rows for a fit. For
+      independent attributes, which have too many vectors, see
+      `fit_attributes`.
+    num_components: per class; 1 for a Gaussian.
     seed: of the fits.
   """
   parts = []
@@ -104,7 +106,7 @@ def fit_classes(
 
 
 def class_sampler(model: Mixture) -> Sampler:
-  """Builds the sampler of a mixture of classes."""
+  """Builds the sampler of a mixture made by `fit_classes`."""
 
   def draw(y: np.ndarray, rows: np.ndarray, key: jax.Array) -> np.ndarray:
     out = np.empty((len(y), model.means.shape[1]), np.float32)
@@ -123,13 +125,13 @@ def fit_attributes(
 ) -> Sampler:
   """Fits latents as a linear map of their attributes, and a mixture around it.
 
-  z = A y + b + r by least squares, r of one Gaussian mixture that all attribute
-  vectors share: a single fit however many vectors there are, and a draw for
-  those that never occur.
+  z = A y + b + r, with A and b by least squares and r from one Gaussian mixture
+  for all attribute vectors. So one fit is enough for any number of vectors, and
+  vectors that never occur can be sampled, too.
 
   Args:
     z: [N, Z] latents of q(z).
-    y: [N, Y] their attributes, each independent of the others.
+    y: [N, Y] their independent attributes.
     num_components: of the mixture of r; 1 for a Gaussian.
     seed: of the fit.
 
@@ -147,13 +149,13 @@ def fit_attributes(
 
 
 class Noised(NamedTuple):
-  """A mixture ready to be noised: every component along its own axes.
+  """A mixture with diagonalised covariances, so that adding noise is cheap.
 
   Attributes:
     log_weights: [K].
-    means: [K, Z] in the components' axes.
-    variances: [K, Z] likewise.
-    axes: [K, Z, Z], a column each.
+    means: [K, Z], in the basis `axes`.
+    variances: [K, Z], along `axes`.
+    axes: [K, Z, Z] eigenvectors of each covariance, as columns.
     attributes: [K, Y].
   """
 
@@ -165,12 +167,12 @@ class Noised(NamedTuple):
 
 
 def prepare(model: Mixture, mean: np.ndarray, std: np.ndarray) -> Noised:
-  """The mixture of (z - mean) / std, along every component's axes.
+  """Standardises a mixture to (z - mean) / std and diagonalises it.
 
   Args:
-    model: of latents z.
-    mean: [Z].
-    std: [Z].
+    model: mixture of latents z.
+    mean: [Z] mean of q(z).
+    std: [Z] standard deviation of q(z).
   """
   scale = std[:, None] * std[None, :]
   variances, axes = np.linalg.eigh(model.covariances / scale)
@@ -188,10 +190,11 @@ def prepare(model: Mixture, mean: np.ndarray, std: np.ndarray) -> Noised:
 def _deviations(
   model: Noised, z: jax.Array, t: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Of z_t [B, Z] from every noised component: along its axes, and variances.
+  """Deviations of z_t [B, Z] from the means of all noised components.
 
   Returns:
-    Both [B, K, Z].
+    Deviations along the axes and variances of the noised components, both
+    [B, K, Z].
   """
   signal, sigma = (scale[:, None, None] for scale in denoise.scales(t))
   along = jnp.einsum('bd,kde->bke', z, model.axes)
@@ -208,10 +211,10 @@ def _log_components(
 
 
 def velocity(model: Noised, z: jax.Array, t: jax.Array) -> jax.Array:
-  """What a perfect denoiser of the mixture predicts: [B, Z].
+  """The velocity [B, Z] that an ideal denoiser of the mixture predicts.
 
   Args:
-    model: of latents in the denoiser's units.
+    model: mixture of standardised latents.
     z: [B, Z] noised latents.
     t: [B] noise times above 0.
   """
@@ -230,15 +233,15 @@ def class_log_probabilities(
   """Log of p(y | z_t) by Bayes' rule: [B].
 
   Args:
-    model: whose components belong to classes.
+    model: mixture whose components have classes.
     z: [B, Z] noised latents.
     t: [B] noise times.
-    y: [B, Y], each the vector of a class.
+    y: [B, Y] classes.
   """
   joint = _log_components(model, *_deviations(model, z, t))
   own = jnp.all(y[:, None, :] == model.attributes[None], axis=-1)
-  # The odds against y; a difference of sums over all components would round
-  # a near certainty to 0.
+  # From the odds against y: a difference of logsumexps would round to 0 where
+  # y is almost certain.
   least = jnp.finfo(joint.dtype).min / 2  # -inf would have no gradient
   of_class, others = (
     jax.nn.logsumexp(jnp.where(mine, joint, least), axis=-1)

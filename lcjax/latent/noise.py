@@ -1,9 +1,9 @@
-"""Noise per example: it depends on (key, row), not on who computes the row.
+"""Noise for each row that depends on (key, row number) only.
 
-So a step has the same result on one device and on eight, and a row that is
-drawn again the same noise whichever rows are drawn with it. The dtype is given,
-not JAX's default: that is float64 under JAX_ENABLE_X64, where encodings and
-networks stay float32.
+So a step has the same result on any number of devices, and a redrawn row gets
+the same noise whichever rows are drawn with it. The dtype is explicit, because
+JAX's default is float64 under JAX_ENABLE_X64, while encodings and networks stay
+float32.
 """
 
 import functools
@@ -41,17 +41,18 @@ _uniform = jax.jit(uniform)
 def draw(
   key: jax.Array, rows: np.ndarray, size: int | None = None
 ) -> np.ndarray:
-  """`normal`, or `uniform` where no size is given, of any number of rows.
+  """`normal`, or `uniform` if no size is given, for any number of rows.
 
-  Compiled for one shape, since rejection asks for ever fewer rows.
+  Compiled for one shape, because rejection sampling draws fewer rows in every
+  round.
 
   Args:
     key: of the noise.
     rows: [B] global row numbers.
-    size: of a row.
+    size: length of a row, or None for `uniform`.
 
   Returns:
-    [B, size], or [B], float32 on the host.
+    [B, size] or [B], a float32 numpy array.
   """
   fn = functools.partial(_uniform, key)
   if size is not None:

@@ -1,4 +1,4 @@
-"""Optimizer-G: each latent moved by its own optax loop, all under one jit."""
+"""Optimizer-G: moves each latent with optax, all rows under one jit."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-# cost_fn(z [Z], target) -> (cost, satisfied): of one row alone.
+# cost_fn(z [Z], target) -> (cost, satisfied), for a single row.
 CostFn = Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]]
 
 
 class Optimized(NamedTuple):
-  """What `optimize_latents` returns, a row per start.
+  """The result of `optimize_latents`.
 
   Attributes:
     z: [B, Z] moved latents.
     cost: [B] cost at z.
-    steps: [B] int32 updates that the row took.
+    steps: [B] int32, updates of each row.
     satisfied: [B] whether the row's constraints hold at z.
   """
 
@@ -28,7 +28,7 @@ class Optimized(NamedTuple):
 
 
 class _Moving(NamedTuple):
-  """Rows on their way: `Optimized`, and what their next update needs."""
+  """Rows being optimized: `Optimized` plus the state for the next update."""
 
   step: jax.Array
   z: jax.Array
@@ -46,26 +46,26 @@ def optimize_latents(
   max_steps: int | jax.Array,
   smallest: int | None = None,
 ) -> Optimized:
-  """Moves each row of `start` towards its target, alone.
+  """Moves each row of `start` towards its target, independently of the others.
 
   arXiv:1711.05772, section 5. A row converges at the first step at which it
-  is satisfied; the loop ends when all have, or after `max_steps`. Row i never
-  depends on row j or on B.
+  is satisfied; the loop ends when all rows have converged, or after
+  `max_steps`. Row i does not depend on other rows or on B.
 
-  A loop over B rows costs all of them until its last one has converged. So,
-  once no more than half of the rows move, they go on in a loop of half the
-  size, and so forth: sizes are known when it is compiled, nothing waits for the
-  host.
+  A loop over B rows computes all of them until the last one has converged. So,
+  once at most half of the rows are left, they continue in a loop of half the
+  size, and so on. All sizes are known at compile time, and nothing waits for
+  the host.
 
   Args:
     cost_fn: the cost of one row and whether the row is satisfied.
     start: [B, Z] latents.
-    target: a tree of arrays with B rows, given to `cost_fn` row by row: what
-      is asked for, and what to stay close to.
-    tx: moves z itself; its state is per row.
-    max_steps: at most so many updates.
-    smallest: no loop of fewer rows is made; None makes just one of B rows,
-      which compiles faster and suits few steps.
+    target: a tree of arrays with B rows, passed to `cost_fn` row by row, such
+      as requested attributes and a reference to stay close to.
+    tx: the optimiser of z; every row has a separate state.
+    max_steps: maximum number of updates per row.
+    smallest: minimum number of rows of a loop. None uses a single loop of B
+      rows, which compiles faster and suits few steps.
 
   Returns:
     The moved latents with cost, steps and satisfied flags.
@@ -79,7 +79,7 @@ def optimize_latents(
   def update(row: _Moving, target: Any) -> _Moving:
     updates, opt_state = tx.update(row.grad, row.opt_state, row.z)
     z = optax.apply_updates(row.z, updates)
-    # One evaluation serves twice: whether z has converged, and where it goes.
+    # One evaluation gives convergence at z and the gradient of the next update.
     (cost, satisfied), grad = value_and_grad(z, target)
     return _Moving(row.step + 1, z, opt_state, cost, satisfied, grad)
 
@@ -106,7 +106,7 @@ def optimize_latents(
     rows = jax.lax.while_loop(too_many, update_all, rows)
     if not half:
       return rows
-    first = jnp.argsort(~goes_on(rows))[:half]  # all that move, and some others
+    first = jnp.argsort(~goes_on(rows))[:half]  # all active rows, and others
     picked = jax.tree.map(lambda array: array[first], (rows, target))
     return jax.tree.map(
       lambda array, part: array.at[first].set(part), rows, move(*picked)

@@ -1,4 +1,4 @@
-"""Latents without a trained mover: the prior, and trying again."""
+"""Sampling from the prior, best-of-n tries and rejection sampling."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ def prior(num_rows: int, size: int, seed: int) -> np.ndarray:
 
 
 class Tried(NamedTuple):
-  """One try of some rows.
+  """One try of B rows.
 
   Attributes:
-    found: a tree of arrays with B rows.
-    accepted: [B] whether it may stay.
-    cost: [B]; of two tries that are accepted, or two that are not, the one of
-      lower cost is kept, and the first of equal ones.
+    found: the result, a tree of arrays with B rows.
+    accepted: [B] whether the row is accepted.
+    cost: [B]; of two accepted tries, or two rejected ones, the one with lower
+      cost is kept, and the first one if costs are equal.
   """
 
   found: Any
@@ -34,21 +34,21 @@ def retry(
   max_tries: int,
   only_refused: bool = True,
 ) -> Tried:
-  """Tries rows again and keeps the best try of each.
+  """Tries every row several times and keeps its best try.
 
   Args:
-    attempt: `(rows [B], number of the try) -> Tried`; row i of the result must
-      follow from row i and the number alone, whichever rows are beside it.
-    num_rows: rows 0, 1, ... are asked for.
-    max_tries: of each row.
-    only_refused: whether a row that is accepted is left alone; else every row
-      takes all its tries.
+    attempt: `(rows [B], number of the try) -> Tried`; row i of the result may
+      depend on rows[i] and the number only, not on the other rows.
+    num_rows: N; the rows are 0 to N - 1.
+    max_tries: maximum number of tries per row.
+    only_refused: whether only rejected rows are tried again; otherwise every
+      row gets `max_tries` tries.
 
   Returns:
-    The best try of all rows, on the host.
+    The best try of every row, as numpy arrays.
   """
   rows = np.arange(num_rows)
-  best = jax.tree.map(np.array, attempt(rows, 0))  # ours to change
+  best = jax.tree.map(np.array, attempt(rows, 0))  # writable copies
   for number in range(1, max_tries):
     if only_refused:
       rows = np.flatnonzero(~best.accepted)
@@ -72,27 +72,28 @@ def keep_accepted(
   max_rounds: int = 50,
   rows: np.ndarray | None = None,
 ) -> np.ndarray:
-  """Rejection: draws again until every row is accepted.
+  """Rejection sampling: redraws rejected rows until all are accepted.
 
-  A row's draws follow from its number and the round, so which other rows are
-  refused changes nothing for it.
+  A row's draws depend on its number and the round only, so they are the same
+  whichever other rows are rejected.
 
   Args:
-    draw: `(y [B, Y], rows [B], round) -> z [B, Z]`; row i of the result must
-      follow from row i of y, its number and the round alone.
+    draw: `(y [B, Y], rows [B], round) -> z [B, Z]`; row i of the result may
+      depend on y[i], rows[i] and the round only.
     accept: `(z [B, Z], y [B, Y]) -> [B]` booleans.
     y: [N, Y] requested attributes.
-    max_rounds: rows still refused then keep their last draw.
-    rows: [N] global row numbers; 0, 1, ... if None.
+    max_rounds: maximum number of draws per row; rows that are still rejected
+      keep their last draw.
+    rows: [N] global row numbers; 0 to N - 1 if None.
 
   Returns:
-    [N, Z].
+    [N, Z] latents.
   """
   numbers = np.arange(len(y)) if rows is None else rows
 
   def attempt(asked: np.ndarray, number: int) -> Tried:
     z = draw(y[asked], numbers[asked], number)
-    # Of refused draws the last one is kept.
+    # The cost decreases with the round, so the last rejected draw is kept.
     return Tried(z, accept(z, y[asked]), np.full(len(asked), -float(number)))
 
   return retry(attempt, len(y), max_rounds).found

@@ -1,1 +1,1 @@
-"""Pure functions of arrays, one value per example; the caller averages."""
+"""Loss terms as pure functions of arrays; the caller averages over rows."""

@@ -1,4 +1,4 @@
-"""Critic losses on logits v, D = sigmoid(v); arXiv:1711.05772, section 3."""
+"""Critic losses on logits v, with D = sigmoid(v); arXiv:1711.05772, sec. 3."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,8 @@ import jax.numpy as jnp
 def real_loss(logits: jax.Array) -> jax.Array:
   """L_{c=1} = -log D = softplus(-v) of every row, in nats.
 
-  A critic minimises it on real rows, an actor or optimizer on its own.
+  The critic minimises it on real rows; the actor and optimizer-G minimise it
+  on the rows that they moved.
   """
   return jax.nn.softplus(-logits)
 
@@ -18,7 +19,7 @@ def real_loss(logits: jax.Array) -> jax.Array:
 def fake_loss(logits: jax.Array) -> jax.Array:
   """L_{c=0} = -log(1 - D) = softplus(v) of every row, in nats.
 
-  The form -(1 - log D) that circulates is a misprint.
+  The form -(1 - log D) that is sometimes quoted is a misprint.
   """
   return jax.nn.softplus(logits)
 
@@ -31,11 +32,11 @@ def gradient_penalty(
 ) -> jax.Array:
   """(|grad_z v| - 1)^2 at points between real and fake, per row.
 
-  Gulrajani et al., arXiv:1704.00028, equation 3; without their factor 10,
-  which is a weight in the config here.
+  Gulrajani et al., arXiv:1704.00028, equation 3, without the factor 10, which
+  is a weight in the config.
 
   Args:
-    critic_fn: logits [B] of latents [B, Z]; row i must depend on row i alone.
+    critic_fn: z [B, Z] -> logits [B]; logit i may depend on row i only.
     real: [B, Z].
     fake: [B, Z].
     mix: [B] in [0, 1]: 1 evaluates at `real`, 0 at `fake`.
@@ -45,8 +46,8 @@ def gradient_penalty(
   """
   chex.assert_equal_shape([real, fake])
   between = mix[:, None] * real + (1.0 - mix[:, None]) * fake
-  # Rows are independent, so the gradient of the sum is every row's own.
+  # Rows are independent, so the gradient of the sum has every row's gradient.
   grads = jax.grad(lambda z: jnp.sum(critic_fn(z)))(between)
-  # Safe at 0: the plain norm has no gradient there.
+  # The small constant keeps the gradient of the norm finite at 0.
   norms = jnp.sqrt(jnp.sum(jnp.square(grads), axis=-1) + 1e-12)
   return jnp.square(norms - 1.0)

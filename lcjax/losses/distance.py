@@ -10,13 +10,14 @@ def distance_penalty(
 ) -> jax.Array:
   """L_dist(z, start) = mean over Z of log(1 + (z - start)^2) / mean_scale^2.
 
-  arXiv:1711.05772, section 3. The paper's sum over dimensions is a mean here,
+  arXiv:1711.05772, section 3. The paper sums over dimensions. This is a mean,
   as in the authors' code: a sum would be Z times larger for the same weight.
 
   Args:
     z: [..., Z] moved latents.
-    start: [..., Z] where they started.
-    mean_scale: [Z] training mean of the encoder's scale, not a batch's.
+    start: [..., Z] latents before the move.
+    mean_scale: [Z] mean of the encoder's scale over the training set, not over
+      a batch.
 
   Returns:
     [...] penalties.

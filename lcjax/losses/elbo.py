@@ -1,4 +1,4 @@
-"""The evidence lower bound with a Gaussian likelihood, in nats."""
+"""The evidence lower bound (ELBO) with a Gaussian likelihood, in nats."""
 
 import chex
 import jax
@@ -10,7 +10,7 @@ def gaussian_log_likelihood(
 ) -> jax.Array:
   """Log N(x; mean, sigma_x^2 I) of every row, in nats.
 
-  The normaliser is kept, so that bounds at different sigma_x compare.
+  Includes the normaliser, so that ELBOs at different sigma_x are comparable.
 
   Args:
     x: [B, ...] data.
@@ -36,7 +36,7 @@ def gaussian_kl(mean: jax.Array, scale: jax.Array) -> jax.Array:
     scale: [B, Z] posterior standard deviations, positive.
 
   Returns:
-    [B] divergences, summed over Z; averaging over B is the caller's choice.
+    [B] divergences, summed over Z.
   """
   chex.assert_rank([mean, scale], 2)
   chex.assert_equal_shape([mean, scale])
@@ -46,7 +46,7 @@ def gaussian_kl(mean: jax.Array, scale: jax.Array) -> jax.Array:
 def negative_elbo(
   log_likelihood: jax.Array, kl: jax.Array, beta: float
 ) -> jax.Array:
-  """-log p(x|z) + beta KL of every row, in nats; beta 1 is the bound itself.
+  """-log p(x|z) + beta KL of every row, in nats; the ELBO has beta 1.
 
   Args:
     log_likelihood: [B] one-sample estimates of E_q log p(x|z).

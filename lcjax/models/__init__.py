@@ -1,1 +1,1 @@
-"""Flax Linen modules. They hold no losses and know no data set."""
+"""Flax Linen modules, independent of losses and data sets."""

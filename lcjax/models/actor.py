@@ -1,4 +1,4 @@
-"""The actor G(z, y): an amortised, gated move in latent space."""
+"""The actor G(z, y): moves a latent in one forward pass, through a gate."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from lcjax.models import networks
 
 
 def gate(z: jax.Array, target: jax.Array, gate_logits: jax.Array) -> jax.Array:
-  """(1 - sigmoid(g)) z + sigmoid(g) z': per latent, stay or move.
+  """(1 - sigmoid(g)) z + sigmoid(g) z', for each latent dimension.
 
   Args:
-    z: [B, Z] where the move starts.
-    target: [B, Z] where it would end with the gate wide open.
-    gate_logits: [B, Z]; minus infinity keeps z, plus infinity takes target.
+    z: [B, Z] start of the move.
+    target: [B, Z] z', its end if the gate is fully open.
+    gate_logits: [B, Z] g; minus infinity keeps z, plus infinity gives target.
 
   Returns:
     [B, Z] moved latents.
@@ -29,8 +29,8 @@ class Actor(nn.Module):
 
   Attributes:
     latent_size: Z.
-    label_size: width of the linear map of y.
-    hidden_sizes: widths of the body.
+    label_size: output width of the linear map of y.
+    hidden_sizes: widths of the MLP.
     activation: a key of `networks.ACTIVATIONS`.
   """
 

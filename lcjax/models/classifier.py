@@ -1,4 +1,4 @@
-"""Attributes of an image: judges samples, trains none of them."""
+"""The pixel classifier of attributes: the independent judge of samples."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ from lcjax.models import networks
 class Classifier(nn.Module):
   """A pixel classifier: a body and a linear layer.
 
-  Its features are what Frechet distance and nearest neighbours are measured
-  in. A body of convolutions is followed by dense layers, whose last activations
-  they are, or without those by an average over space: a covariance of all
-  activations (4 x 4 x 2048) would fit no memory, and no sample would be large
-  enough to estimate it.
+  Frechet distances and nearest neighbours are computed on its features, the
+  input of the linear layer. A convolutional body is followed by dense layers,
+  or without those by a spatial average: a covariance of all 4 x 4 x 2048
+  activations would not fit in memory, nor could samples estimate it.
 
   Attributes:
     num_attributes: Y.
     body: images [B, H, W, C] -> hidden activations [B, F] or [B, h, w, F].
-    head_sizes: dense layers after convolutions; none for the average.
-    activation: of the head, a key of `networks.ACTIVATIONS`.
-    dtype: of the dense layers.
+    head_sizes: widths of the dense layers after a convolutional body; empty
+      for the spatial average.
+    activation: of those dense layers, a key of `networks.ACTIVATIONS`.
+    dtype: of the dense layers' computation.
   """
 
   num_attributes: int
@@ -34,7 +34,7 @@ class Classifier(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Judges images.
+    """Classifies images.
 
     Args:
       images: [B, H, W, C] in [0, 1].

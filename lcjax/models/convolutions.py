@@ -1,18 +1,18 @@
-"""Convolutions of stride 2 and their transposes, quick on a CPU.
+"""Convolutions of stride 2 and their transposes, fast on CPU.
 
-They are the functions of `nn.Conv` and `nn.ConvTranspose` with `strides=2,
-padding='SAME'`, from the same parameters; only their gradients are put in
-other words. On a CPU, XLA was measured to be slow wherever the window of a
-convolution is larger than its input, and such a window is how it writes the
-kernel's gradient of a transposed convolution: 30 to 60 times the time of a
-strided convolution's. Three linear maps are enough for both directions,
+They compute the same functions as `nn.Conv` and `nn.ConvTranspose` with
+`strides=2, padding='SAME'`, from the same parameters, but with a different
+implementation. XLA on CPU is slow where the window of a convolution is larger
+than its input. It computes the kernel gradient of a transposed convolution
+that way, in 30 to 60 times the time for a strided convolution (measured).
+Three linear maps are enough for both directions:
 
-  strided       x, kernel -> y           as XLA has it,
-  transposed    y, kernel -> x           sub-pixel: stride 1, depth to space,
-  kernel's gradient  x, y -> kernel      of `strided`, as XLA has it,
+  strided          x, kernel -> y    by XLA
+  transposed       y, kernel -> x    sub-pixel: stride 1, then depth to space
+  kernel gradient  x, y -> kernel    of `strided`, by XLA
 
-since a transposed convolution is the transpose of a strided one, and so has
-its kernel's gradient with the two images exchanged.
+A transposed convolution is the transpose of a strided one, so its kernel
+gradient is that of the strided one with the two images exchanged.
 """
 
 import jax
@@ -22,10 +22,10 @@ from jax import lax
 
 
 def mirrored(kernel: jax.Array) -> jax.Array:
-  """Turned in space by half a turn, inputs for outputs; its own inverse.
+  """Flips a kernel in both spatial axes and swaps its channel axes.
 
-  `y -> transposed(y, mirrored(kernel))` is the transpose of the linear map
-  `x -> strided(x, kernel)`.
+  An involution. `y -> transposed(y, mirrored(kernel))` is the transpose of the
+  linear map `x -> strided(x, kernel)`.
 
   Args:
     kernel: [K, K, I, O].
@@ -45,17 +45,17 @@ def _strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Every 2x2 block of the output is one pixel of a stride-1 convolution.
+  """Computes every 2x2 block of the output as one pixel at stride 1.
 
-  In one dimension, with low = max(K - 2, 0) // 2 zeros that SAME puts before
-  an image of even size, block m holds, for its pixels p = 0, 1,
+  In one dimension, SAME puts low = max(K - 2, 0) // 2 zeros before an image of
+  even size. Pixel p = 0, 1 of block m is then
 
     sum over t of x[m + t] kernel[2 t + K - 1 - low - p].
 
-  So a kernel padded to an even size, cut into pairs, is a stride-1 kernel
-  with an output channel for each p. Blocks begin at an odd pixel where low is
-  odd: a zero after the kernel cures that if K is odd, too; otherwise one more
-  block is computed, and its halves are cut off both ends.
+  So the kernel, padded to an even size and cut into pairs, is a stride-1
+  kernel with one output channel for each p. If low is odd, blocks would begin
+  at an odd pixel. If K is odd as well, a zero after the kernel corrects that;
+  otherwise one more block is computed, and one pixel is cut off both ends.
   """
   size, _, num_in, num_out = kernel.shape
   low = max(size - 2, 0) // 2
@@ -93,7 +93,7 @@ def _kernel_gradient(
 
 @jax.custom_vjp
 def strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """A convolution of stride 2, SAME.
+  """A convolution with stride 2 and SAME padding.
 
   Args:
     x: [B, H, W, I], H and W even.
@@ -107,7 +107,7 @@ def strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """A transposed convolution of stride 2, SAME, the kernel not turned.
+  """A transposed convolution with stride 2, SAME, and the kernel not flipped.
 
   Args:
     x: [B, H, W, I].
@@ -176,7 +176,7 @@ class TransposedConv(nn.Module):
 def _apply(
   module: StridedConv | TransposedConv, convolve, x: jax.Array
 ) -> jax.Array:
-  """Parameters as flax has them, then the convolution and the bias."""
+  """Creates the parameters as Flax does, convolves and adds the bias."""
   size, features = module.kernel_size, module.features
   kernel = module.param(
     'kernel',

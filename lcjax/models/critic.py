@@ -10,11 +10,11 @@ from lcjax.models import networks
 
 
 class Critic(nn.Module):
-  """D(z, y): one logit per latent; without y, D_realism(z).
+  """D(z, y), or D_realism(z) if y is None: one logit per latent.
 
   Attributes:
-    label_size: width of the linear map of y; unused without y.
-    hidden_sizes: widths of the body.
+    label_size: output width of the linear map of y; unused without y.
+    hidden_sizes: widths of the MLP.
     activation: a key of `networks.ACTIVATIONS`.
   """
 
@@ -24,7 +24,7 @@ class Critic(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, y: jax.Array | None = None) -> jax.Array:
-    """Logits [B] of latents [B, Z], given attributes [B, Y] or none."""
+    """Logits [B] of latents [B, Z], given attributes [B, Y] or None."""
     if y is not None:
       z = jnp.concatenate([z, nn.Dense(self.label_size)(y)], axis=-1)
     hidden = networks.Mlp(tuple(self.hidden_sizes), self.activation)(z)
@@ -36,7 +36,7 @@ class AttributeCritic(nn.Module):
 
   Attributes:
     num_attributes: Y.
-    hidden_sizes: widths of the body.
+    hidden_sizes: widths of the MLP.
     activation: a key of `networks.ACTIVATIONS`.
   """
 

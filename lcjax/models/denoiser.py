@@ -1,4 +1,4 @@
-"""The network of noised latents: a denoiser, or D_attr(z_t, t)."""
+"""The network on noised latents z_t, for the denoiser and D_attr(z_t, t)."""
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,8 @@ from lcjax.models import networks
 def embed_time(t: jax.Array, size: int) -> jax.Array:
   """Sines and cosines of noise times [B] in [0, 1]: [B, size].
 
-  Vaswani et al., arXiv:1706.03762, section 3.5, with frequencies for a unit
-  interval instead of positions.
+  Vaswani et al., arXiv:1706.03762, section 3.5, with frequencies that suit the
+  unit interval instead of integer positions.
   """
   exponents = jnp.linspace(0.0, jnp.log(1000.0), size // 2, dtype=t.dtype)
   frequencies = jnp.exp(exponents)
@@ -20,12 +20,12 @@ def embed_time(t: jax.Array, size: int) -> jax.Array:
 
 
 class ResidualMlp(nn.Module):
-  """Residual blocks on a latent, each told the noise time.
+  """Residual blocks on a latent, each conditioned on the noise time.
 
   Attributes:
-    width: of the stream.
-    num_blocks: residual blocks.
-    out_size: of the last, linear layer; it starts at zero.
+    width: of the residual stream.
+    num_blocks: number of residual blocks.
+    out_size: of the last, linear layer, whose kernel is initialised to zero.
     activation: a key of `networks.ACTIVATIONS`.
   """
 

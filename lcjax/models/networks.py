@@ -1,7 +1,7 @@
-"""Bodies that the models share.
+"""Encoder and decoder bodies that the models share.
 
-All compute in their `dtype` and keep float32 parameters; who needs float32
-outputs casts them.
+All compute in their `dtype` and keep float32 parameters. Callers that need
+float32 outputs cast them.
 """
 
 import math
@@ -21,7 +21,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 
 class Mlp(nn.Module):
-  """Dense layers, an activation after each: [B, I] -> [B, hidden_sizes[-1]].
+  """Dense layers, each with an activation: [B, I] -> [B, hidden_sizes[-1]].
 
   Attributes:
     hidden_sizes: width of every layer.
@@ -42,7 +42,7 @@ class Mlp(nn.Module):
 
 
 class MlpEncoder(nn.Module):
-  """An `Mlp` of flattened images: [B, H, W, C] -> [B, hidden_sizes[-1]].
+  """An `Mlp` on flattened images: [B, H, W, C] -> [B, hidden_sizes[-1]].
 
   Attributes:
     hidden_sizes: width of every layer.
@@ -56,17 +56,17 @@ class MlpEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
-    """Applies the layers to all pixels."""
+    """Applies the layers to images [B, H, W, C]."""
     mlp = Mlp(self.hidden_sizes, self.activation, self.dtype, name='mlp')
     return mlp(images.reshape(images.shape[0], -1))
 
 
 class MlpDecoder(nn.Module):
-  """An `Mlp` and a linear layer to pixels: [B, Z] -> [B, H, W, C].
+  """An `Mlp`, then a linear layer to pixels: [B, Z] -> [B, H, W, C].
 
   Attributes:
     image_shape: (H, W, C).
-    hidden_sizes: width of every layer but the last.
+    hidden_sizes: width of every layer except the last.
     activation: a key of `ACTIVATIONS`.
     dtype: of the computation.
   """
@@ -87,13 +87,13 @@ class MlpDecoder(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-  """Convolutions, an activation after each: -> [B, h, w, channels[-1]].
+  """Convolutions, each with an activation: -> [B, h, w, channels[-1]].
 
   Attributes:
-    channels: of every layer's output.
-    kernels: size of every layer's kernel.
-    strides: of every layer, 1 or 2; height and width must be even wherever
-      the stride is 2.
+    channels: output channels of every layer.
+    kernels: kernel size of every layer.
+    strides: stride of every layer, 1 or 2. Inputs of layers with stride 2 must
+      have even height and width.
     activation: a key of `ACTIVATIONS`.
     dtype: of the computation.
   """
@@ -122,14 +122,14 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-  """A linear layer to a small image, which convolutions double in size.
+  """A linear layer to a small image; each convolution then doubles its size.
 
-  An activation follows every layer but the last: [B, Z] -> [B, H, W, C].
+  [B, Z] -> [B, H, W, C], with an activation after every layer except the last.
 
   Attributes:
-    image_shape: (H, W, C); H and W divide by 2 to the number of layers.
-    channels: of every convolution's input; the last one's output is C.
-    kernels: size of every convolution's kernel.
+    image_shape: (H, W, C); H and W must be divisible by 2^len(kernels).
+    channels: input channels of every convolution; the last one outputs C.
+    kernels: kernel size of every convolution.
     activation: a key of `ACTIVATIONS`.
     dtype: of the computation.
   """

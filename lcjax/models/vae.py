@@ -8,14 +8,14 @@ from flax import linen as nn
 class Vae(nn.Module):
   """A VAE of two bodies (Latent Constraints, arXiv:1711.05772, appendix).
 
-  No batch normalisation and no dropout. Its two halves are methods:
-  `vae.apply(params, images, method='encode')`.
+  No batch normalisation and no dropout. Encoder and decoder are also separate
+  methods: `vae.apply(params, images, method='encode')`.
 
   Attributes:
     encoder: images [B, H, W, C] -> hidden activations [B, ...].
     decoder: latents [B, Z] -> logits [B, H, W, C].
     latent_size: Z.
-    dtype: of the layer between encoder and latents.
+    dtype: of the linear layer between encoder and latents.
   """
 
   encoder: nn.Module
@@ -24,11 +24,11 @@ class Vae(nn.Module):
   dtype: str = 'float32'
 
   def setup(self) -> None:
-    """Names the layer that is in neither body."""
+    """Creates the linear layer between encoder and latents."""
     self.posterior = nn.Dense(2 * self.latent_size, dtype=self.dtype)
 
   def encode(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Parameters of q(z|x).
+    """Mean and standard deviation of q(z|x).
 
     Args:
       images: [B, H, W, C] in [0, 1].
@@ -43,16 +43,17 @@ class Vae(nn.Module):
     return mean, nn.softplus(raw_scale)
 
   def decode(self, z: jax.Array) -> jax.Array:
-    """Logits [B, H, W, C] of the mean of p(x|z); its picture is their sigmoid.
+    """Decodes latents to p(x|z).
 
     Args:
       z: [B, Z] latents.
 
     Returns:
-      The logits, float32.
+      [B, H, W, C] float32 logits; their sigmoid is the mean of p(x|z), the
+      decoded image.
     """
     return self.decoder(z).astype(jnp.float32)
 
   def __call__(self, images: jax.Array) -> jax.Array:
-    """Reconstruction logits of the posterior mean; touches every layer."""
+    """Logits of the decoded posterior mean; uses every layer, for `init`."""
     return self.decode(self.encode(images)[0])

@@ -1,1 +1,1 @@
-"""Pure train steps, their compilation, the loop around them, checkpoints."""
+"""Train steps, their compilation, the training loop, logs and checkpoints."""

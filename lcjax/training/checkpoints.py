@@ -1,9 +1,9 @@
-"""Checkpoints of a state with its config; exact resume or an error.
+"""Checkpoints of a state with its config; a resume is exact or an error.
 
-A training's folder holds `checkpoints/STEP/` (Orbax) with two items: `state`,
-and `meta` = {"config", "shapes", "seconds"} as JSON. Beside them, `seal.json`
-holds the checksum of every file: Orbax itself restores a flipped bit in
-silence, and says of a cut file what fills a screen.
+A training's folder has `checkpoints/STEP/` (Orbax) with two items: `state`,
+and `meta` = {"config", "shapes", "seconds", "parameters"} as JSON. `seal.json`
+next to them has the checksum of every file: Orbax restores corrupted arrays
+without an error, and fails on a truncated file with a screenful of text.
 """
 
 import contextlib
@@ -36,14 +36,14 @@ def open_manager(
   keep_every: int = 0,
   step: int | None = None,
 ) -> Iterator[ocp.CheckpointManager]:
-  """Opens, creating if need be, the checkpoints of one training.
+  """Opens the checkpoints of one training, and creates their folder.
 
   Args:
     folder: of the training.
-    keep: how many of the newest checkpoints stay.
-    keep_every: those at multiples of so many steps stay as well, if not 0.
-    step: that the training goes on from. Checkpoints above it are deleted:
-      they could not be read, and Orbax would take nothing below them.
+    keep: how many of the newest checkpoints to keep.
+    keep_every: also keeps checkpoints at multiples of this step, if not 0.
+    step: that the training resumes from. Later checkpoints are deleted: they
+      could not be read, and Orbax saves no step below the newest one.
   """
   manager = ocp.CheckpointManager(
     epath.Path(folder).resolve() / 'checkpoints',
@@ -57,7 +57,7 @@ def open_manager(
       if step is not None and passed_over > step:
         manager.delete(passed_over)
     yield manager
-  except BaseException:  # interrupted, mostly, with a last save under way
+  except BaseException:  # mostly Interrupted, while a save is in progress
     with contextlib.suppress(errors.UserError):
       _finish(manager)
     raise
@@ -70,12 +70,12 @@ def open_manager(
 def _not_written(directory: Any, reason: str) -> errors.UserError:
   return errors.UserError(
     f'no checkpoint could be written to {directory}: {reason}; training stops, '
-    'earlier checkpoints stay. Once that is mended, the same command goes on'
+    'earlier checkpoints are kept. Fix this, then resume with the same command'
   )
 
 
 def _finish(manager: ocp.CheckpointManager) -> None:
-  """Waits for the save under way, then seals it."""
+  """Waits for the save in progress, then seals it."""
   try:
     manager.wait_until_finished()
     if jax.process_index() == 0:
@@ -86,9 +86,9 @@ def _finish(manager: ocp.CheckpointManager) -> None:
 
 
 def _check_space(directory: epath.Path, state: Any) -> None:
-  """Raises UserError where a state does not fit: before the write, not in it.
+  """Raises UserError before the write if the disk has no space for a state.
 
-  Half of a checkpoint does no harm, but Orbax speaks of it at length.
+  A partial checkpoint is harmless, but Orbax's error message is very long.
   """
   if '://' in str(directory):
     return
@@ -96,12 +96,13 @@ def _check_space(directory: epath.Path, state: Any) -> None:
   free = shutil.disk_usage(directory).free
   if needed > free:
     raise _not_written(
-      directory, f'it needs {needed / 2**20:.1f} MiB of {free / 2**20:.1f} free'
+      directory,
+      f'it needs {needed / 2**20:.1f} MiB, but {free / 2**20:.1f} MiB are free',
     )
 
 
 def shapes(state: Any) -> dict[str, list[int]]:
-  """Shape of every leaf by its path, as JSON stores it."""
+  """Shape of every leaf by its path, in a form that JSON can store."""
   leaves = jax.tree_util.tree_leaves_with_path(state)
   return {jax.tree_util.keystr(p): list(leaf.shape) for p, leaf in leaves}
 
@@ -110,7 +111,7 @@ def parameters_digest(state: Any) -> str:
   """SHA-256 of all parameters of a state, cut to 16 hex digits.
 
   Args:
-    state: a `TrainState`, or any tree of arrays, which then counts as a whole.
+    state: a `TrainState`, or a tree of arrays, which are all hashed.
   """
   found = hashlib.sha256()
   tree = state
@@ -125,17 +126,18 @@ def parameters_digest(state: Any) -> str:
 
 
 def check_state_finite(name: str, step: int, state: Any) -> None:
-  """Raises UserError if a state holds a NaN: it must not become a checkpoint.
+  """Raises UserError if a state has NaNs or infinities, before it is saved.
 
   Args:
     name: of the training.
-    step: that the state has reached.
+    step: of the state.
     state: tree of arrays.
   """
   if not _all_finite(state):
     raise errors.UserError(
       f'{name}: the state is not finite at step {step}; training stops, '
-      'earlier checkpoints stay. Lower the learning rate or the loss weights'
+      'earlier checkpoints are kept. Lower the learning rate or the loss '
+      'weights'
     )
 
 
@@ -146,18 +148,18 @@ def save(
   config: Mapping[str, Any],
   seconds: float,
 ) -> None:
-  """Saves asynchronously; the step counts only once it is complete.
+  """Saves asynchronously; a checkpoint exists only once it is complete.
 
   Args:
     manager: of the training.
     step: number of the checkpoint.
     state: any tree of arrays, on all devices.
-    config: what the state depends on, digests of the data among it; compared
+    config: the config and data digests that the state depends on; compared
       before a resume.
-    seconds: of training so far.
+    seconds: training time so far.
 
   Raises:
-    UserError: this one or the one before could not be written.
+    UserError: this checkpoint or the previous one could not be written.
   """
   _finish(manager)
   _check_space(epath.Path(manager.directory), state)
@@ -170,9 +172,9 @@ def save(
   items = ocp.args.Composite(
     state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)
   )
-  if step in manager.all_steps():  # the one that the training went on from
+  if step in manager.all_steps():  # the training resumed from this one
     return
-  # A step below the newest is refused without an exception.
+  # Orbax refuses a step below the newest by returning False.
   try:
     saved = manager.save(step, args=items)
   except OSError as error:
@@ -182,14 +184,14 @@ def save(
 
 
 def _checksums(folder: epath.Path) -> dict[str, int]:
-  """CRC-32 of every file of a checkpoint, by its path in there."""
+  """CRC-32 of every file of a checkpoint, by its path in the checkpoint."""
   found = {}
   pending = [folder]
   while pending:
     for path in pending.pop().iterdir():
       if path.is_dir():
         pending.append(path)
-      elif not path.name.startswith(SEAL):  # nor a seal that is half written
+      elif not path.name.startswith(SEAL):  # skips a half-written seal, too
         found[str(path.relative_to(folder))] = zlib.crc32(path.read_bytes())
   return found
 
@@ -197,8 +199,8 @@ def _checksums(folder: epath.Path) -> dict[str, int]:
 def seal(checkpoints: epath.Path) -> None:
   """Writes the checksums of all complete checkpoints that have none yet.
 
-  Killed before it gets here, a training leaves a checkpoint without a seal;
-  that is taken as it is, for Orbax renames it into place only when complete.
+  A training that is killed before this leaves a checkpoint without a seal. It
+  is read unchecked: Orbax renames a checkpoint into place only when complete.
 
   Args:
     checkpoints: the folder of all steps.
@@ -212,7 +214,7 @@ def seal(checkpoints: epath.Path) -> None:
 
 
 def _damage(folder: epath.Path) -> str | None:
-  """The first file of a checkpoint that is not what was sealed, or None."""
+  """The first file of a checkpoint that differs from its seal, or None."""
   path = folder / SEAL
   if not path.exists():
     return None
@@ -225,7 +227,7 @@ def _damage(folder: epath.Path) -> str | None:
 
 
 def _read(checkpoints: epath.Path, step: int) -> dict | None:
-  """Meta of a checkpoint that is as it was written; None with a warning."""
+  """Meta of a checkpoint; warns and returns None if it is damaged."""
   folder = checkpoints / str(step)
   try:
     damaged = _damage(folder)
@@ -234,7 +236,7 @@ def _read(checkpoints: epath.Path, step: int) -> dict | None:
     reason = f'{damaged} is damaged'
   except (OSError, ValueError) as error:
     reason = f'its meta cannot be read: {error}'
-  logging.warning('Passing over checkpoint %s: %s', folder, reason)
+  logging.warning('Skipping checkpoint %s: %s', folder, reason)
   return None
 
 
@@ -248,7 +250,7 @@ def latest_meta(
     below: only steps below this one.
 
   Raises:
-    UserError: there are checkpoints, and none of them is intact.
+    UserError: there are checkpoints, but none of them is intact.
   """
   checkpoints = epath.Path(folder) / 'checkpoints'
   if not checkpoints.exists():
@@ -274,16 +276,16 @@ def check_same_config(
   below: int | None = None,
   advice: provenance.Advice = provenance.PLAIN,
 ) -> tuple[int, dict] | None:
-  """Newest step and meta, after comparing what they were made with.
+  """Newest step and meta, after comparing config and data with the current.
 
   Args:
     folder: of the training.
-    current: the config that is asked for now, and digests of the data.
+    current: the current config and digests of the data.
     below: only steps below this one.
-    advice: for the remedy, where they differ.
+    advice: for the comparison and the error message.
 
   Returns:
-    (step, meta), or None where nothing has been saved.
+    (step, meta), or None if nothing has been saved.
 
   Raises:
     UserError: configs or data differ; names the first key, both values and
@@ -302,21 +304,22 @@ def check_same_config(
 
 
 def _key(path: str) -> str:
-  """The path of a leaf with `.name` for `['name']`, as Orbax stores either."""
+  """Writes `['name']` in a leaf's path as `.name`; Orbax stores both alike."""
   return re.sub(r"\['(\w+)'\]", r'.\1', path)
 
 
 def _old_layout(template: Any, stored: Mapping[str, Any]) -> Any | None:
-  """A template of how states were laid out up to version 0.1.
+  """A template of the state layout of version 0.1 and earlier.
 
-  A single network was the whole state; several lay beside the step.
+  The state was the `NetworkState` itself if there was a single network, else a
+  dict of the step and every network.
 
   Args:
-    template: a state as it is now.
+    template: a state in the current layout.
     stored: shapes of a checkpoint.
 
   Returns:
-    The template, or None unless the checkpoint has that layout.
+    The template, or None if the checkpoint does not have the old layout.
   """
   if not isinstance(template, state_lib.TrainState):
     return None
@@ -330,7 +333,7 @@ def _old_layout(template: Any, stored: Mapping[str, Any]) -> Any | None:
 def _from_old_layout(
   template: state_lib.TrainState, state: Any
 ) -> state_lib.TrainState:
-  """The state that was restored with `_old_layout`, as it is now."""
+  """Converts a state restored with `_old_layout` to the current layout."""
   if isinstance(state, dict):
     return state_lib.TrainState(
       state['step'], {name: state[name] for name in template.networks}
@@ -343,16 +346,16 @@ def _from_old_layout(
 def restore(
   folder: epath.PathLike, template: Any, step: int, meta: dict
 ) -> Any:
-  """Restores a state; never skips or invents a leaf.
+  """Restores a state; every leaf must match the checkpoint.
 
   Args:
     folder: of the training.
-    template: a state, or its abstract shapes, as the config builds it.
-    step: which checkpoint.
-    meta: its meta, from `latest_meta`.
+    template: a state, or its abstract shapes, as built from the config.
+    step: of the checkpoint.
+    meta: of the checkpoint, from `latest_meta`.
 
   Returns:
-    The state, whole on every device.
+    The state, a full copy on every device.
 
   Raises:
     UserError: the checkpoint's arrays have other shapes; names the first.
@@ -361,7 +364,7 @@ def restore(
   if old is not None:
     found = restore(folder, old, step, meta)
     return _from_old_layout(template, found)
-  # Networks were attributes in the old layout, now they are keys.
+  # Networks were attributes in the old layout; now they are dict keys.
   stored = {_key(name): shape for name, shape in meta['shapes'].items()}
   built = {_key(name): shape for name, shape in shapes(template).items()}
   difference = provenance.first_difference(stored, built)
@@ -384,7 +387,7 @@ def restore(
 
 
 class Restored(NamedTuple):
-  """A training as its newest readable checkpoint has it."""
+  """The newest readable checkpoint of a training."""
 
   step: int
   meta: dict
@@ -397,20 +400,20 @@ def restore_newest(
   current: Mapping[str, Any],
   advice: provenance.Advice = provenance.PLAIN,
 ) -> Restored | None:
-  """Restores the newest checkpoint that can be read, warning of any newer.
+  """Restores the newest readable checkpoint, with a warning for each skipped.
 
   Args:
     folder: of the training; need not exist.
-    template: a state, or its abstract shapes, as the config builds it.
-    current: the config that is asked for now, and digests of the data.
-    advice: for the remedy, where they differ.
+    template: a state, or its abstract shapes, as built from the config.
+    current: the current config and digests of the data.
+    advice: for the comparison and the error message.
 
   Returns:
-    The training, or None where nothing has been saved.
+    The checkpoint, or None if nothing has been saved.
 
   Raises:
-    UserError: another config, other data or shapes, or none of the checkpoints
-      can be read.
+    UserError: config, data or shapes differ, or none of the checkpoints can be
+      read.
   """
   found = check_same_config(folder, current, advice=advice)
   while found is not None:
@@ -419,25 +422,25 @@ def restore_newest(
       return Restored(step, meta, restore(folder, template, step, meta))
     except errors.UserError:
       raise
-    except Exception as error:  # of many kinds, down to bare Exception
+    except Exception as error:  # Orbax raises many types, even Exception
       reason = str(error).splitlines()[0][:200]
-      logging.warning('Passing over checkpoint %d: %s', step, reason)
+      logging.warning('Skipping checkpoint %d: %s', step, reason)
       found = check_same_config(folder, current, step, advice)
   return None
 
 
 def backup(folder: epath.PathLike) -> epath.Path:
-  """Where `move_to_backup` moves a training."""
+  """The folder that `move_to_backup` moves a training to."""
   path = epath.Path(folder)
   older = path.parent / f'{path.name}.former'  # its name up to version 0.1
   return older if older.exists() else path.parent / f'{path.name}.backup'
 
 
 def move_to_backup(folder: epath.PathLike) -> epath.Path:
-  """Moves a training's folder out of the way of its replacement.
+  """Moves a training's folder to its backup, so that it can be replaced.
 
-  If there is a backup already, the folder holds an unfinished replacement, and
-  that is what is deleted.
+  If there is a backup already, the folder is an unfinished replacement, and is
+  deleted instead.
   """
   found = backup(folder)
   if found.exists():

@@ -1,4 +1,4 @@
-"""The step of the guided denoiser, on encoded data only."""
+"""The train step of the guided denoiser, on encoded data only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def make_denoiser_step(
   axis_name: str | None = None,
   skip_nonfinite: bool = False,
 ) -> steps.Step:
-  """Builds the step of the denoiser and of D_attr(z_t, t).
+  """Builds the step that trains the denoiser and D_attr(z_t, t).
 
   Args:
     velocity_fn: (params, z_t [B, Z], t [B]) -> predicted velocity [B, Z].

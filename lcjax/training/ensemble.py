@@ -1,8 +1,8 @@
-"""An ensemble: several trainings of one shape as one compiled program.
+"""An ensemble: several trainings of equal shapes as one compiled program.
 
-A member is one of them: a seed, or an ablation that differs in numbers alone.
-Trees of members have a leading axis of M; only the step's number, which they
-share, has none.
+A member is one of the trainings: a seed, or an ablation that differs only in
+numbers. Trees of members have a leading axis of M, except for the step number,
+which the members share.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ from jax import sharding
 
 from lcjax.training import runner, steps
 
-# How the members of one device are computed. `vmap` makes their arrays larger,
-# which suits an accelerator. One CPU core is busy with a single member, and its
-# batched products are no faster than plain ones: there members follow each
-# other, in a loop (`map`) or, where XLA is slow inside of one, without
-# (`unroll`), and the cores share them.
+# How one device computes its members. `vmap` batches them, which suits an
+# accelerator. On CPU, a single member keeps a core busy and batching gains
+# nothing, so each core computes its members one after another: in a loop
+# (`map`), or unrolled for convolutions, which are slow inside lax loops on CPU
+# (`unroll`).
 Way = Literal['vmap', 'map', 'unroll']
 
 _AXIS = 'member'
@@ -32,12 +32,12 @@ class Ensemble(NamedTuple):
 
   Attributes:
     step: (packed state, packed batches [P, K, B, ...], key) -> (packed state,
-      metrics [P]). The key is not used: every member has its own. The state
-      that goes in is donated.
-    pack: a tree of M members -> one of P >= M rows, laid out over the devices.
-    unpack: the reverse, as arrays of the host.
-    rows: [P] the member of every row; the last one fills up. In a loop, rows
-      that fill up are passed over: there is no work to be had for nothing.
+      metrics [P]). The key is not used: every member has its own. The input
+      state is donated.
+    pack: a tree of M members -> one of P >= M rows, sharded over the devices.
+    unpack: the inverse, to host arrays.
+    rows: [P] the member of every row. Padding rows repeat the last member;
+      with `map`, they are skipped at run time.
   """
 
   step: steps.Step
@@ -47,7 +47,7 @@ class Ensemble(NamedTuple):
 
 
 def stack(members: Sequence[Any]) -> Any:
-  """States with a scalar `step` each -> one with a single `step`."""
+  """Stacks the states of M members; they share the scalar `step`."""
   stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
   return dataclasses.replace(stacked, step=members[0].step)
 
@@ -60,7 +60,7 @@ def member(stacked: Any, index: int) -> Any:
 
 
 def program(compiled: Ensemble, count: int) -> runner.Program:
-  """What the runner trains of `count` compiled members."""
+  """The program of `count` compiled members, for the runner."""
 
   def unpack(state: Any) -> Any:
     return jax.tree.map(jnp.asarray, compiled.unpack(state))
@@ -78,7 +78,7 @@ def program(compiled: Ensemble, count: int) -> runner.Program:
 
 
 def over_members(fn: Callable[..., Any], way: Way) -> Callable[..., Any]:
-  """`fn` of trees without the members' axis, applied to trees with it."""
+  """Maps `fn`, which takes the trees of one member, over the members' axis."""
   if way == 'vmap':
     return jax.vmap(fn)
   if way == 'map':
@@ -102,18 +102,18 @@ def compile_ensemble(
   way: Way,
   skip_nonfinite: bool = False,
 ) -> Ensemble:
-  """Compiles the steps of M members as one program, spread over devices.
+  """Compiles the steps of M members as one program, sharded over devices.
 
-  No member's result depends on another, so nothing is exchanged; on a CPU
-  several virtual devices keep as many cores busy.
+  Members are independent, so devices exchange nothing. On CPU, each virtual
+  device keeps one core busy.
 
   Args:
-    make_step: given -> the pure step of one member.
-    given: tree of arrays [M, ...] that tell the members apart: numbers of
-      their configs, constants of their steps.
-    keys: [M] keys of the whole trainings.
-    devices: to share the members; no more are used than there are members.
-    way: how the members of one device are computed.
+    make_step: `given` of one member -> its pure step.
+    given: tree of arrays [M, ...] in which the members differ: numbers of
+      their configs and constants of their steps.
+    keys: [M] keys, each for the complete training of a member.
+    devices: that share the members; at most M of them are used.
+    way: how one device computes its members.
     skip_nonfinite: as in `steps.scan_steps`.
   """
   devices = devices[: len(keys)]
@@ -130,7 +130,8 @@ def compile_ensemble(
       given, fills = given
 
       def take(state: Any) -> tuple[Any, steps.Metrics]:
-        # Without the members' axis, so that a branch on it stays a branch.
+        # `step` has no members' axis, so that vmap keeps a `lax.cond` on it
+        # instead of computing both branches.
         whole = dataclasses.replace(state, step=step)
         many = steps.scan_steps(make_step(given), skip_nonfinite)
         new, metrics = many(whole, batches, key)
@@ -170,7 +171,7 @@ def compile_ensemble(
 
   def pack(state: Any) -> Any:
     packed = place(dataclasses.replace(state, step=()))
-    # A copy: the packed state is donated, what it was made of is not.
+    # A copy, because the packed state is donated and the input state is not.
     step = jax.device_put(jnp.array(state.step, copy=True), shared)
     return dataclasses.replace(packed, step=step)
 

@@ -1,9 +1,9 @@
-"""Steps of the adversarial stage: critics and actor, on encoded data only.
+"""Train steps of the critics and the actor, on encoded data only.
 
-Batches hold 'mean' and 'scale' [B, Z] of encoded training rows, 'attributes'
+Batches have 'mean' and 'scale' [B, Z] of encoded training rows, 'attributes'
 [B, Y] of the same rows, 'other_attributes' [B, Y] of other training rows, and
-'row'. So y is always a vector that occurs. z = mean + scale * eps is drawn
-afresh at every step.
+'row'. So y is always a vector that occurs in the data. Every step draws new
+z = mean + scale * eps.
 """
 
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from lcjax.training import state as state_lib
 
 
 class CriticWeights(NamedTuple):
-  """What each kind of row counts in the critic's loss; real rows count 1.
+  """Weights of the terms in a critic's loss; real rows have weight 1.
 
   Attributes:
-    moved: rows moved by the actor (or optimizer), as fakes.
-    prior: raw prior rows, as fakes.
+    moved: rows moved by the actor (or optimizer-G), as fakes.
+    prior: unmoved prior rows, as fakes.
     mismatched: real rows with attributes of other rows, as fakes.
-    gradient_penalty: of the penalty between real and moved rows.
+    gradient_penalty: the gradient penalty between real and moved rows.
   """
 
   moved: float
@@ -52,7 +52,7 @@ def critic_loss(
   rows: dict[str, jax.Array],
   weights: CriticWeights,
 ) -> tuple[jax.Array, steps.Metrics]:
-  """L_D of arXiv:1711.05772, section 4: real rows 1, all other kinds 0.
+  """L_D of arXiv:1711.05772, section 4: target 1 on real rows, 0 on fakes.
 
   E[L1(z, y)] + moved E[L0(z', y)] + prior E[L0(z0, y)] +
   mismatched E[L0(z, y')]. The authors' code replaces the moved rows by prior
@@ -76,8 +76,9 @@ def critic_loss(
     prior_logits = critic_fn(rows['prior'], y)
     loss += weights.prior * jnp.mean(adversarial.fake_loss(prior_logits))
   if steps.may_be_nonzero(weights.mismatched):
-    # Another row may have the same attributes; then nothing is mismatched.
-    # Divided by B, not by their number, so that devices average alike.
+    # The other row may have the same attributes; then there is no mismatch.
+    # Divided by B, not by the number of mismatches: a mean over devices is then
+    # the same as on one device.
     mismatched = jnp.any(y != other, axis=-1)
     losses = adversarial.fake_loss(critic_fn(rows['real'], other))
     loss += weights.mismatched * jnp.mean(mismatched * losses)
@@ -114,8 +115,8 @@ def make_actor_critic_step(
 ) -> steps.Step:
   """Builds the step of G(z, y) against D(z, y).
 
-  Every step updates the critic; one in `critic_steps_per_actor_step` updates
-  the actor too.
+  Every step updates the critic; one step in `critic_steps_per_actor_step` also
+  updates the actor.
 
   Args:
     actor_fn: (params, z [B, Z], y [B, Y]) -> moved [B, Z].
@@ -125,8 +126,9 @@ def make_actor_critic_step(
     critic_tx: the critic's optimiser.
     critic_weights: of the kinds of rows.
     distance_weight: lambda_dist; the penalty is a mean over Z.
-    actor_on_encodings: with a distance penalty, the actor takes a second
-      update from encoded real z and their own labels: there it should stay.
+    actor_on_encodings: if there is a distance penalty, each actor update is
+      followed by one on encoded real z with their true labels, where the actor
+      should not move.
     critic_steps_per_actor_step: the update ratio.
     average_decay: of the actor's averaged parameters.
     axis_name: axis to average over, if any.
@@ -182,7 +184,7 @@ def make_actor_critic_step(
     moves = {'start': prior, 'attributes': y}
 
     def keep_actor(actor: state_lib.NetworkState) -> tuple:
-      # Measured all the same: a log has steps between the actor's.
+      # Metrics are computed without an update, too: any step may be logged.
       found = actor_objective(actor.params, moves, key)[1]
       if axis_name is not None:
         found = jax.lax.pmean(found, axis_name)
@@ -193,7 +195,7 @@ def make_actor_critic_step(
       if steps.may_be_nonzero(distance_weight) and actor_on_encodings:
         own = {'start': real, 'attributes': y}
         stayed, _ = move_actor(actor, own, key)
-        # Only a traced weight can be 0 here.
+        # Only a traced weight can be 0 here, in an ensemble.
         actor = jax.tree.map(
           lambda new, old: jnp.where(distance_weight > 0, new, old),
           stayed,
@@ -233,22 +235,22 @@ def make_latent_critics_step(
 ) -> steps.Step:
   """Builds the step of D_attr(z) and D_realism(z), optimizer-G's critics.
 
-  A realism critic that has seen q(z) and p(z) only is exploited by the
-  optimiser. So each step moves prior latents by `inner_steps` of optimizer-G
-  against the critics as they stand, and shows the result to D_realism as fake.
+  Optimizer-G exploits a realism critic that was trained on q(z) and p(z) only.
+  So each step moves prior latents by `inner_steps` of optimizer-G against the
+  current critics, and D_realism is trained on the result as fakes.
 
   Args:
     attribute_fn: (params, z [B, Z]) -> logits [B, Y].
     realism_fn: (params, z [B, Z]) -> logits [B].
     make_constraint: (attribute params, realism params) -> the constraint that
       optimizer-G minimises; its target has 'attributes' (y, mask) and 'near'.
-    move_tx: optimizer-G's transformation of z.
+    move_tx: optimizer-G's optimiser of z.
     attribute_tx: D_attr's optimiser.
     realism_tx: D_realism's optimiser.
-    realism_weights: of the kinds of rows; `mismatched` has no meaning here
-      and must be 0.
+    realism_weights: of the kinds of rows; `mismatched` must be 0, as D_realism
+      takes no attributes.
     labels: of the attributes.
-    inner_steps: of optimizer-G; with 0 the moved rows are raw prior rows.
+    inner_steps: of optimizer-G; if 0, the moved rows are the prior rows.
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
     skip_nonfinite: as in `steps.make_update`, for each network.

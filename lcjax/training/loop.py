@@ -14,7 +14,7 @@ Hook = Callable[[int, Any, steps.Metrics], None]
 
 
 def crossed(step: int, count: int, period: int) -> bool:
-  """Whether a multiple of `period` lies in the last `count` steps."""
+  """Whether a multiple of `period` is among the last `count` steps."""
   return step // period > (step - count) // period
 
 
@@ -30,20 +30,20 @@ def train(
 ) -> Any:
   """Trains from `state.step` until `num_steps`.
 
-  Nothing here waits for the device: the next batch is made while it computes.
+  Does not wait for the device: the next batch is made while it computes.
 
   Args:
     step_fn: compiled; (state, batches [K, B, ...], key) -> (state, metrics).
     state: has `step`.
     make_batches: (first step, K) -> stacked batches, a pure function.
-    key: of the whole run.
-    num_steps: where to end.
-    steps_per_call: K. A resumed run falls into the same rhythm of calls.
+    key: of the complete run, the same at every step.
+    num_steps: total number of steps.
+    steps_per_call: K. Calls end at multiples of K, also in a resumed run.
     hooks: called in order after every call.
-    should_stop: asked between calls.
+    should_stop: checked before every call.
 
   Returns:
-    The state, with fewer than `num_steps` steps if `should_stop` said so.
+    The state, at fewer than `num_steps` steps if `should_stop` returned True.
   """
   step = int(state.step)
   while step < num_steps and not should_stop():
@@ -56,10 +56,10 @@ def train(
 
 
 def check_finite(name: str, step: int, values: dict[str, float]) -> None:
-  """Raises UserError that names the first metric that is not a number."""
+  """Raises UserError that names the first metric that is NaN or infinite."""
   for metric, value in values.items():
     if not np.isfinite(value):
       raise errors.UserError(
-        f'{name}: {metric} is {value} at step {step}; training stops, '
-        'earlier checkpoints stay. Lower the learning rate or the loss weights'
+        f'{name}: {metric} is {value} at step {step}; training stops, earlier '
+        'checkpoints are kept. Lower the learning rate or the loss weights'
       )

@@ -1,4 +1,7 @@
-"""metrics.jsonl and TensorBoard events of one training, exact under resume."""
+"""metrics.jsonl and TensorBoard events of one training.
+
+A resumed training writes the same metrics.jsonl as an uninterrupted one.
+"""
 
 import contextlib
 import json
@@ -18,11 +21,10 @@ FILE = 'metrics.jsonl'
 
 
 def read(folder: epath.PathLike) -> list[dict[str, Any]]:
-  """Records of a training's metrics.jsonl, without an unfinished last line.
+  """Records of a training's metrics.jsonl, without an incomplete last line.
 
   Raises:
-    UserError: a line before the last is damaged, or the file cannot be read;
-      names it.
+    UserError: a line before the last is damaged, or the file cannot be read.
   """
   path = epath.Path(folder) / FILE
   records: list[dict[str, Any]] = []
@@ -38,7 +40,7 @@ def read(folder: epath.PathLike) -> list[dict[str, Any]]:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
       if number < len(lines):
         raise errors.UserError(
-          f'line {number} of {path} is damaged: mend or delete it'
+          f'line {number} of {path} is damaged: repair or delete it'
         ) from error
   return records
 
@@ -54,16 +56,16 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _appends(path: epath.Path) -> bool:
-  """Whether a file can be appended to; cloud storage replaces it instead."""
+  """Whether a file can be appended to; in cloud storage it is rewritten."""
   return '://' not in os.fspath(path)
 
 
 class MetricsLog:
-  """A hook that writes metrics one call late, so that no step waits.
+  """A hook that writes metrics one call late, without waiting for the device.
 
   Each line of metrics.jsonl is {"step": n, "train/NAME": value, ...} or the
-  same with "validation/". Times are left out: two runs of one seed write the
-  same bytes.
+  same with "validation/". There are no times in it, so that two runs with one
+  seed write the same bytes.
   """
 
   def __init__(
@@ -80,9 +82,9 @@ class MetricsLog:
       folder: of the training.
       name: of the training, for errors.
       every: steps between lines.
-      step: later lines are cut off: their steps will be taken again.
-      skip_nonfinite: whether steps are skipped that are not finite. A line
-        then leaves out what was finite in none of its call's steps.
+      step: of the resume; later lines are deleted, as their steps are repeated.
+      skip_nonfinite: whether updates that are not finite are skipped. If so, a
+        line omits metrics that had no finite value in its call.
     """
     self._name, self._every = name, every
     self._skip_nonfinite = skip_nonfinite
@@ -90,7 +92,7 @@ class MetricsLog:
     self._pending: tuple[int, steps.Metrics] | None = None
     self.latest: dict[str, float] = {}
     folder = epath.Path(folder)
-    # Process 0 writes for all, whose metrics are the same.
+    # Only process 0 writes: all processes have the same metrics.
     self._writes = jax.process_index() == 0
     if not self._writes:
       return
@@ -104,7 +106,7 @@ class MetricsLog:
     )
 
   def __call__(self, step: int, state: Any, metrics: steps.Metrics) -> None:
-    """Notes this call's metrics and writes the ones noted before."""
+    """Keeps this call's metrics pending and writes the previous ones."""
     del state
     self.flush()
     if loop.crossed(step, step - self._last_step, self._every):
@@ -112,7 +114,7 @@ class MetricsLog:
     self._last_step = step
 
   def flush(self) -> None:
-    """Waits for the noted metrics, checks and writes them."""
+    """Waits for the pending metrics, checks and writes them."""
     if self._pending is not None:
       step, metrics = self._pending
       self._pending = None
@@ -123,7 +125,7 @@ class MetricsLog:
       self.write(step, values, 'train')
 
   def write(self, step: int, values: dict[str, float], group: str) -> None:
-    """Writes one record at once, group 'train' or 'validation'."""
+    """Writes one record immediately; `group` is 'train' or 'validation'."""
     self.latest |= {f'{group}/{name}': v for name, v in values.items()}
     if not self._writes:
       return
@@ -139,7 +141,7 @@ class MetricsLog:
       self._events.add_scalar(name, value, step)
 
   def sync(self) -> None:
-    """Writes what is noted so that it outlasts this machine."""
+    """Writes the pending metrics and syncs the file to storage."""
     self.flush()
     if not self._writes:
       return
@@ -150,7 +152,7 @@ class MetricsLog:
         os.fsync(self._file.fileno())
 
   def close(self) -> None:
-    """Writes what is noted and closes the files."""
+    """Writes the pending metrics and closes the files."""
     self.sync()
     if self._writes:
       if self._file is not None:
@@ -159,13 +161,13 @@ class MetricsLog:
 
   @contextlib.contextmanager
   def _one_line(self) -> Iterator[None]:
-    """Turns what a full disk says into a UserError."""
+    """Turns a write error, such as a full disk, into a UserError."""
     try:
       yield
     except OSError as error:
       raise errors.UserError(
         f'{self._path} cannot be written: {error}; training stops, earlier '
-        'checkpoints stay. Once that is mended, the same command goes on'
+        'checkpoints are kept. Fix this, then resume with the same command'
       ) from error
 
   def _write_all(self) -> None:

@@ -1,4 +1,4 @@
-"""Loss functions of the networks that learn from data alone.
+"""Loss functions of the VAE and of classifiers.
 
 Each `make_*_loss` takes callables, never modules, and returns
 `loss_fn(params, batch, key) -> (scalar, metrics)`.
@@ -17,7 +17,7 @@ from lcjax.training import steps
 
 
 def to_unit(images: jax.Array) -> jax.Array:
-  """Pixels of uint8 images in [0, 1]."""
+  """Scales uint8 images to float32 in [0, 1]."""
   return images.astype(jnp.float32) / 255.0
 
 
@@ -36,7 +36,7 @@ def make_vae_loss(
     beta: weight of the KL divergence.
 
   Returns:
-    The loss over batches with 'image' and 'row'. It sees no labels.
+    The loss over batches with 'image' and 'row'. It uses no labels.
   """
 
   def loss_fn(
@@ -64,7 +64,7 @@ def make_vae_loss(
 def classification(
   logits: jax.Array, y: jax.Array, labels: types.Labels
 ) -> tuple[jax.Array, jax.Array]:
-  """Loss and accuracy of any classifier: of pixels, of z, of noised z.
+  """Loss and accuracy of any classifier: of pixels, z or noised z.
 
   Args:
     logits: [B, Y].
@@ -72,7 +72,7 @@ def classification(
     labels: of the attributes.
 
   Returns:
-    Cross-entropy in nats and share of right answers, means over the batch.
+    Cross-entropy in nats and fraction correct, both means over the batch.
   """
   losses = labels.cross_entropy(logits, y, jnp.ones_like(y))
   return jnp.mean(losses), jnp.mean(labels.accuracy(logits, y))
@@ -84,13 +84,13 @@ def make_classifier_loss(
   pixel_noise: float,
   flip: bool,
 ) -> steps.LossFn:
-  """Cross-entropy of a pixel classifier.
+  """The cross-entropy of a pixel classifier.
 
   Args:
     logits_fn: (params, images in [0, 1]) -> [B, Y].
     labels: of the attributes.
-    pixel_noise: standard deviation of the noise added to pixels in training.
-    flip: whether to mirror half of the images, left to right, in training.
+    pixel_noise: standard deviation of the noise added to pixels.
+    flip: whether to flip each image left to right with probability 1/2.
 
   Returns:
     The loss over batches with 'image', 'attributes' and 'row'.
@@ -105,7 +105,7 @@ def make_classifier_loss(
       eps = noise.normal(key, batch['row'], size).reshape(images.shape)
       images = images + pixel_noise * eps
     if flip:
-      # A key of its own: the noise stays what it is without flips.
+      # A separate key, so that flips do not change the noise.
       draw = noise.uniform(jax.random.fold_in(key, 1), batch['row'])
       mirrored = (draw < 0.5)[:, None, None, None]
       images = jnp.where(mirrored, images[:, :, ::-1], images)

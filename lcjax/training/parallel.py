@@ -1,7 +1,7 @@
-"""The only file that names pmap or devices.
+"""Runs functions on all devices and processes, by jit with shardings or pmap.
 
-With several processes each calls the same functions in the same order; what
-they are given whole is the same in all of them.
+With several processes, all call the same functions in the same order. Arguments
+that are not split over processes must be equal in all of them.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ MODES = ('jit', 'pmap')
 def _placement(
   devices: Sequence[jax.Device], *axes: str | None
 ) -> sharding.NamedSharding:
-  # Not jax.make_mesh, which may reorder the devices: each process reads
+  # Not jax.make_mesh, which may reorder devices: each process must own
   # consecutive rows.
   ordered = sorted(devices, key=lambda d: (d.process_index, d.id))
   mesh = sharding.Mesh(np.array(ordered), ('device',))
@@ -30,18 +30,18 @@ def _placement(
 
 
 def whole_everywhere() -> sharding.NamedSharding:
-  """Places an array whole on every device of every process."""
+  """The sharding with a full copy on every device of every process."""
   return _placement(jax.devices())
 
 
 def describe_devices() -> str:
-  """How many devices of which kinds there are, for a reader."""
+  """Number, kinds and backend of the devices, for messages."""
   kinds = ', '.join(sorted({one.device_kind for one in jax.devices()}))
   return f'{jax.device_count()} x {kinds} ({jax.default_backend()})'
 
 
 def check_batch_size(batch_size: int, name: str) -> None:
-  """Raises UserError unless the devices share a batch evenly."""
+  """Raises UserError unless a batch divides evenly over the devices."""
   num_devices = jax.device_count()
   if batch_size % num_devices:
     raise errors.UserError(
@@ -51,14 +51,14 @@ def check_batch_size(batch_size: int, name: str) -> None:
 
 
 def local_rows(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """What this process reads of global batches.
+  """The share of global batches that this process reads.
 
   Args:
     indices: [K, B] rows of the data set in the global batches.
 
   Returns:
-    [K, B / processes] rows of the data set, and their numbers in the global
-    batch, from which their noise follows.
+    [K, B / processes] rows of the data set, and their row numbers in the global
+    batch, which their noise depends on.
   """
   numbers = np.broadcast_to(np.arange(indices.shape[1]), indices.shape)
   size = indices.shape[1] // jax.process_count()
@@ -67,7 +67,7 @@ def local_rows(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def any_process(flag: bool) -> bool:
-  """Whether the flag is set in any process; all of them wait for all."""
+  """Whether the flag is set in any process; a barrier for all processes."""
   if jax.process_count() == 1:
     return flag
   return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
@@ -76,25 +76,27 @@ def any_process(flag: bool) -> bool:
 def raise_together(error: errors.UserError | None) -> None:
   """Raises in all processes if any of them has an error.
 
-  A process that stopped alone would leave the others waiting for it.
+  If one process stopped alone, the others would wait for it forever.
 
   Args:
     error: of this process, or None.
 
   Raises:
-    UserError: this process's own, or that another one has stopped.
+    UserError: the error of this process, or that another one has stopped.
   """
   if any_process(error is not None):
-    raise error or errors.UserError('another process has stopped: see there')
+    raise error or errors.UserError(
+      'another process has stopped with an error: fix what its output reports'
+    )
 
 
 @contextlib.contextmanager
 def raising_together() -> Iterator[None]:
-  """What fails in one process within, as by its own files, stops all of them.
+  """Makes a UserError in the body in one process stop all of them.
 
-  Every process must come here equally often and do nothing within that waits
-  for the others, such as another `raise_together`: one that has failed before
-  would be taken to wait for that.
+  All processes must enter the context equally often. The body must not wait for
+  other processes, as another `raise_together` does: a process that has failed
+  already waits at the end of this context, and the two would be mixed up.
 
   Raises:
     UserError: as `raise_together`, at the end.
@@ -108,7 +110,7 @@ def raising_together() -> Iterator[None]:
 
 
 def on_all_devices(tree: Any) -> Any:
-  """A tree of arrays, each whole on every device of every process."""
+  """Copies every array of a tree in full to every device of every process."""
   everywhere = whole_everywhere()
 
   def place(leaf: Any) -> jax.Array:
@@ -116,7 +118,8 @@ def on_all_devices(tree: Any) -> Any:
       return leaf
     if jax.process_count() == 1:
       return jax.device_put(leaf, everywhere)
-    host = np.asarray(leaf)  # another process's devices take no array of ours
+    # A process cannot put its arrays on the devices of another one.
+    host = np.asarray(leaf)
     return jax.make_array_from_callback(
       host.shape, everywhere, lambda index: host[index]
     )
@@ -128,13 +131,13 @@ def over_devices(fn: Callable[..., Any]) -> Callable[..., Any]:
   """Spreads a row-wise function over all devices of all processes.
 
   Args:
-    fn: maps arrays [B, ...] to a tree of arrays [B, ...], row by row; what it
-      holds besides lies on all devices, or on none.
+    fn: maps arrays [B, ...] to a tree of arrays [B, ...], row by row. Arrays
+      that it closes over must be on all devices, or on the host.
 
   Returns:
-    The same on numpy arrays, which every process gives whole. Rows are padded
-    by repeated ones to a multiple of the number of devices, and so are the
-    results: the caller cuts them.
+    The function of numpy arrays, which every process passes in full. Rows are
+    padded to a multiple of the number of devices with repeated rows. Results
+    have the padding, too: the caller removes it.
   """
 
   def place(array: np.ndarray, by_row: sharding.NamedSharding) -> jax.Array:
@@ -162,23 +165,23 @@ def compile_step(
   mode: str,
   skip_nonfinite: bool = False,
 ) -> steps.Step:
-  """Compiles `make_step(axis_name)` to run K steps on all devices at once.
+  """Compiles `make_step(axis_name)` to run K steps per call on all devices.
 
-  Callers pass batches stacked to [K, B, ...], of which every process gives its
-  own rows, and a state without a device axis, in either mode. The state that
-  goes in is donated: use only the one that comes out, and before anything but
-  the next step does, place it by `on_all_devices`.
+  In both modes, callers pass batches stacked to [K, B, ...], each process its
+  share of the rows, and a state without a device axis. The input state is
+  donated, so use only the returned one; before anything but the next step uses
+  it, pass it through `on_all_devices`.
 
   Args:
     make_step: builds the pure step, given the axis to average over or None.
-    mode: 'jit' shards the batch over a mesh, 'pmap' splits it by hand.
+    mode: 'jit' shards the batch over a mesh, 'pmap' splits it explicitly.
     skip_nonfinite: whether the step skips updates that are not finite.
 
   Returns:
     `step(state, batches, key) -> (state, metrics)`.
   """
-  # A fresh or restored state lies elsewhere; placed like the step's own output,
-  # it does not make the step compile twice.
+  # Both modes first place the state like the step's output: a fresh or restored
+  # one has another sharding, for which the step would be compiled again.
   if mode == 'jit':
     return _compile_jit(steps.scan_steps(make_step(None), skip_nonfinite))
   if mode != 'pmap':
@@ -189,7 +192,7 @@ def compile_step(
 
 
 def jit_over_rows(many: steps.Step) -> jax.stages.Wrapped:
-  """`steps.scan_steps` of a step, jitted with batches split by row."""
+  """Jits the result of `steps.scan_steps`, with batches sharded by row."""
   everywhere = whole_everywhere()
   by_row = _placement(jax.devices(), None, 'device')
   return jax.jit(
@@ -201,7 +204,7 @@ def jit_over_rows(many: steps.Step) -> jax.stages.Wrapped:
 
 
 def pmap_over_rows(many: steps.Step) -> jax.stages.Wrapped:
-  """The same mapped over local devices: batches [K, devices, B, ...]."""
+  """As `jit_over_rows`, by pmap: batches [K, local devices, rows, ...]."""
   return jax.pmap(
     many,
     axis_name='device',
@@ -246,7 +249,7 @@ def _compile_pmap(many: steps.Step) -> steps.Step:
 
   def step(state: Any, batches: Any, key: jax.Array) -> Any:
     if jax.process_count() > 1 and not _is_local(state):
-      state = jax.tree.map(np.asarray, state)  # pmap takes its own alone
+      state = jax.tree.map(np.asarray, state)  # pmap takes local arrays only
     state = jax.device_put(state, here)
     return mapped(state, jax.tree.map(split, batches), key)
 

@@ -1,9 +1,9 @@
-"""Whether a stored result follows from what is asked for now, or one line.
+"""Checks that a stored result matches the current config and data.
 
-What a result follows from is a nested mapping: the config that it depends on
-and, under `READ`, digests of the data by split, as `lcjax.data.digests` makes
-them. A result from before there were digests has none: whether its data have
-changed is unknown, and it is accepted with a warning.
+The inputs that determine a result are stored as a nested mapping: the config
+that it depends on and, under `READ`, digests of the data by split, as made by
+`lcjax.data.digests`. Results of older versions have no digests. Whether their
+data have changed is unknown, and they are accepted with a warning.
 """
 
 import functools
@@ -20,19 +20,20 @@ from lcjax import errors, keys
 
 MISSING = '(absent)'
 READ = 'read'
-_MOST_FLAGS = 6  # that one line of error asks to repeat
+_MOST_FLAGS = 6  # that an error message lists
 
 
 class Advice(NamedTuple):
-  """What a comparison has to know, to be just and to name the right remedy.
+  """Context for the comparison of configs and for the remedy in its error.
 
   Attributes:
-    replicate: which one; its seed is config.seed + repeat.
-    varied: dotted keys that an ablation sets, and no flag may.
-    verb: what the result was: trained, or made.
-    defaults: of the config, by dotted key, as JSON has them: what a key was
-      when there was no such key.
-    upgrade: dotted keys and values as they were stored -> as they are now.
+    replicate: number of the replicate; its seed is config.seed + replicate.
+    varied: dotted keys that an ablation sets, so that no flag can.
+    verb: for the message: the result was 'trained' or 'made'.
+    defaults: of the config, by dotted key, with values as in JSON; assumed for
+      keys that a stored config does not have.
+    upgrade: converts the dotted keys and values of a stored config to the
+      current ones.
   """
 
   replicate: int = 0
@@ -57,8 +58,8 @@ def differences(
 ) -> Iterator[tuple[str, Any, Any]]:
   """Dotted keys at which two nested mappings differ, with both values.
 
-  A key that the stored one lacks had its default. Of what current no longer
-  depends on, whole sections, nothing is asked.
+  A key that `stored` lacks is taken to have its default. Sections that
+  `current` lacks, because the result no longer depends on them, are ignored.
   """
   then, now = advice.upgrade(keys.flatten(stored)), keys.flatten(current)
   for key in sorted(then.keys() | now.keys()):
@@ -82,17 +83,17 @@ def first_difference(
 
 
 def without_read(follows_from: Mapping[str, Any]) -> dict[str, Any]:
-  """The part that the config alone decides."""
+  """Removes the digests of the data, which leaves the config."""
   return {key: v for key, v in follows_from.items() if key != READ}
 
 
 def is_unread(stored: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
-  """Whether a result lacks the digests that it is to be compared with."""
+  """Whether a result lacks the data digests that `current` has."""
   return READ in current and not stored.get(READ)
 
 
 def _literal(value: Any) -> str:
-  """A Python literal, tuples for JSON's lists, in double quotes."""
+  """A Python literal with double quotes, and tuples for JSON lists."""
   if isinstance(value, str):
     return json.dumps(value, ensure_ascii=False)
   if isinstance(value, list | tuple):
@@ -105,14 +106,14 @@ def _literal(value: Any) -> str:
 
 
 def flag(key: str, value: Any) -> str:
-  """The flag that sets a key of the config, to be pasted into a shell.
+  """The flag that sets a config key, quoted for a shell.
 
   Args:
     key: dotted, without `config`.
-    value: as the config or as JSON has it.
+    value: from a config or from JSON.
   """
   section, arguments, name = key.partition('.arguments.')
-  if arguments:  # no flag may name a key that only optax knows
+  if arguments:  # the config has no keys for optax arguments, only the dict
     key, value = f'{section}.arguments', {name: value}
   text = value if isinstance(value, str) else _literal(value)
   return shlex.quote(f'--config.{key}={text}')
@@ -121,7 +122,7 @@ def flag(key: str, value: Any) -> str:
 def _other_config(
   found: list[tuple[str, Any, Any]], advice: Advice
 ) -> tuple[str, str]:
-  """How two configs differ, and the way back to the stored one."""
+  """How two configs differ, and how to get back to the stored one."""
   found = [
     (key, old - advice.replicate, new - advice.replicate)
     if key == 'seed' and isinstance(old, int) and isinstance(new, int)
@@ -129,12 +130,12 @@ def _other_config(
     for key, old, new in found
   ]
   key, old, new = found[0]
-  said = f'with config.{key}={old!r}, now it is {new!r}'
+  cause = f'with config.{key}={old!r}, now it is {new!r}'
   varied = [key for key, *_ in found if key in advice.varied]
   if varied:
-    return said, f'set {varied[0]} back in the ablation of the config file'
+    return cause, f'set {varied[0]} back in the ablation of the config file'
   if len(found) > _MOST_FLAGS:
-    return said, f'give the --config of then, for {len(found)} keys differ'
+    return cause, f'use the earlier --config, as {len(found)} keys differ'
   there = [flag(key, old) for key, old, _ in found if old != MISSING]
   added = [
     flag(key, new).partition('=')[0].lstrip("'")
@@ -143,13 +144,13 @@ def _other_config(
   ]
   ways = [f'repeat {" ".join(there)}'] if there else []
   ways += [f'leave out {" ".join(added)}'] if added else []
-  return said, ' and '.join(ways)
+  return cause, ' and '.join(ways)
 
 
 def _other_labels(
   old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-  """Kinds of differences between two `digests.of_labels`, each with a word."""
+  """Differences of two `digests.of_labels`: the kind and details of each."""
   pairs = itertools.zip_longest(old['names'], new['names'], fillvalue=MISSING)
   for number, (then, now) in enumerate(pairs, start=1):
     if then != now:
@@ -180,7 +181,7 @@ def _other_labels(
 def _other_images(
   old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-  """The difference between two `digests.of_images`, if there is one."""
+  """The difference of two `digests.of_images`, if any: kind and details."""
 
   def shown(shape: list[int]) -> str:
     return f'{shape[0]} of {"x".join(map(str, shape[1:]))}'
@@ -197,7 +198,7 @@ def _other_images(
 def _other_data(
   stored: Mapping[str, Any], current: Mapping[str, Any]
 ) -> str | None:
-  """How data differ, in the first split that does; None if in none."""
+  """How the data of the first split that differs differ, or None."""
   for split in current:
     old, new = stored.get(split, {}), current[split]
     found: list[tuple[str, str]] = []
@@ -220,32 +221,32 @@ def refusal(
   current: Mapping[str, Any],
   advice: Advice = PLAIN,
 ) -> errors.UserError | None:
-  """The error of a result that follows from something else, or None.
+  """The error for a result of another config or other data, or None.
 
   Args:
     where: the file or folder of the result.
-    stored: what it follows from.
-    current: what is asked for now.
-    advice: for the remedy.
+    stored: the config and data digests of the result.
+    current: the current config and data digests.
+    advice: for the comparison and the error message.
   """
   current = json.loads(json.dumps(current))  # tuples become lists, as stored
   found = list(differences(without_read(stored), without_read(current), advice))
   if found:
-    said, way = _other_config(found, advice)
+    cause, remedy = _other_config(found, advice)
   else:
     other = _other_data(stored.get(READ) or {}, current.get(READ) or {})
     if other is None:
       return None
-    said, way = other, 'put the earlier data back'
+    cause, remedy = other, 'put the earlier data back'
   return errors.UserError(
-    f'{where} was {advice.verb} {said}: {way}, take another --workdir, or '
+    f'{where} was {advice.verb} {cause}: {remedy}, take another --workdir, or '
     f'--overwrite to {advice.again} it again'
   )
 
 
-@functools.cache  # a line for a run, not for each of its stages
+@functools.cache  # warns once per run, not once per stage
 def warn_unread(root: str) -> None:
-  """Says that a run's data cannot be checked."""
+  """Warns that changes of a run's data cannot be detected."""
   logging.warning(
     '%s holds results from before digests of the data were kept: whether the '
     'data have changed since then cannot be checked',

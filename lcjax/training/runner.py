@@ -1,7 +1,7 @@
-"""A training from its state to its end, alone or as an ensemble.
+"""Runs a training, or an ensemble of trainings, to its end.
 
-Around the loop of compiled steps: checkpoints, logs, validation, progress, and
-the end that a signal asks for.
+Adds to the loop of compiled steps: checkpoints, logs, validation, a progress
+bar, and a stop with a checkpoint when a signal arrives.
 """
 
 import sys
@@ -19,16 +19,16 @@ from lcjax.training import checkpoints, loop, metrics_log, parallel, steps
 
 
 class Schedule(NamedTuple):
-  """How long a training takes and what happens on its way, in steps.
+  """The length of a training and the periods of its hooks, in steps.
 
   Attributes:
-    num_steps: of the whole training.
+    num_steps: of the complete training.
     steps_per_call: in one dispatch.
     log_every: between lines of metrics.jsonl.
-    evaluate_every: between validation values.
+    evaluate_every: between validations.
     checkpoint_every: between checkpoints.
-    keep: newest checkpoints that stay.
-    keep_every: those at multiples of so many steps stay, too, if not 0.
+    keep: how many of the newest checkpoints to keep.
+    keep_every: also keeps checkpoints at multiples of this step, if not 0.
     nonfinite: 'stop' at gradients that are not finite, or 'skip' the update.
   """
 
@@ -52,10 +52,10 @@ class Program(NamedTuple):
 
   Attributes:
     step: `(state, batches, key) -> (state, metrics)`.
-    pack: lays a state out as the step takes it.
-    unpack: the reverse, as checkpoints store it.
-    members: an unpacked state -> the state of every training.
-    metrics: metrics of the step -> those of every training.
+    pack: converts a state to the layout that the step takes.
+    unpack: the inverse, to the layout that checkpoints store.
+    members: an unpacked state -> the states of all members.
+    metrics: metrics of the step -> those of all members.
   """
 
   step: steps.Step
@@ -66,7 +66,7 @@ class Program(NamedTuple):
 
 
 def alone(step: steps.Step) -> Program:
-  """The program of one training, from `parallel.compile_step`."""
+  """The program of a single training, from `parallel.compile_step`."""
   return Program(
     step,
     pack=lambda state: state,
@@ -77,12 +77,12 @@ def alone(step: steps.Step) -> Program:
 
 
 class Member(NamedTuple):
-  """A training of the program.
+  """One of the trainings of a program.
 
   Attributes:
     title: for errors.
-    folder: of its log, made if need be.
-    evaluate: validation values of a state.
+    folder: of its log; created if it does not exist.
+    evaluate: state -> validation values.
   """
 
   title: str
@@ -91,7 +91,7 @@ class Member(NamedTuple):
 
 
 class _Logs:
-  """A hook that gives every member's log its own metrics, one call late."""
+  """A hook that passes metrics on to the logs of all members, one call late."""
 
   def __init__(
     self,
@@ -132,16 +132,17 @@ class _Logs:
 
 
 class Run(NamedTuple):
-  """What is trained where, and from what on.
+  """A training or an ensemble to run, from a fresh or restored state.
 
   Attributes:
     title: for the progress bar and errors.
     folder: of the checkpoints.
     schedule: of the training.
-    follows_from: JSON that a resume is compared with.
-    members: every training of the program.
-    state: that the training goes on from, unpacked.
-    seconds: that it took to get there.
+    follows_from: JSON of the inputs that determine the result, compared before
+      a resume.
+    members: all trainings of the program.
+    state: to start or resume from, unpacked.
+    seconds: training time up to that state.
     started: `time.perf_counter()` when this process began to work on it.
     shown: metrics in the progress bar, such as 'train/loss'.
   """
@@ -164,21 +165,21 @@ def train(
   key: jax.Array,
   should_stop: Callable[[], bool],
 ) -> Any:
-  """Trains to the end, which may have been reached before.
+  """Trains to the last step; takes no step if `run.state` is there already.
 
   Args:
-    run: what, where, from what on.
-    program: compiled.
+    run: what to train.
+    program: its compiled steps.
     make_batches: (first step, K) -> stacked batches, as the program takes them.
-    key: of the whole run.
-    should_stop: asked between calls.
+    key: of the complete run, the same at every step.
+    should_stop: checked before every call.
 
   Returns:
     The last state, unpacked.
 
   Raises:
     UserError: a metric or a state is not finite, or a file cannot be written.
-    Interrupted: `should_stop` said so; the checkpoint is complete.
+    Interrupted: `should_stop` returned True; the state has been checkpointed.
   """
   schedule, first = run.schedule, int(run.state.step)
   for member in run.members:
@@ -211,7 +212,7 @@ def train(
       bar.update(step - bar.n)
 
     def save(step: int, state: Any) -> None:
-      log.sync()  # the logs are never behind a checkpoint
+      log.sync()  # first, so that no checkpoint is ahead of the logs
       whole = program.unpack(state)
       for member, own in zip(run.members, program.members(whole), strict=True):
         checkpoints.check_state_finite(member.title, step, own)
@@ -257,7 +258,7 @@ def train(
         raise errors.Interrupted(
           f'{run.title} is checkpointed at step {reached}'
         )
-      if parallel.any_process(should_stop()):  # it came with the last steps
+      if parallel.any_process(should_stop()):  # signalled in the last steps
         raise errors.Interrupted(f'{run.title} is finished')
     finally:
       log.close()
@@ -265,7 +266,7 @@ def train(
 
 
 def _shown(latest: Mapping[str, float], names: Sequence[str]) -> dict[str, str]:
-  """Some of the latest metrics, for the progress bar."""
+  """Formats the metrics in `names` for the progress bar."""
   return {
     name.replace('validation/', 'val/').replace('train/', ''): f'{value:.4g}'
     for name, value in latest.items()

@@ -1,4 +1,4 @@
-"""What a training carries from step to step, for any set of networks."""
+"""The state of a training, for any set of networks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,16 +13,17 @@ Params = Any
 
 @flax.struct.dataclass
 class NetworkState:
-  """One network in training.
+  """The training state of one network.
 
   Attributes:
-    step: int32 scalar array; updates asked for, skipped ones too. Not the
-      steps of the training: a network may take none, or two, in one of those.
+    step: int32 scalar array; number of updates, including skipped ones. It may
+      differ from the training's step: a network may take no update, or two, in
+      one step.
     params: the network's parameters.
     opt_state: of the optax transformation.
-    average: exponential moving sum of the parameters from zero on, or None;
-      read it through `averaged`.
-    nonfinite: int32 scalar array; updates whose gradients held a NaN or inf.
+    average: biased exponential moving average of the parameters, initialised
+      to zero; None if not kept. Read it through `averaged`.
+    nonfinite: int32 scalar array; updates whose gradients had a NaN or inf.
   """
 
   step: jax.Array
@@ -34,30 +35,30 @@ class NetworkState:
 
 @flax.struct.dataclass
 class TrainState:
-  """A training: its networks by name.
+  """The state of a training.
 
   Attributes:
     step: int32 scalar array; steps taken.
-    networks: every network of the training.
+    networks: all networks of the training, by name.
   """
 
   step: jax.Array
   networks: dict[str, NetworkState]
 
   def __getitem__(self, name: str) -> NetworkState:
-    """One network by its name."""
+    """The network of this name."""
     return self.networks[name]
 
 
 def create(networks: Mapping[str, NetworkState]) -> TrainState:
-  """A training before its first step."""
+  """The state of a training before its first step."""
   return TrainState(jnp.int32(0), dict(networks))
 
 
 def create_network(
   params: Params, tx: optax.GradientTransformation, average: bool
 ) -> NetworkState:
-  """A network before its first update.
+  """The state of a network before its first update.
 
   Args:
     params: initial parameters.
@@ -71,15 +72,15 @@ def create_network(
 
 
 def averaged(network: NetworkState, decay: float) -> Params:
-  """The debiased moving average, or the parameters where none is kept.
+  """The debiased moving average, or the parameters if none is kept.
 
-  Started from zero and divided by 1 - decay^updates (as Adam debiases its
-  moments), the average never holds a trace of the random start. An update that
-  was skipped for its gradients has added nothing to the average.
+  The average starts from zero and is divided by 1 - decay^updates, as Adam
+  debiases its moments. So it does not include the random initial parameters.
+  Skipped updates add nothing to the average and are not counted.
 
   Args:
-    network: before its first update, its parameters are their own average.
-    decay: that the average was made with.
+    network: before its first update, its parameters are returned.
+    decay: of the moving average, as in training.
   """
   if network.average is None:
     return network.params

@@ -1,8 +1,8 @@
 """Train steps: pure functions `(state, batch, key) -> (state, metrics)`.
 
 A batch is a dict of arrays with one row per example; its 'row' is the global
-number of each row in the batch, from which its noise follows. A constant key
-serves a whole run: every step folds its own number into it.
+number of each row in the batch, which its noise depends on. The key is the same
+for the complete run: every step folds its step number into it.
 """
 
 import dataclasses
@@ -29,13 +29,13 @@ Step = Callable[[Any, Any, jax.Array], tuple[Any, Metrics]]
 def may_be_nonzero(weight: float | jax.Array) -> bool:
   """Whether a loss term of this weight must be computed.
 
-  A traced weight always is: trainings that share a program may differ in it.
+  True for a traced weight: the members of an ensemble may differ in it.
   """
   return isinstance(weight, jax.core.Tracer) or bool(weight)
 
 
 def all_finite(tree: Any) -> jax.Array:
-  """Whether no array of a tree holds a NaN or an infinity; bool scalar."""
+  """Whether no array of a tree has a NaN or an infinity; bool scalar."""
   leaves = [
     jnp.all(jnp.isfinite(leaf))
     for leaf in jax.tree.leaves(tree)
@@ -45,10 +45,10 @@ def all_finite(tree: Any) -> jax.Array:
 
 
 def count_nonfinite(state: Any) -> jax.Array:
-  """Updates so far whose gradients were not finite, over all networks.
+  """Number of updates with gradients that were not finite, of all networks.
 
   Args:
-    state: any tree with `NetworkState`s in it.
+    state: any tree that contains `NetworkState`s.
   """
 
   def is_network(node: Any) -> bool:
@@ -73,10 +73,10 @@ def make_update(
   Args:
     loss_fn: scalar mean over the batch, and metrics.
     tx: the optimiser.
-    average_decay: of the moving average, where the state keeps one.
-    axis_name: gradients and metrics are averaged over it, if given.
-    skip_nonfinite: whether such an update changes nothing but the counts;
-      otherwise it is taken, and the network is lost.
+    average_decay: of the moving average, if the state keeps one.
+    axis_name: axis to average gradients and metrics over, if any.
+    skip_nonfinite: whether an update with gradients that are not finite only
+      changes the counters; otherwise it is applied and ruins the network.
 
   Returns:
     The update, not compiled.
@@ -119,16 +119,16 @@ def take_step(
   batch: Batch,
   key: jax.Array,
 ) -> tuple[state_lib.TrainState, Metrics]:
-  """One step of a training whose networks do not see each other's updates.
+  """One step of a training whose networks are updated independently.
 
   Args:
     updates: of every network, by name.
     state: of these networks.
-    batch: given to every update.
-    key: of the updates.
+    batch: passed to every update.
+    key: passed to every update.
 
   Returns:
-    The state a step later, and the metrics of all updates.
+    The state after the step, and the metrics of all updates.
   """
   networks: dict[str, state_lib.NetworkState] = {}
   metrics: Metrics = {}
@@ -139,7 +139,7 @@ def take_step(
 
 
 def make_train_step(updates: Mapping[str, Update]) -> Step:
-  """Builds `take_step` of some updates."""
+  """Builds the step that applies `take_step` with these updates."""
 
   def step(
     state: state_lib.TrainState, batch: Batch, key: jax.Array
@@ -150,17 +150,17 @@ def make_train_step(updates: Mapping[str, Update]) -> Step:
 
 
 def scan_steps(step: Step, skip_nonfinite: bool = False) -> Step:
-  """Several steps in one dispatch: batches stacked on a leading axis.
+  """Runs several steps in one dispatch, on batches stacked on a leading axis.
 
   Args:
     step: of one batch.
     skip_nonfinite: whether the step skips updates that are not finite.
 
   Returns:
-    The step over [K, B, ...] arrays; metrics are means over the K steps, and
-    `nonfinite_gradients`, the count so far. A mean keeps a NaN that any of the
-    steps met, unless those are skipped. For K = 1 it holds no loop, in which
-    XLA on a CPU would run convolutions many times slower.
+    The step over [K, B, ...] arrays. Its metrics are means over the K steps,
+    and `nonfinite_gradients`, the count so far. A mean is NaN if any of its
+    values is; with `skip_nonfinite`, it ignores values that are not finite. For
+    K = 1 there is no loop: convolutions are slow inside lax loops on CPU.
   """
 
   def mean(values: jax.Array) -> jax.Array:

@@ -116,12 +116,17 @@ def edit(path, old, new):
 @pytest.mark.parametrize(
   ('name', 'old', 'new', 'message'),
   [
-    ('list_attr_celeba.txt', b'6\r', b'7\r', 'promises 7 rows and holds 6'),
+    ('list_attr_celeba.txt', b'6\r', b'7\r', 'promises 7 rows, but it has 6'),
     ('list_attr_celeba.txt', b'6\r\n', b'', 'must begin with the number'),
     ('list_attr_celeba.txt', b' Bald', b'', "no attribute 'Bald'"),
     ('list_attr_celeba.txt', b'000004.', b'000009.', 'no row for 000004.jpg'),
-    ('list_attr_celeba.txt', b'jpg -1  1', b'jpg -1 ', 'line 4, of 000002.jpg'),
-    ('list_attr_celeba.txt', b'jpg -1  1', b'jpg -1  2', 'line 4, of 000002'),
+    (
+      'list_attr_celeba.txt',
+      b'jpg -1  1',
+      b'jpg -1 ',
+      r'line 4 \(000002.jpg\)',
+    ),
+    ('list_attr_celeba.txt', b'jpg -1  1', b'jpg -1  2', r'line 4 \(000002'),
     ('list_eval_partition.txt', b'2.jpg 0', b'2.jpg 3', "line 2 is '000002"),
     ('list_eval_partition.txt', b'2.jpg 0', b'2.jpg', "line 2 is '000002"),
     ('list_eval_partition.txt', b'2.jpg', b'\xff.jpg', 'cannot be read'),

@@ -11,7 +11,7 @@ from lcjax.data import dataset, idx, tables, tfds
 from tests.data import fake_celeba, test_folder
 
 BAD = [
-  ('none', 'asks for no attribute'),
+  ('none', 'is reserved for requesting no attribute'),
   ('a+b', r'holds one of \+'),
   ('"a,b"', 'holds one of'),
   ('a=b', 'holds one of'),
@@ -21,7 +21,7 @@ BAD = [
   ('" "', 'is empty'),
   ('a ', 'has spaces'),
   ('" a"', 'has spaces'),
-  ('big', 'is the name of column'),
+  ('big', 'is also the name of column'),
 ]
 
 
@@ -65,7 +65,8 @@ def test_whatever_gives_the_names(monkeypatch):
     np.ones((1, 1)),
     lcjax.types.Bits(('none',)),
   )
-  monkeypatch.setitem(dataset.SOURCES, 'mine', lambda split, options: parts)
+  source = dataset.Source(lambda *_: parts, lambda *_: parts[2])
+  monkeypatch.setitem(dataset.SOURCES, 'mine', source)
   with pytest.raises(errors.UserError, match=r"name='mine': .*'none'"):
     dataset.load('mine', 'train')
 

@@ -63,7 +63,9 @@ def test_a_partition_names_both_lines_and_splits(tmp_path, name):
   name = name.format(fake_celeba.NAMES[1])
   path = tmp_path / 'list_eval_partition.txt'
   path.write_text(f'{path.read_text()}{name} 2\n')
-  expected = f'line 7 puts {name} into test, line 2 the same image into train'
+  expected = (
+    f'line 7 assigns {name} to test, line 2 assigns the same image to train'
+  )
   for split in dataset.SPLITS:
     with pytest.raises(errors.UserError, match=re.escape(expected)):
       load(tmp_path, split)
@@ -86,7 +88,7 @@ def test_a_table_of_attributes_names_both_lines(tmp_path):
   lines.append('./' + lines[2].replace('-1', ' 1'))
   path.write_text('\n'.join(['7', *lines]))
   with pytest.raises(
-    errors.UserError, match=r'line 9 and line 4 are both of .* 000002\.jpg'
+    errors.UserError, match=r'line 9 and line 4 both describe .* 000002\.jpg'
   ):
     load(tmp_path)
 

@@ -147,7 +147,7 @@ def test_integers_that_do_not_fit_their_range_are_refused(tmp_path):
   with pytest.raises(errors.UserError, match=r'a\.tif: .* value -1: .*negativ'):
     read(path)
   Image.fromarray(LEVELS.astype(np.int32)).save(path)
-  with pytest.raises(errors.UserError, match=r'above 255, .*8 or 16 bits'):
+  with pytest.raises(errors.UserError, match=r'value is 255, .*8 or 16 bits'):
     read(path)
 
 

@@ -40,12 +40,12 @@ def test_arrays_of_other_kinds(tmp_path):
     ('objects.npz', r'Object arrays .* the model takes uint8 [N, 4, 6, 1]'),
     ('none.npy', 'holds no image: its array has 0 rows'),
     ('none.npz', 'holds no image: its array has 0 rows'),
-    ('keys.npz', "it holds no array 'images', but pixels, labels"),
-    ('empty.npz', "it holds no array 'images', but nothing"),
+    ('keys.npz', "it has no array 'images', its arrays are: pixels, labels"),
+    ('empty.npz', "it has no array 'images', its arrays are: none"),
     ('scalar.npy', 'holds uint8 ()'),
-    ('pickle.npy', 'it is no .npy file of NumPy'),
-    ('nothing.npz', 'it is no .npz file of NumPy'),
-    ('text.npz', "'images' is no array"),
+    ('pickle.npy', 'it is not a .npy file of NumPy'),
+    ('nothing.npz', 'it is not a .npz file of NumPy'),
+    ('text.npz', "'images' is not an array"),
   ):
     message = refused(pictures.read, [tmp_path / name], SHAPE)
     assert message.startswith(f'{tmp_path / name} ')
@@ -62,7 +62,7 @@ def test_arrays_of_other_names(tmp_path):
       np.savez(path, images=IMAGES)
     path.rename(other)
     message = refused(pictures.read, [other], SHAPE)
-    assert f'it is a {written} file of another name' in message
+    assert f'it is a {written} file with the wrong suffix' in message
 
 
 def test_upper_case_suffixes(tmp_path):
@@ -167,7 +167,7 @@ PLACES = ('a\0b', '\ud800', '~nobody_of_this_name/data')
 @pytest.mark.parametrize('place', PLACES)
 def test_a_folder_that_no_path_can_name(name, place):
   message = refused(dataset.load, name, 'train', dir=place)
-  assert message.startswith(f'config.data.dir={place!r} is no folder')
+  assert message.startswith(f'config.data.dir={place!r} is not a valid folder')
 
 
 @pytest.mark.parametrize('name', SOURCES)
@@ -184,7 +184,9 @@ def test_a_cache_that_no_path_can_name(place, monkeypatch, tmp_path):
   message = refused(
     cache.load, place, 'name', {}, lambda: {'a': (1,)}, lambda rows, out: None
   )
-  assert message.startswith(f'config.data.cache_dir={place!r} is no folder')
+  assert message.startswith(
+    f'config.data.cache_dir={place!r} is not a valid folder'
+  )
   assert not list(tmp_path.iterdir())
 
 

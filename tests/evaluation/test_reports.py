@@ -97,7 +97,7 @@ class VerdictsTest(parameterized.TestCase):
     del rows['real']  # then nothing says what is better
     self.assertEqual(
       verdicts.sentences(table(**rows), kind='classes'),
-      ['actor is not measured as class_mixture is.'],
+      ['actor has no metric in common with class_mixture.'],
     )
     page = reports.render_html({'rows': table(**rows)})
     self.assertNotIn('class="best"', page)
@@ -217,7 +217,8 @@ class NotFiniteTest(absltest.TestCase):
     rows = summary.summarise(runs)
     found = summary.not_finite(runs, [7, 8, 9])
     sentence = (
-      'Seed 7: Frechet, Diversity of actor are not finite: no mean over seeds.'
+      'Seed 7: Frechet, Diversity of actor are not finite, so there is no mean '
+      'over seeds.'
     )
     self.assertEqual(reports.not_finite(found), [sentence])
     no = '| actor | 0.900 ± 0.000 | NaN | NaN |'

@@ -98,6 +98,22 @@ def test_home_and_names_in_the_jobs_of_ablations(read_flags, tmp_path):
   assert job.defaults['seed'] == 0
 
 
+@pytest.mark.parametrize('in_a_file', [False, True])
+def test_a_config_at_home(tmp_path, monkeypatch, in_a_file):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  (tmp_path / 'own.py').write_text(f'from configs.digits import *{chr(10)}')
+  (tmp_path / 'given').write_text('--config=~/own.py')
+  arguments = ['--workdir=~/run', '--ablations=default']
+  first = f'--flagfile={tmp_path}/given' if in_a_file else '--config=~/own.py'
+  given = ['x', first, *arguments]
+  monkeypatch.setattr(sys, 'argv', given)
+  with flagsaver.flagsaver():
+    startup.parse_flags(given)
+    job = ablate.read_flags().jobs['default']
+  assert job.config.data.name == 'digits'
+  assert '--config=~/own.py:default' in job.arguments
+
+
 HEAD = """
 from configs import base
 def get_config(ablation='a'):
@@ -263,7 +279,9 @@ def test_the_report_has_every_ablation_mover_and_metric(tmp_path):
   assert page.count('0.500 ± 0.010') == 4
   assert 'actor_critic.distance_weight = 0.0' in page
   for text in (page, '\n'.join(lines)):
-    assert '(the row real) of all: Diversity 1.15 ± 0.00; nearer' in text
+    assert (
+      '(row real; ablations: all) have Diversity 1.15 ± 0.00; values' in text
+    )
     assert 'no_distance: Seed 1: Frechet of optimizer is not finite' in text
     assert 'default: Seed' not in text
   assert 'the command' in page

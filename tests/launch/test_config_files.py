@@ -66,7 +66,7 @@ def test_what_is_no_python_file(tmp_path):
     (tmp_path, 'it is a folder'),
     (tmp_path / 'none.py', 'there is no such file'),
     ('', 'there is no such file'),
-    ('~/own.py', 'write --config ~/'),
+    ('~nobody-here/own.py', 'there is no such user'),
     (text, 'is not a Python file'),
   ):
     with pytest.raises(errors.UserError, match=said):

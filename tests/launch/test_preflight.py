@@ -11,7 +11,15 @@ from etils import epath
 from configs import celeba, digits
 from lcjax import errors, types
 from lcjax.data import archives, dataset
-from lcjax.experiment import build, jobs, memory, pipeline, preflight, stage
+from lcjax.experiment import (
+  ablate,
+  build,
+  jobs,
+  memory,
+  pipeline,
+  preflight,
+  stage,
+)
 from tests.data import test_folder
 from tests.launch.test_pipeline import TINY, launch
 
@@ -290,3 +298,26 @@ def test_ablations_interrupted_before_there_was_a_marker(job, tmp_path):
   )
   with pytest.raises(errors.UserError, match='is one of launch'):
     preflight.check_pipeline(job)
+
+
+def test_an_ensemble_is_counted_as_a_whole(job, monkeypatch, tmp_path):
+  job, _ = job
+  job.config.num_seeds = 4
+  job.config.vae.hidden_sizes = (3000, 3000)
+  most = ablate.Ablations(
+    epath.Path(tmp_path / 'all'), None, {'default': job}, {}, ''
+  )
+  monkeypatch.setattr(memory, 'memory_bytes', lambda: 2**29)
+  monkeypatch.setattr(ablate, 'train', lambda *_: pytest.fail('trains'))
+  with pytest.raises(errors.UserError) as raised:
+    ablate.train_and_compare(most, limit=4)
+  assert '\n' not in str(raised.value)
+  assert str(raised.value).startswith(
+    '--max_ensemble=4: an ensemble of 4 trainings of config.vae takes 0.'
+  )
+  fits = int(str(raised.value).rpartition('at most ')[2])
+  assert 1 <= fits < 4
+  assert not (tmp_path / 'all').exists()
+  ablate.check_memory({'default': job}, fits)  # raises nothing
+  with pytest.raises(errors.UserError, match='at most'):
+    ablate.check_memory({'default': job}, fits + 1)

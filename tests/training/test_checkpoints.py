@@ -207,7 +207,7 @@ def test_damage_is_noticed_without_a_seal(tmp_path, caplog):
   harm(state_file(tmp_path, 20), 'cut')
   found = checkpoints.restore_newest(tmp_path, template, CONFIG)
   assert found.step == 10
-  assert 'Passing over checkpoint 20' in caplog.text
+  assert 'Skipping checkpoint 20' in caplog.text
 
 
 def test_a_damaged_seal_does_not_count(tmp_path):
@@ -220,7 +220,9 @@ def test_a_full_disk_is_one_line_and_nothing_lost(tmp_path, monkeypatch):
   save(tmp_path, 10)
   usage = shutil.disk_usage(tmp_path)
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage._replace(free=50))
-  with pytest.raises(errors.UserError, match=r'needs .* MiB of 0\.0 free'):
+  with pytest.raises(
+    errors.UserError, match=r'needs .* MiB, but 0\.0 MiB are free'
+  ):
     save(tmp_path, 20)
   assert checkpoints.latest_meta(tmp_path)[0] == 10
 

@@ -85,9 +85,7 @@ def test_an_override_is_to_be_repeated(old, new, way):
 def test_many_keys_are_another_config_file():
   old, new = ({str(i): value for i in range(9)} for value in (1, 2))
   text = said(old, new)
-  assert (
-    'config.0=1, now it is 2: give the --config of then, for 9 keys' in text
-  )
+  assert 'config.0=1, now it is 2: use the earlier --config, as 9 keys' in text
   assert '--config.0' not in text
 
 
