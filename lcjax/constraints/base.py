@@ -61,6 +61,12 @@ class Constraint(abc.ABC):
   def targets(self) -> tuple[str, ...]:
     """Names that must be in `target`."""
 
+  def references(self) -> tuple[str, ...]:
+    """Those of `targets` that are latents to stay close to: a mover takes
+    its start for those that are not given.
+    """
+    return ()
+
 
 def check_target(constraint: Constraint, target: Target) -> None:
   """Raises UserError unless a target has every name that is needed."""

@@ -47,6 +47,10 @@ class AllOf(base.Constraint):
     """Those of all parts."""
     return _own_targets(self.parts)
 
+  def references(self) -> tuple[str, ...]:
+    """Those of all parts."""
+    return tuple(name for part in self.parts for name in part.references())
+
 
 @flax.struct.dataclass
 class AnyOf(base.Constraint):
@@ -81,6 +85,10 @@ class AnyOf(base.Constraint):
   def targets(self) -> tuple[str, ...]:
     """Those of all parts."""
     return _own_targets(self.parts)
+
+  def references(self) -> tuple[str, ...]:
+    """Those of all parts."""
+    return tuple(name for part in self.parts for name in part.references())
 
 
 def _check(

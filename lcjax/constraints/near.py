@@ -40,6 +40,10 @@ class Near(base.Constraint):
     """Its own."""
     return (self.name,)
 
+  def references(self) -> tuple[str, ...]:
+    """Its own name."""
+    return (self.name,)
+
   def targets(self) -> tuple[str, ...]:
     """Its own name."""
     return (self.name,)

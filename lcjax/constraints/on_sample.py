@@ -103,3 +103,7 @@ class ReEncoded(base.Constraint):
   def targets(self) -> tuple[str, ...]:
     """Those of the inner constraint."""
     return self.inner.targets()
+
+  def references(self) -> tuple[str, ...]:
+    """Those of the inner constraint."""
+    return self.inner.references()

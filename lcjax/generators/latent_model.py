@@ -1,0 +1,240 @@
+"""A generative model as the method sees it, and data encoded by it."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+
+from lcjax import errors, types
+from lcjax.latent import encodings, noise
+
+_BATCH_SIZE = 512
+_PROBED_ROWS = 3
+
+
+@flax.struct.dataclass
+class LatentModel:
+  """A pretrained generative model; make it with `latent_model`.
+
+  Attributes:
+    params: of the model, as its functions take them.
+    decode_fn: (params, z [B, Z]) -> x [B, ...]; static.
+    latent_size: Z; static.
+    encode_fn: (params, x) -> (mean, scale), each [B, Z]; None for a generator
+      without an encoder; static.
+  """
+
+  params: Any
+  decode_fn: Callable[..., Any] = flax.struct.field(pytree_node=False)
+  latent_size: int = flax.struct.field(pytree_node=False)
+  encode_fn: Callable[..., Any] | None = flax.struct.field(pytree_node=False)
+
+  def decode(self, z: np.ndarray) -> np.ndarray:
+    """Samples x [B, ...] of latents [B, Z], on the host.
+
+    Raises:
+      UserError: z has another shape, or the decoder gives values that are not
+        finite, or another number of rows.
+    """
+    z = np.asarray(z)
+    if z.ndim != 2 or z.shape[1] != self.latent_size or not len(z):
+      raise errors.UserError(
+        f'z: the shape is {z.shape}, it must be (B, {self.latent_size}) with '
+        'B at least 1'
+      )
+    x = _apply(self.decode_fn, self.params, z)
+    if np.shape(x)[:1] != (len(z),):
+      raise errors.UserError(
+        f'decode: {len(z)} latents give an array of shape {np.shape(x)}: its '
+        'first axis must be the rows'
+      )
+    if not np.isfinite(x).all():
+      raise errors.UserError('decode: the samples have a NaN or an infinity')
+    return np.asarray(x)
+
+  def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale [B, Z] of q(z|x), on the host.
+
+    Raises:
+      UserError: there is no encoder, no rows, or it gives another shape, values
+        that are not finite, or scales that are not positive.
+    """
+    if self.encode_fn is None:
+      raise errors.UserError(
+        'this model has no encoder: give latent_model(..., encode=...), or '
+        'learn from lcjax.label_prior'
+      )
+    if not len(x):
+      raise errors.UserError('encode: there are no samples')
+    found = _apply(self.encode_fn, self.params, np.asarray(x))
+    shape = len(x), self.latent_size
+    if (
+      not isinstance(found, tuple)
+      or len(found) != 2
+      or any(np.shape(part) != shape for part in found)
+    ):
+      shapes = jax.tree.map(np.shape, found)
+      raise errors.UserError(
+        f'encode: {len(x)} samples give shapes {shapes}, they must be a tuple '
+        f'(mean, scale), each {shape}'
+      )
+    mean, scale = found
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+      raise errors.UserError('encode: the encodings have a NaN or an infinity')
+    if not (scale > 0).all():
+      raise errors.UserError(
+        'encode: a scale is not positive: it is the standard deviation of '
+        'q(z|x), not its logarithm'
+      )
+    return mean, scale
+
+  def draw_prior(self, rows: np.ndarray, key: jax.Array) -> np.ndarray:
+    """Latents [B, Z] from N(0, I); a row depends on its number and the key."""
+    return noise.draw(key, np.asarray(rows), self.latent_size)
+
+
+@functools.lru_cache(maxsize=64)  # one program for every function
+def _jit(fn: Callable[..., Any]) -> Callable[..., Any]:
+  return jax.jit(fn)
+
+
+def _apply(fn: Callable[..., Any], params: Any, rows: np.ndarray) -> Any:
+  jitted = _jit(fn)
+  if len(rows) <= _BATCH_SIZE:
+    return jax.device_get(jitted(params, rows))
+  return encodings.in_batches(
+    functools.partial(jitted, params), rows, batch_size=_BATCH_SIZE
+  )
+
+
+def latent_model(
+  params: Any,
+  decode: Callable[..., Any],
+  latent_size: int,
+  encode: Callable[..., Any] | None = None,
+) -> LatentModel:
+  """Makes a `LatentModel` of a user's functions, and tries them on three rows.
+
+  Both are called under `jax.jit`; use the same function objects throughout, so
+  that nothing is compiled twice.
+
+  Args:
+    params: of the model, any tree of arrays.
+    decode: (params, z [B, Z]) -> x [B, ...], in the data's own range; row i of
+      x must depend on row i of z alone. Differentiable for `on_sample`.
+    latent_size: Z.
+    encode: (params, x) -> (mean, scale), each [B, Z]; scale is the standard
+      deviation. None for a decoder alone.
+
+  Raises:
+    UserError: one of them gives another shape or values that are not finite.
+  """
+  if latent_size < 1:
+    raise errors.UserError(f'latent_size={latent_size} must be at least 1')
+  model = LatentModel(params, decode, latent_size, encode)
+  x = model.decode(model.draw_prior(np.arange(_PROBED_ROWS), jax.random.key(0)))
+  if encode is not None:
+    model.encode(x)
+  return model
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentData:
+  """Latents of data, and their labels.
+
+  Attributes:
+    encodings: q(z|x) of every row; attributes [N, Y], Y = 0 without labels.
+    labels: what the attributes are; None without labels.
+    from_prior: whether these are draws of the prior rather than encodings.
+  """
+
+  encodings: encodings.Encodings
+  labels: types.Labels | None
+  from_prior: bool = False
+
+
+def _parse_labels(
+  labels: np.ndarray | None, num_rows: int, names: Sequence[str] | None
+) -> tuple[np.ndarray, types.Labels | None]:
+  """Attributes [N, Y] and what they are."""
+  if labels is None:
+    return np.zeros((num_rows, 0), np.float32), None
+  y = np.asarray(labels)
+  if len(y) != num_rows:
+    raise errors.UserError(f'labels: {len(y)} for {num_rows} samples')
+  if y.ndim == 1:
+    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+      raise errors.UserError(
+        f'labels: a vector must hold class numbers from 0, it holds {y.dtype}'
+      )
+    y = np.eye(int(y.max()) + 1 if names is None else len(names))[y]
+  if y.ndim != 2 or not np.isin(y, (0, 1)).all():
+    raise errors.UserError(
+      f'labels: the shape is {y.shape}; give class numbers [N], or zeros and '
+      'ones [N, Y]'
+    )
+  y = y.astype(np.float32)
+  named = tuple(names or (str(i) for i in range(y.shape[1])))
+  if len(named) != y.shape[1]:
+    raise errors.UserError(f'names: {len(named)} for {y.shape[1]} attributes')
+  for name, column in zip(named, y.T, strict=True):
+    if column.min() == column.max():
+      raise errors.UserError(
+        f'labels: {name!r} is {column[0]:g} in every row: there is nothing to '
+        'learn'
+      )
+  one_holds = y.shape[1] > 1 and bool((y.sum(axis=1) == 1).all())
+  return y, (types.Classes if one_holds else types.Bits)(named)
+
+
+def encode(
+  model: LatentModel,
+  samples: np.ndarray,
+  labels: np.ndarray | None = None,
+  names: Sequence[str] | None = None,
+) -> LatentData:
+  """Encodes a data set once; constraints and starts learn from the result.
+
+  Args:
+    model: with an encoder.
+    samples: [N, ...] as the encoder takes them.
+    labels: class numbers [N], or zeros and ones [N, Y]: classes if exactly one
+      holds in every row, else attributes that are independent of each other.
+      None for data without labels.
+    names: Y names of the attributes; their numbers if None.
+
+  Raises:
+    UserError: there is no encoder, no rows, labels of another length, or an
+      attribute that is the same in every row.
+  """
+  mean, scale = model.encode(samples)
+  y, kind = _parse_labels(labels, len(mean), names)
+  return LatentData(encodings.Encodings(mean, scale, y), kind)
+
+
+def label_prior(
+  model: LatentModel,
+  label_fn: Callable[[np.ndarray], np.ndarray],
+  key: jax.Array,
+  num_samples: int = 10_000,
+  names: Sequence[str] | None = None,
+) -> LatentData:
+  """Labels decoded draws of the prior: for a generator without an encoder.
+
+  Args:
+    model: any.
+    label_fn: samples [B, ...] -> labels, as `encode` takes them.
+    key: of the draws.
+    num_samples: N.
+    names: Y names of the attributes; their numbers if None.
+
+  Raises:
+    UserError: as `encode`.
+  """
+  z = model.draw_prior(np.arange(num_samples), key)
+  y, kind = _parse_labels(label_fn(model.decode(z)), num_samples, names)
+  return LatentData(encodings.Encodings(z, np.zeros_like(z), y), kind, True)

@@ -1,0 +1,1 @@
+"""What moves latents until a constraint is met, and where they start."""
