@@ -1,4 +1,4 @@
-"""Seeds and ablations side by side: trained as ensembles, in one table."""
+"""Trains seeds and ablations as ensembles; compares them in one table."""
 
 import functools
 import json
@@ -24,14 +24,14 @@ from lcjax.training import checkpoints, parallel
 
 
 class Ablations(NamedTuple):
-  """What the flags ask for.
+  """The ablations to run, as given by the flags.
 
   Attributes:
-    workdir: of the whole.
-    lock: of that.
-    jobs: of every ablation, by name.
-    changes: of every ablation, by dotted key.
-    command: the one that was given.
+    workdir: folder that contains the workdirs of all ablations.
+    lock: of `workdir`, if any.
+    jobs: ablation -> its job.
+    changes: ablation -> dotted config key -> value.
+    command: the launcher command, shown in the report.
   """
 
   workdir: epath.Path
@@ -46,7 +46,7 @@ def _wanted(jobs: dict[str, jobs_lib.Job]) -> dict[str, list[tasks.Task]]:
   wanted: dict[str, list[tasks.Task]] = {}
   for name, job in jobs.items():
     for which in stage.trainings(job.config):
-      once = which is stage.CLASSIFIER  # one judge for all replicates
+      once = which is stage.CLASSIFIER  # replicates share one judge
       for replicate in range(1 if once else job.config.num_seeds):
         task = tasks.Task(name, job, which, replicate)
         wanted.setdefault(which.section, []).append(task)
@@ -86,9 +86,9 @@ def train(
   """Trains every stage of every seed of every ablation.
 
   Args:
-    workdir: of the whole.
-    jobs: of the ablations, by name.
-    limit: trainings in one program, at most.
+    workdir: folder that contains the workdirs of all ablations.
+    jobs: ablation -> its job.
+    limit: maximum number of trainings per compiled program.
   """
   wanted = _wanted(jobs)
   inputs = inputs_lib.Inputs()
@@ -100,33 +100,34 @@ def train(
       limit,
     )
   groups = workdir / 'groups'
-  if not list(groups.glob('*/*')):  # none that another command has begun
+  # Unfinished ensembles of other commands stay.
+  if not list(groups.glob('*/*')):
     checkpoints.delete(groups)
 
 
 def share_mixtures(jobs: dict[str, jobs_lib.Job]) -> None:
-  """Copies the mixture of classes where another ablation has fitted it."""
+  """Copies class mixtures that another ablation has already fitted."""
   fitted: dict[str, epath.Path] = {}
-  lacking: list[tuple[str, epath.Path]] = []
+  missing: list[tuple[str, epath.Path]] = []
   for job in jobs.values():
     for replicate in range(job.config.num_seeds):
       key = class_mixture.fit_key(job, replicate)
-      own = stage.root_of(job.workdir, replicate) / class_mixture.FOLDER
-      if class_mixture.is_fitted(own, key):
-        fitted[json.dumps(key)] = own
+      folder = stage.root_of(job.workdir, replicate) / class_mixture.FOLDER
+      if class_mixture.is_fitted(folder, key):
+        fitted[json.dumps(key)] = folder
       else:
-        lacking.append((json.dumps(key), own))
-  for text, own in lacking:
+        missing.append((json.dumps(key), folder))
+  for text, folder in missing:
     if text in fitted:
-      ensembles.copy_folder(fitted[text], own)
+      ensembles.copy_folder(fitted[text], folder)
 
 
 def train_and_compare(asked: Ablations, limit: int) -> None:
-  """Runs what has not been run.
+  """Trains, compares and reports all ablations; skips finished work.
 
   Args:
     asked: the ablations.
-    limit: trainings in one compiled program, at most.
+    limit: maximum number of trainings per compiled program.
   """
   preflight.check_ablate_workdir(asked.workdir)
   for job in asked.jobs.values():
@@ -137,7 +138,7 @@ def train_and_compare(asked: Ablations, limit: int) -> None:
   ablation_report.check_logs(asked.jobs)
   train(asked.workdir, asked.jobs, limit)
   for job in asked.jobs.values():
-    compare.read(job)  # what is damaged anywhere is said before any judging
+    compare.read(job)  # report damaged files before any judging
   for name, job in asked.jobs.items():
     print(f'ablate: judging {name}')
     share_mixtures(asked.jobs)

@@ -1,4 +1,4 @@
-"""What `launch.ablate` says at its end: one table, and curves."""
+"""The final report of `launch.ablate`: one table, and mean curves."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ class Curves(NamedTuple):
   """Mean curves over seeds.
 
   Attributes:
-    panels: stage -> metric -> ablations -> line.
-    gaps: sentences on seeds that have no value somewhere.
+    panels: stage -> metric -> names of ablations -> line.
+    gaps: sentences that report missing values of single seeds.
   """
 
   panels: dict[str, dict[str, dict[str, ablations.Line]]]
@@ -24,7 +24,7 @@ class Curves(NamedTuple):
 
 
 def check_logs(jobs: Mapping[str, jobs_lib.Job]) -> None:
-  """Reads the logs there are: a damaged one is named before hours of work."""
+  """Reads all existing logs, so that a damaged one fails before training."""
   for job in jobs.values():
     for which in stage.trainings(job.config):
       for replicate in range(job.config.num_seeds):
@@ -32,7 +32,7 @@ def check_logs(jobs: Mapping[str, jobs_lib.Job]) -> None:
 
 
 def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
-  """Means over seeds of all that trainings have logged.
+  """Averages every logged training metric over seeds.
 
   Ablations that share a training share a line.
   """
@@ -54,13 +54,13 @@ def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
       panels.setdefault(metric, {})[label] = line
     of = [f'Seed {job.config.seed + r} of {label}' for r in replicates]
     found.gaps.extend(
-      f'{one}: {which.name} has no log, so that no curve is a mean over seeds.'
+      f'{one}: {which.name} has no log, so its mean curves are left out.'
       for one, records in zip(of, seeds, strict=True)
       if any(seeds) and not records
     )
     found.gaps.extend(
       f'{one}: {metric} of {which.name} is not finite at {count} of its logged '
-      'steps; curves show the steps that all seeds have.'
+      'steps; curves show only steps with a finite value for every seed.'
       for metric, counts in ablations.missing(seeds).items()
       for one, count in zip(of, counts, strict=True)
       if count
@@ -77,10 +77,10 @@ def write(
   """Writes WORKDIR/compare: metrics.json, report.md, report.html, curves.
 
   Args:
-    workdir: of the whole.
-    jobs: of the ablations, compared already.
-    changes: ablation -> dotted key -> value.
-    command: that made all this.
+    workdir: folder that contains the workdirs of all ablations.
+    jobs: ablation -> its job, already compared.
+    changes: ablation -> dotted config key -> value.
+    command: the launcher command, shown in the report.
   """
   found = {
     name: files.read_json(job.workdir / 'compare' / 'metrics.json')

@@ -1,4 +1,4 @@
-"""From sections of a config to the networks that see images."""
+"""Builds the networks that see images from sections of the config."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ def check_convolutions(
   """Raises UserError if the layers do not fit each other or the images.
 
   Args:
-    section: with `conv_channels` and `conv_kernels`.
-    strides: of its layers.
+    section: has `conv_channels` and `conv_kernels`.
+    strides: one per layer.
     image_shape: (H, W, C).
-    key: dotted name of the section.
+    key: dotted name of the section, for errors.
   """
   lengths = {
     'conv_channels': len(section.conv_channels),
@@ -31,16 +31,16 @@ def check_convolutions(
   for name, length in lengths.items():
     if length != lengths['conv_channels']:
       raise errors.UserError(
-        f'config.{key}.{name} has {length} layers, '
-        f'config.{key}.conv_channels {lengths["conv_channels"]}: give each '
-        'layer one of each'
+        f'config.{key}.{name} has length {length}, but '
+        f'config.{key}.conv_channels has length {lengths["conv_channels"]}: '
+        'give one entry per layer'
       )
   height, width, _ = image_shape
   halvings = sum(stride == 2 for stride in strides)
   if height % 2**halvings or width % 2**halvings:
     raise errors.UserError(
-      f'config.{key} halves its images {halvings} times, but {height}x{width} '
-      f'pixels do not divide by {2**halvings}: take fewer layers of stride 2'
+      f'config.{key} has {halvings} layers of stride 2, but {height}x{width} '
+      f'pixels are not divisible by {2**halvings}: use fewer of these layers'
     )
 
 
@@ -50,11 +50,11 @@ def build_encoder(
   image_shape: tuple[int, int, int],
   key: str,
 ) -> nn.Module:
-  """The body that a section's `architecture` names.
+  """Builds the encoder that a section's `architecture` selects.
 
   Args:
     section: `config.vae` or `config.classifier`.
-    strides: of its convolutions.
+    strides: one per convolution.
     image_shape: (H, W, C).
     key: dotted name of the section, for errors.
   """
@@ -77,7 +77,7 @@ def build_encoder(
 def build_vae(
   section: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
 ) -> vae.Vae:
-  """The VAE; its decoder mirrors its encoder."""
+  """Builds the VAE; its decoder mirrors its encoder."""
   strides = (2,) * len(section.conv_channels)
   encoder = build_encoder(section, strides, image_shape, 'vae')
   decoder: nn.Module
@@ -109,7 +109,7 @@ def build_classifier(
   image_shape: tuple[int, int, int],
   num_attributes: int,
 ) -> classifier.Classifier:
-  """The judge."""
+  """Builds the judge."""
   return classifier.Classifier(
     num_attributes=num_attributes,
     body=build_encoder(

@@ -1,4 +1,4 @@
-"""From a config to data, networks, optimisers and callables of arrays."""
+"""Builds data, networks, optimisers and functions of arrays from a config."""
 
 import dataclasses
 import functools
@@ -42,36 +42,38 @@ class Networks:
 
 @functools.cache
 def _read_once(split: str, **section: Any) -> dataset.Dataset:
-  """A split as a process sees it: read once, digested once for all stages."""
+  """Loads a split once per process, so that all stages share its digests."""
   return dataset.load(split=split, **section)
 
 
 def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
-  """One split of the config's data set; decoded pixels stay in the workdir.
+  """Loads one split of the config's data set.
+
+  Decoded pixels are cached in config.data.cache_dir, or else in WORKDIR/cache.
 
   Raises:
-    UserError: the data cannot be read, or the config asks of them what they do
-      not have. Every launcher comes here first, so that it shows before an hour
-      of training, not after.
+    UserError: the data cannot be read, lack something that the config requires,
+      or an optimiser cannot take a step. Every launcher loads data first, so
+      that these errors appear before any training.
   """
   check_optimizers(job.config)
   section = _data_section(job)
   data = None
   for turn in (jax.process_index() == 0, jax.process_index() != 0):
     with parallel.raising_together():
-      if turn:  # the first decodes for those that share its disk
+      if turn:  # process 0 decodes first; the others read its cache
         data = _read_once(split, **section)
   assert data is not None
   return data
 
 
 def load_labels(job: jobs.Job) -> types.Labels:
-  """The labels of the training split, known before an image is decoded."""
+  """The labels of the training split, found without decoding images."""
   return dataset.labels_before_decoding(split='train', **_data_section(job))
 
 
 def _data_section(job: jobs.Job) -> dict[str, Any]:
-  """`config.data` as `dataset.load` takes it."""
+  """`config.data` as keyword arguments of `dataset.load`."""
   section = job.config.data.to_dict()
   section['cache_dir'] = section['cache_dir'] or str(job.workdir / 'cache')
   section['attributes'] = tuple(section['attributes'])
@@ -81,15 +83,15 @@ def _data_section(job: jobs.Job) -> dict[str, Any]:
 def digests(
   job: jobs.Job, splits: Sequence[str], labels: bool = True
 ) -> dict[str, Any]:
-  """What tells the data that a job reads from any others, as JSON.
+  """Digests that identify the data of a job, as JSON.
 
   Args:
-    job: whose data.
-    splits: that are read.
-    labels: whether attributes, their names and their kind are read, too.
+    job: config and workdir of the run.
+    splits: to digest.
+    labels: whether to include the attributes, their names and their kind.
 
   Returns:
-    By split, 'images' and perhaps 'labels' of `lcjax.data.digests`.
+    split -> {'images': ...}, and 'labels' if asked; see `lcjax.data.digests`.
   """
   found: dict[str, Any] = {}
   for split in splits:
@@ -103,7 +105,7 @@ def digests(
 def build_networks(
   config: ml_collections.ConfigDict, data: dataset.Dataset
 ) -> Networks:
-  """Builds every module; a stage's `make_state` makes its parameters."""
+  """Builds every module; each stage's `make_state` creates the parameters."""
   stage, latent_critics = config.actor_critic, config.latent_critics
   num_attributes = len(data.attribute_names)
   return Networks(
@@ -152,23 +154,24 @@ def apply_fn(
 ) -> Callable[..., Any]:
   """`module.apply` of one method: (params, arrays) -> arrays.
 
-  Losses and movers take such callables, never modules.
+  Losses and movers take these callables instead of modules.
   """
   return lambda params, *arrays: module.apply(params, *arrays, method=method)
 
 
 def stage_key(seed: int, stage: str) -> jax.Array:
-  """The key of one stage of one replicate."""
+  """The PRNG key of one stage of one replicate."""
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(stage.encode()))
 
 
 def make_schedule(
   section: ml_collections.ConfigDict, num_updates: int | jax.Array
 ) -> optax.ScalarOrSchedule:
-  """The learning rate by the number of updates before.
+  """Builds the learning rate as a function of the update count, from 0.
 
-  It reaches `final_learning_rate` at the last of `num_updates`, and stays
-  there. All of it may be tracers, which optax's own schedules do not take.
+  Unless constant, it reaches `final_learning_rate` at the last of `num_updates`
+  and stays there. Rates and `num_updates` may be tracers, which optax's own
+  schedules do not accept.
   """
   first, last = section.learning_rate, section.final_learning_rate
   if section.schedule == 'constant':
@@ -178,7 +181,7 @@ def make_schedule(
     done = jnp.minimum(count / jnp.maximum(num_updates - 1, 1), 1.0)
     if section.schedule == 'cosine':  # Loshchilov & Hutter, arXiv:1608.03983
       return last + (first - last) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
-    # Log-spaced decay, as in the authors' code: a straight line in log rate.
+    # Log-linear decay, as in the authors' code.
     return first * jnp.power(last / first, done)
 
   return schedule
@@ -187,12 +190,12 @@ def make_schedule(
 def make_optimizer(
   section: ml_collections.ConfigDict, num_updates: int | jax.Array, key: str
 ) -> optax.GradientTransformation:
-  """Any optax optimiser by its name.
+  """Builds an optax optimiser by name.
 
   Args:
     section: an optimizer section of the config.
-    num_updates: over which the learning rate decays: the transformation's own,
-      which need not be as many as the steps of the training.
+    num_updates: updates of this optimiser over which the learning rate decays;
+      may differ from the number of training steps.
     key: dotted name of the section, for errors.
   """
   make = optimizers.find(section.name, key)
@@ -203,12 +206,12 @@ def make_optimizer(
     return make(make_schedule(section, num_updates), **arguments)
   except (TypeError, ValueError, LookupError, AttributeError) as error:
     raise errors.UserError(
-      f'config.{key}.arguments={arguments} do not fit optax.{section.name}: '
-      f'{error}'
+      f'config.{key}.arguments={arguments} is not valid for '
+      f'optax.{section.name}: {error}'
     ) from error
 
 
-@functools.cache  # a config is asked about before each of its stages
+@functools.cache  # every load of data checks the same config
 def _check_optimizer(text: str, key: str) -> None:
   section = ml_collections.ConfigDict(json.loads(text))
   what = f'config.{key}.name={section.name!r}'
@@ -230,7 +233,7 @@ def check_optimizers(config: ml_collections.ConfigDict) -> None:
 def make_optimizers(
   config: ml_collections.ConfigDict, stage: str, names: Sequence[str]
 ) -> tuple[optax.GradientTransformation, ...]:
-  """The optimisers of networks that are all updated at every step, by key."""
+  """Builds optimisers, one per name, of networks updated at every step."""
   section = config[stage]
   return tuple(
     make_optimizer(section[name], section.train.num_steps, f'{stage}.{name}')
@@ -250,10 +253,10 @@ def make_constraint(
   'attributes': (y [Y], mask [Y]) and 'near': the latent [Z] to stay close to.
 
   Args:
-    section: `config.optimize` or another of its kind.
+    section: `config.optimize` or a section with the same keys.
     networks: of the experiment.
-    mean_scale: [Z] training mean of the encoder's scale.
-    labels: of the attributes.
+    mean_scale: [Z] mean of the encoder's scale over the training split.
+    labels: names and kind of the attributes.
   """
 
   def with_params(attribute_params: Any, realism_params: Any) -> compose.AllOf:
@@ -280,7 +283,7 @@ def make_constraint(
   return with_params
 
 
-@functools.lru_cache(maxsize=16)  # replicates share one program
+@functools.lru_cache(maxsize=16)  # replicates share one jitted function
 def make_encode(networks: Networks) -> Callable[..., Any]:
   """Builds jitted `(vae params, uint8 images) -> (mean, scale)`."""
 
@@ -306,9 +309,9 @@ def make_decode(networks: Networks) -> Callable[..., Any]:
 def make_image_attributes(networks: Networks) -> Callable[..., Any]:
   """Builds jitted `(vae params, D_attr params, z) -> D_attr(z')`.
 
-  z' is the mean encoding of the image that z decodes to. D_attr knows
-  encodings alone; of a latent between them, or one that was moved against it,
-  the image tells more. Neither the judge nor a label is asked.
+  z' is the mean encoding of the image that z decodes to. D_attr is trained on
+  encodings only. For latents between encodings, or optimised against D_attr,
+  the decoded image is more informative. Uses neither the judge nor labels.
   """
   decode, encode = make_decode(networks), make_encode(networks)
 
@@ -333,7 +336,7 @@ def make_judge(networks: Networks) -> Callable[..., Any]:
 
 @functools.lru_cache(maxsize=16)
 def _make_row_metrics(loss_fn: steps.LossFn) -> Callable[..., steps.Metrics]:
-  """Builds jitted `(params, batch, key) -> metrics of every row alone`."""
+  """Builds jitted `(params, batch, key) -> metrics`, per row of the batch."""
 
   @jax.jit
   def per_row(
@@ -351,13 +354,12 @@ def _make_row_metrics(loss_fn: steps.LossFn) -> Callable[..., steps.Metrics]:
 def make_validate(
   loss_fn: steps.LossFn, key: jax.Array, batch_size: int = 500
 ) -> Callable[[Any, dict[str, np.ndarray]], dict[str, float]]:
-  """Builds `(params, whole split) -> mean metrics` of a loss.
+  """Builds `(params, complete split) -> mean metrics` of a loss.
 
   Args:
-    loss_fn: its metrics are means over a batch; the same function is compiled
-      once.
-    key: the same noise at every evaluation, so that values compare.
-    batch_size: rows at once.
+    loss_fn: returns metrics as batch means; compiled once per function object.
+    key: fixes the noise, so that values of different evaluations compare.
+    batch_size: rows per call.
   """
   per_row = _make_row_metrics(loss_fn)
 

@@ -1,4 +1,4 @@
-"""The mixture of classes in z: fitted once for a replicate, kept as a file."""
+"""The class mixture in latent space: fitted once per replicate, then cached."""
 
 import json
 import time
@@ -15,14 +15,14 @@ FOLDER = 'class_mixture'
 
 
 class Fitted(NamedTuple):
-  """A mixture of classes, and the seconds that its fit took."""
+  """A class mixture, and its fitting time in seconds."""
 
   mixture: mixtures.Mixture
   seconds: float
 
 
 def fit_key(job: jobs.Job, replicate: int) -> dict[str, Any]:
-  """What the fit follows from, as JSON."""
+  """All inputs that determine the fit, as JSON."""
   found = stage.results_of(job.config)
   key = {name: found[name] for name in ('data', 'vae', 'mixture')}
   key['seed'] = job.config.seed + replicate
@@ -32,34 +32,34 @@ def fit_key(job: jobs.Job, replicate: int) -> dict[str, Any]:
 
 
 def _read(folder: epath.Path, key: dict[str, Any]) -> Fitted | None:
-  """The fit in a folder that follows from `key`, if there is one."""
+  """Reads the fit for `key`; None if it is missing, damaged or stale."""
   try:
     arrays = files.read_npz(folder / 'mixture.npz')
     if json.loads(str(arrays['key'])) == key:
       mixture = mixtures.Mixture(*(arrays[n] for n in mixtures.Mixture._fields))
       return Fitted(mixture, float(arrays['seconds']))
   except files.DAMAGE:
-    pass  # none yet, or a damaged one
+    pass  # missing or damaged
   return None
 
 
 def is_fitted(folder: epath.Path, key: dict[str, Any]) -> bool:
-  """Whether a folder holds the fit that follows from `key`."""
+  """Whether a folder contains the fit for `key`."""
   return _read(folder, key) is not None
 
 
 def load_or_fit(
   job: jobs.Job, replicate: int, train: encodings.Encodings
 ) -> Fitted:
-  """The mixture fitted to the encodings of every class.
+  """Loads the class mixture, or fits it to the encodings of each class.
 
-  A fit of the same VAE, data and settings is read from the workdir; any other
-  is replaced, since it takes a minute at most.
+  A stored fit of the same VAE, data and settings is reused. Any other is
+  replaced without --overwrite, since a fit takes a minute at most.
 
   Args:
-    job: what to do.
-    replicate: which one.
-    train: encodings of the training split, one class each.
+    job: config and workdir of the run.
+    replicate: index from 0.
+    train: encodings of the training split, with one class per row.
   """
   folder = stage.root_of(job.workdir, replicate) / FOLDER
   key = fit_key(job, replicate)
@@ -67,7 +67,7 @@ def load_or_fit(
   if found is not None:
     return found
   count = job.config.mixture.num_components
-  print(f'class_mixture: fitting {count} components to every class')
+  print(f'class_mixture: fitting {count} components per class')
   started = time.perf_counter()
   z = train.sample(job.config.seed + replicate)
   mixture = mixtures.fit_classes(z, train.attributes, count, key['seed'])
@@ -80,7 +80,7 @@ def load_or_fit(
 def for_denoiser(
   job: jobs.Job, replicate: int, train: encodings.Encodings
 ) -> Fitted | None:
-  """The mixture that the guided denoiser takes, or None where it takes none."""
+  """The mixture that the guided denoiser uses, or None if it uses none."""
   if job.config.denoise.mixture_above >= 1.0:
     return None
   return load_or_fit(job, replicate, train)

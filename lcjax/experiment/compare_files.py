@@ -1,4 +1,4 @@
-"""What `launch.compare` keeps of a seed; what is damaged is one line."""
+"""Files that `launch.compare` stores for a seed, and checks for damage."""
 
 import numbers
 from collections.abc import Callable, Collection, Iterable
@@ -16,7 +16,7 @@ _QUALITY = 'accuracy', 'macro_f1', 'frechet'
 
 
 def save_samples(folder: epath.Path, rows: dict[str, judging.Row]) -> None:
-  """Writes NAME.npz of every row."""
+  """Writes each row of the comparison, before judging, to NAME.npz."""
   for name, row in rows.items():
     arrays: dict[str, Any] = {
       'images': row.images,
@@ -35,10 +35,10 @@ def load_samples(
   """Reads what `save_samples` wrote.
 
   Args:
-    folder: of the samples.
-    names: of the rows.
+    folder: contains the samples.
+    names: of the rows to read.
     test: the split that results are reported on.
-    run: path of the seed's result, whose absence makes the samples anew.
+    run: path of the seed's result; if deleted, the seed is judged again.
 
   Raises:
     UserError: a file is missing or damaged; names it.
@@ -65,11 +65,12 @@ def load_samples(
 def run_checker(
   moved: Collection[str], curve_steps: Collection[int] | None
 ) -> Callable[[dict[str, Any]], None]:
-  """Builds what raises ValueError for a seed's result of another shape.
+  """Builds a function that raises ValueError if a seed's result is malformed.
 
   Args:
     moved: rows that the figure of quality against compute may show.
-    curve_steps: of the curve that the first seed has, None for others.
+    curve_steps: steps of the curve, which only the first seed has; None for
+      the others.
   """
 
   def check(found: dict[str, Any]) -> None:
@@ -80,10 +81,10 @@ def run_checker(
       *found.get('versions', {}).values(),
     ):
       if not isinstance(text, str):
-        raise ValueError(f'hardware and versions have {text!r}')
+        raise ValueError(f'hardware or versions contain {text!r}, not text')
     for name in (glossary.REAL, *moved):
       if name not in rows:
-        raise ValueError(f'no row {name}')
+        raise ValueError(f'row {name} is missing')
     for name, scores in rows.items():
       needed = (*_QUALITY, 'latents_per_second') if name in moved else ()
       _check_numbers(scores, f'row {name}', needed)
@@ -92,7 +93,7 @@ def run_checker(
     for point in found['curve']:
       _check_numbers(point, 'curve', _QUALITY)
     if [point['steps'] for point in found['curve']] != list(curve_steps):
-      raise ValueError(f'no curve over {curve_steps} steps')
+      raise ValueError(f'the curve does not have the steps {curve_steps}')
 
   return check
 
@@ -103,7 +104,7 @@ def _check_array(
   shape: tuple[int, ...],
   num_rows: int | None = None,
 ) -> None:
-  """Raises ValueError unless an array has rows of a type and shape."""
+  """Raises ValueError unless the dtype and the shape of rows match."""
   right_rows = len(array) > 0 if num_rows is None else len(array) == num_rows
   if array.dtype != dtype or array.shape[1:] != shape or not right_rows:
     some = 'N' if num_rows is None else num_rows
@@ -114,9 +115,9 @@ def _check_array(
 
 
 def _check_numbers(values: Any, what: str, needed: Collection[str]) -> None:
-  """Raises ValueError unless values by name are numbers, or None."""
+  """Raises ValueError unless `values` maps names to numbers or None."""
   if not isinstance(values, dict) or not values:
-    raise ValueError(f'{what} has no values by name')
+    raise ValueError(f'{what} is empty or no mapping of names to values')
   for name in needed:
     if name not in values:
       raise ValueError(f'{what} has no {name}')

@@ -1,4 +1,4 @@
-"""Trainings that differ in numbers alone, as ensembles; the others in turn."""
+"""Runs trainings; those that differ only in numbers form ensembles."""
 
 import hashlib
 import os
@@ -16,15 +16,15 @@ from lcjax import errors
 from lcjax.experiment import jobs, stage, tasks, training
 from lcjax.training import checkpoints, ensemble, provenance, runner, steps
 
-# Makes a training's parts, from data and from earlier stages.
+# Builds a training from data and the results of earlier stages.
 MakeTraining = Callable[[tasks.Task], training.Training]
 
 
 def use_all_cores() -> None:
-  """As many virtual CPU devices as cores: members of a group share them.
+  """Creates a virtual CPU device per core, to spread members over cores.
 
-  Before JAX starts. Without effect where there is an accelerator, or where
-  XLA_FLAGS say how many there are, or where LCJAX_DISTRIBUTED has started JAX.
+  Call before JAX starts. Has no effect on accelerators, if XLA_FLAGS already
+  sets the number of devices, or if LCJAX_DISTRIBUTED has started JAX.
   """
   chosen = '--xla_force_host_platform_device_count'
   started = bool(os.environ.get('LCJAX_DISTRIBUTED'))
@@ -35,13 +35,13 @@ def use_all_cores() -> None:
 def compile_group(
   group: Sequence[tasks.Task], trainings: Sequence[training.Training]
 ) -> ensemble.Ensemble:
-  """Compiles the steps of trainings that one program can hold."""
+  """Compiles the training step of an ensemble as one program."""
   config, make_step = group[0].config, trainings[0].make_step
   schedule = config[group[0].which.section].train
   way: ensemble.Way = 'vmap'
   if jax.default_backend() == 'cpu':
-    # Convolutions are slow inside of a loop on a CPU, so they take one step
-    # per call there, and no loop over members.
+    # Convolutions are slow inside lax loops on CPU. Configs that run them there
+    # set steps_per_call=1; then the loop over members is unrolled, too.
     way = 'map' if schedule.steps_per_call > 1 else 'unroll'
 
   def make(given: tuple[dict[str, Any], dict[str, Any]]) -> steps.Step:
@@ -62,7 +62,7 @@ def compile_group(
 def make_batches(
   trainings: Sequence[training.Training], rows: np.ndarray
 ) -> Callable[[int, int], dict[str, np.ndarray]]:
-  """Builds (first step, K) -> [P, K, B, ...] batches, a row per member."""
+  """Builds (first step, K) -> [P, K, B, ...] batches of members `rows` [P]."""
 
   def make(step: int, count: int) -> dict[str, np.ndarray]:
     own = [one.make_batches(step, count) for one in trainings]
@@ -72,7 +72,7 @@ def make_batches(
 
 
 def _fresh(target: epath.Path) -> epath.Path:
-  """An empty folder beside a finished one's place."""
+  """Creates an empty folder next to `target`, to be renamed to it later."""
   folder = target.parent / f'{target.name}.new'
   checkpoints.delete(folder)
   folder.mkdir(parents=True)
@@ -80,13 +80,13 @@ def _fresh(target: epath.Path) -> epath.Path:
 
 
 def _replace(fresh: epath.Path, target: epath.Path) -> None:
-  """A finished folder takes its place, whole or not at all."""
+  """Replaces `target` by a finished folder; it never holds a part of it."""
   checkpoints.delete(target)
   fresh.rename(target)
 
 
 def copy_folder(source: epath.Path, target: epath.Path) -> None:
-  """Copies a finished folder, whole or not at all."""
+  """Copies a finished folder; `target` never holds a partial copy."""
   fresh = _fresh(target)
   shutil.copytree(source, fresh, dirs_exist_ok=True)
   _replace(fresh, target)
@@ -99,7 +99,7 @@ def _hand_out(
   follows_from: dict[str, Any],
   seconds: float,
 ) -> None:
-  """Writes a member's folder, as if it had been trained alone."""
+  """Writes a member's folder as if it had been trained alone."""
   fresh = _fresh(task.folder)
   schedule = task.config[task.which.section].train
   for path in log.iterdir():
@@ -112,16 +112,16 @@ def _hand_out(
 def train_group(
   folder: epath.Path, group: Sequence[tasks.Task], make_training: MakeTraining
 ) -> None:
-  """Trains a group to its end; every member's folder then holds it.
+  """Trains an ensemble to its end and writes the folder of every member.
 
   Args:
-    folder: of the group, while it trains.
-    group: trainings that one program can hold.
-    make_training: makes the parts of each.
+    folder: holds the ensemble's checkpoints and logs during training.
+    group: tasks that can share one program.
+    make_training: builds the training of a task.
 
   Raises:
-    UserError: a member's training is not finite; names it.
-    Interrupted: a signal came; the group's checkpoint is complete.
+    UserError: a member's training is not finite; names the member.
+    Interrupted: stopped by a signal; the ensemble's checkpoint is complete.
   """
   trainings = [make_training(task) for task in group]
   for task in group:
@@ -129,7 +129,7 @@ def train_group(
   begun = checkpoints.latest_meta(folder)
   if begun is None:
     meta = {'members': [tasks.dependencies(task) for task in group]}
-  else:  # `run` has found it by these; one from long ago has no digests
+  else:  # `_begun` has compared it; old checkpoints have no digests
     meta = begun[1]['config']
   title = f'{group[0].which.section}: ensemble of {len(group)}'
   started, spent = time.perf_counter(), 0.0
@@ -141,7 +141,7 @@ def train_group(
     state = ensemble.stack([one.make_state() for one in trainings])
   else:
     state, spent = found.state, found.meta['seconds']
-    print(f'{title}: going on from step {found.step}')
+    print(f'{title}: resuming from step {found.step}')
   logs = [folder / 'members' / str(i) for i in range(len(group))]
   training = runner.Run(
     title=title,
@@ -168,22 +168,23 @@ def train_group(
     )
   latest = checkpoints.latest_meta(folder)
   assert latest is not None
-  # A member's own: the whole would count the others, too.
+  # Each member is charged an equal share of the ensemble's time.
   share = latest[1]['seconds'] / len(group)
-  for task, path, own, follows_from in zip(
+  for task, path, member_state, follows_from in zip(
     group, logs, program.members(state), meta['members'], strict=True
   ):
     if not tasks.is_finished(task):
-      _hand_out(task, path, own, follows_from, share)
+      _hand_out(task, path, member_state, follows_from, share)
 
 
 def _begun(
   root: epath.Path, same: dict[str, list[tasks.Task]], overwrite: bool
 ) -> list[tuple[epath.Path, list[tasks.Task]]]:
-  """Groups in `root` that were interrupted and are asked for again.
+  """Interrupted ensembles in `root` whose members are all requested again.
 
   Raises:
-    UserError: one trains on other data, or cannot be read.
+    UserError: an ensemble was trained on other data or is unreadable, and
+      `overwrite` is False.
   """
   wanted = [those[0] for those in same.values()]
   found = []
@@ -195,7 +196,7 @@ def _begun(
       stored = latest[1]['config']['members']
       asked = [_with_same_config(member, wanted) for member in stored]
       group = [task for task in asked if task is not None]
-      if len(group) < len(stored):  # another command has begun it
+      if len(group) < len(stored):  # started by another command
         continue
       for task, member in zip(group, stored, strict=True):
         current = tasks.dependencies(task)
@@ -217,7 +218,7 @@ def _begun(
 def _with_same_config(
   member: dict[str, Any], wanted: Sequence[tasks.Task]
 ) -> tasks.Task | None:
-  """The task that a stored member is, whatever data either has read."""
+  """The task with a stored member's config; digests of data are ignored."""
   for task in wanted:
     current = provenance.without_read(tasks.dependencies(task))
     advice = stage.advice(task.job, task.replicate)
@@ -232,13 +233,13 @@ def train(
   make_training: MakeTraining,
   limit: int,
 ) -> None:
-  """Does all trainings of one stage that are not done; none of them twice.
+  """Runs the unfinished trainings of one stage; identical ones only once.
 
   Args:
-    root: of the groups of this stage, while they train.
-    wanted: all that are asked for, done or not.
-    make_training: makes a training's parts, once it is to be done.
-    limit: members of a group at most.
+    root: holds the folders of this stage's ensembles during training.
+    wanted: all requested trainings, finished or not.
+    make_training: builds the training of an unfinished task.
+    limit: maximum number of members per ensemble.
   """
   same: dict[str, list[tasks.Task]] = {}
   for task in wanted:
@@ -249,8 +250,8 @@ def train(
     for task in those
     if tasks.is_finished(task)
   }
-  # A group that was begun goes on as it is, also if it was killed while its
-  # members' folders were written.
+  # Interrupted ensembles resume with the same members, even if some of the
+  # members' folders have already been written.
   overwrite = any(task.job.overwrite for task in wanted)
   ready = _begun(root, same, overwrite)
   begun = {tasks.identity(task) for _, group in ready for task in group}
@@ -275,6 +276,7 @@ def train(
 def _copy_shared(
   same: dict[str, list[tasks.Task]], done: dict[str, tasks.Task]
 ) -> None:
+  """Copies finished trainings to the folders of identical tasks."""
   for key, source in done.items():
     for task in same[key]:
       if not tasks.is_finished(task):

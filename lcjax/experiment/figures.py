@@ -1,8 +1,8 @@
-"""Redoes the figures of the paper from a finished run, one command each.
+"""Reproduces the figures of the paper from a finished run.
 
-Writes WORKDIR/figures/NAME.png and .pdf, the numbers behind them as NAME.json
-and a caption as NAME.md. A figure of the same config and trainings is not made
-again.
+Writes WORKDIR/figures/NAME.png and .pdf, the underlying numbers as NAME.json
+and a caption as NAME.md. Figures whose config and trainings have not changed
+are skipped.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ class Figure(NamedTuple):
   """How a figure is made.
 
   Attributes:
-    make: draws it.
-    sections: of the config that it reads beside those of the trainings.
-    least_latents: without so many latents there is nothing to draw.
+    make: draws the figure.
+    sections: config sections that it reads in addition to those of trainings.
+    least_latents: with a smaller `vae.latent_size` the figure is skipped.
   """
 
   make: Callable[[LoadedRun], Drawn]
@@ -43,7 +43,7 @@ ALL = 'all'
 
 
 def chosen(name: str) -> Sequence[str]:
-  """The figures that a flag asks for; UserError if there is none."""
+  """The figures that --figure selects; UserError for an unknown name."""
   if name == ALL:
     return list(FIGURES)
   if name not in FIGURES:
@@ -55,7 +55,7 @@ def chosen(name: str) -> Sequence[str]:
 
 
 def result_key(job: jobs.Job, name: str) -> dict[str, dict[str, Any]]:
-  """What a figure follows from; the second model of `holes` counts."""
+  """All inputs that determine a figure, including the second VAE of `holes`."""
   key = results.result_key(job, FIGURES[name].sections, 0)
   if name == 'holes':
     trainings = results.identity(panels.comparison_job(job), 0)
@@ -64,11 +64,11 @@ def result_key(job: jobs.Job, name: str) -> dict[str, dict[str, Any]]:
 
 
 def make(job: jobs.Job, names: Sequence[str]) -> None:
-  """Makes figures; one that was made before is not made again.
+  """Makes figures; skips those that are up to date.
 
   Args:
-    job: what to do.
-    names: of `FIGURES`.
+    job: config and workdir of the run.
+    names: keys of `FIGURES`.
   """
   preflight.check_pipeline(job)
   folder = job.workdir / 'figures'
@@ -77,7 +77,7 @@ def make(job: jobs.Job, names: Sequence[str]) -> None:
   for name in names:
     if size < FIGURES[name].least_latents:
       print(
-        f'{name}: left out, it needs {FIGURES[name].least_latents} latents and '
+        f'{name}: skipped, it needs {FIGURES[name].least_latents} latents, but '
         f'config.vae.latent_size is {size}'
       )
       continue
@@ -85,15 +85,15 @@ def make(job: jobs.Job, names: Sequence[str]) -> None:
     path = folder / f'{name}.json'
     before = results.stored(job, path, result_key(job, name))
     if before is not None and all(p.exists() for p in paths.values()):
-      print(f'{name}: made before, {paths["png"]}')
+      print(f'{name}: already up to date, {paths["png"]}')
       continue
     print(f'{name}: drawing')
     drawn = FIGURES[name].make(loaded)
     files.write(paths['png'], drawn.pictures.png)
     files.write(paths['pdf'], drawn.pictures.pdf)
     files.write(paths['md'], drawn.caption)
-    # Last, since it says that all of the figure is there. The key is taken
-    # anew: the figure may have trained what it follows from.
+    # Written last, to mark the figure as complete. The key is computed again,
+    # since making the figure may have trained a model that it depends on.
     numbers = {'numbers': drawn.numbers, 'caption': drawn.caption}
     files.write_json(path, result_key(job, name) | numbers)
     print(drawn.caption)

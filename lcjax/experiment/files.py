@@ -1,7 +1,7 @@
-"""Files that launchers write besides checkpoints and logs.
+"""Reads and writes all files except checkpoints and logs.
 
-Each appears whole or not at all, on any path that etils.epath knows, and only
-process 0 writes.
+Writes are atomic and done by process 0 only. Any path that etils.epath supports
+will do.
 """
 
 import io
@@ -16,7 +16,7 @@ from etils import epath
 
 from lcjax.evaluation import reports
 
-# What reading a damaged archive of arrays raises.
+# Exceptions raised by reading a damaged .npz file.
 DAMAGE = (
   OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
   NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
@@ -24,12 +24,12 @@ DAMAGE = (
 
 
 def write(path: epath.PathLike, content: bytes | str) -> None:
-  """Writes a file, and the folders above it if need be."""
+  """Writes a file atomically; creates missing parent folders."""
   if jax.process_index() != 0:
     return
   path = epath.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'{path.name}.tmp')  # a rename stays on one disk
+  temporary = path.with_name(f'{path.name}.tmp')  # same disk: rename
   if isinstance(content, str):
     content = content.encode()
   try:
@@ -45,14 +45,14 @@ def write_json(path: epath.PathLike, report: Any) -> None:
 
 
 def write_npz(path: epath.PathLike, **arrays: np.ndarray) -> None:
-  """Writes arrays by their names."""
+  """Writes named arrays to a compressed .npz file."""
   stream = io.BytesIO()
   np.savez_compressed(stream, allow_pickle=False, **arrays)
   write(path, stream.getvalue())
 
 
 def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
-  """Reads arrays by their names."""
+  """Reads an .npz file: name -> array."""
   content = io.BytesIO(epath.Path(path).read_bytes())
   with np.load(content) as arrays:
     return dict(arrays)

@@ -1,7 +1,7 @@
-"""Samples with chosen attributes, or transforms given images.
+"""Generates samples with chosen attributes, or edits given images.
 
-Writes WORKDIR/generate/NAME.png and .npz, NAME being START_MOVER: a row for
-each start, a column for each requested label vector.
+Writes WORKDIR/generate/NAME.png and .npz, NAME being START_MOVER by default: a
+grid with a row per start latent and a column per requested label vector.
 """
 
 import os
@@ -34,7 +34,7 @@ STARTS = ('prior', 'mixture', 'encodings')
 def held_out_labels(
   data: dataset.Dataset, count: int, seed: int
 ) -> tuple[np.ndarray, list[str]]:
-  """Label vectors of random held-out rows: their joint frequencies."""
+  """Label vectors (and their names) of random held-out rows."""
   rows = np.random.default_rng(seed).choice(len(data), count)
   vectors = data.attributes[rows]
   return vectors, [
@@ -43,19 +43,19 @@ def held_out_labels(
 
 
 def label_name(vector: np.ndarray, names: Sequence[str]) -> str:
-  """Names of the attributes that hold, joined by +."""
+  """Names of the attributes that are 1, joined by +, or 'none'."""
   held = [name for name, bit in zip(names, vector, strict=True) if bit > 0.5]
   return '+'.join(held) or 'none'
 
 
 class Starts(NamedTuple):
-  """Where latents start.
+  """Latents before they are moved.
 
   Attributes:
     z: [R, Z].
-    images: [R, H, W, C] that were encoded, or None.
-    labels: a name for each row.
-    is_noise: whether z is noise of the prior, not a place in q(z).
+    images: [R, H, W, C] the encoded images; None if z is sampled.
+    labels: R row names.
+    is_noise: whether z is drawn from the prior; other starts are edited.
   """
 
   z: np.ndarray
@@ -71,7 +71,7 @@ def make_starts(
   start: str,
   images: Sequence[str],
 ) -> Starts:
-  """Latents from the prior, a fitted mixture or encodings of images."""
+  """Makes latents from the prior, a fitted mixture or encoded images."""
   section, seed = config.generate, config.seed
   numbers = [str(i) for i in range(section.num_rows)]
   if images and start != 'encodings':
@@ -122,16 +122,16 @@ def write(
   """Moves every start towards every label vector; writes .png and .npz.
 
   Args:
-    folder: created if need be.
-    bound: one replicate.
-    starts: R rows.
+    folder: created if missing.
+    bound: movers of one replicate.
+    starts: R latents.
     mover: one of `movers.names`, or 'none'.
     y: [C, Y] label vectors.
     column_names: C names.
-    name: of the files.
+    name: of the files, without extension.
 
   Returns:
-    The path of the grid.
+    The path of the PNG file.
   """
   num_rows, num_columns = len(starts.z), len(y)
   z = np.repeat(starts.z, num_columns, axis=0)
@@ -170,14 +170,14 @@ def generate(
   images: Sequence[str],
   name: str = '',
 ) -> None:
-  """Generates with the first replicate.
+  """Generates with the movers of the first replicate.
 
   Args:
-    job: what to do.
-    pairs: of start and mover.
-    labels: as the flag.
-    images: as the flag.
-    name: of the files; START_MOVER if empty.
+    job: config and workdir of the run.
+    pairs: (start, mover) pairs.
+    labels: as in --labels; if empty, label vectors of random held-out rows.
+    images: paths as in --images; if empty, the first held-out images.
+    name: of the files, without extension; START_MOVER if empty.
   """
   config, workdir = job.config, job.workdir
   for _, mover in pairs:

@@ -1,4 +1,4 @@
-"""What trainings read, and any training as its parts."""
+"""Inputs that trainings share, and how each training is built from them."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from lcjax.experiment import (
 
 
 class Inputs:
-  """What trainings read, loaded or encoded once however many read it."""
+  """Data and encodings of trainings, loaded or computed only once."""
 
   def __init__(self) -> None:
     self._data: dict[str, tuple[dataset.Dataset, dataset.Dataset]] = {}
@@ -26,7 +26,7 @@ class Inputs:
 
   def data(self, job: jobs.Job) -> tuple[dataset.Dataset, dataset.Dataset]:
     """The training and the validation split."""
-    # The second is what `load_data` checks them against.
+    # `mixture_above` is not needed here: the data do not depend on it.
     read = job.config.data.to_dict(), job.config.denoise.mixture_above
     key = json.dumps(read)
     if key not in self._data:
@@ -37,7 +37,7 @@ class Inputs:
     return self._data[key]
 
   def latents(self, task: tasks.Task) -> train_actor_critic.LatentData:
-    """The encodings that a VAE has made, with the task's own networks."""
+    """Encodings by the task's VAE, with networks from the task's config."""
     key = tasks.identity(task._replace(which=stage.VAE))
     data = self.data(task.job)
     if key not in self._latents:
@@ -51,7 +51,7 @@ class Inputs:
 
 
 def make_training(inputs: Inputs, task: tasks.Task) -> training.Training:
-  """The parts of any training; the stages before it are finished."""
+  """Builds any training; the stages that it needs must be finished."""
   if task.which is stage.CLASSIFIER:
     return train_classifier.make_training(task.config, *inputs.data(task.job))
   if task.which is stage.VAE:
@@ -63,7 +63,7 @@ def make_training(inputs: Inputs, task: tasks.Task) -> training.Training:
 def make_latent_training(
   task: tasks.Task, latents: train_actor_critic.LatentData
 ) -> training.Training:
-  """The parts of a training on encodings."""
+  """Builds a training that sees encodings instead of images."""
   if task.which is stage.LATENT_CRITICS:
     return train_actor_critic.make_critics_training(task.config, latents)
   if task.which is stage.DENOISER:

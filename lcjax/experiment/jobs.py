@@ -1,4 +1,4 @@
-"""What is to be done: a config and a workdir."""
+"""Jobs: the config of an experiment and the workdir of its run."""
 
 import contextlib
 import types
@@ -14,10 +14,10 @@ from lcjax.training import parallel
 
 
 class Lock(Protocol):
-  """What keeps a second process out of a workdir."""
+  """Keeps other processes out of a workdir."""
 
   def acquire(self) -> None:
-    """Takes the lock, once; raises UserError if another process has it."""
+    """Takes the lock; raises UserError if another process holds it."""
 
 
 def _never_stops() -> contextlib.AbstractContextManager[Callable[[], bool]]:
@@ -25,18 +25,18 @@ def _never_stops() -> contextlib.AbstractContextManager[Callable[[], bool]]:
 
 
 class Job(NamedTuple):
-  """An experiment, and where its files lie.
+  """An experiment, and where its files are stored.
 
   Attributes:
-    config: of the experiment, checked and locked.
-    workdir: of the run; need not exist.
-    overwrite: redo a stage whose config differs from the stored one.
-    arguments: the flags that another launcher needs to go on with this run.
+    config: of the experiment, validated and locked.
+    workdir: of the run; created if missing.
+    overwrite: replace results that are damaged or of another config or data.
+    arguments: the flags with which another launcher continues this run.
     lock: of the workdir, if any.
-    varied: dotted keys that an ablation sets, so that no flag may set them.
-    defaults: of the config, by dotted key, as JSON has them: what a key was in
-      a stored config that lacks it.
-    stop_on_signal: a context that tells a training whether to stop.
+    varied: dotted keys that an ablation sets; flags must not set them.
+    defaults: dotted config key -> default, as JSON. A key that a stored config
+      lacks is assumed to have had its default.
+    stop_on_signal: a context manager; gives a training its `should_stop()`.
   """
 
   config: ml_collections.ConfigDict
@@ -51,12 +51,12 @@ class Job(NamedTuple):
   ] = _never_stops
 
   def command(self, launcher: str) -> str:
-    """The command that goes on with this run."""
+    """The command with which a launcher continues this run."""
     return f'python -m launch.{launcher} {self.arguments}'.strip()
 
 
 def claim(workdir: epath.Path, lock: Lock | None) -> None:
-  """Makes a workdir and takes its lock, before anything is written there."""
+  """Creates a workdir and locks it; call before any file is written there."""
 
   def write() -> None:
     workdir.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def claim(workdir: epath.Path, lock: Lock | None) -> None:
 
 
 def try_to_write(workdir: epath.Path, write: Callable[[], None]) -> None:
-  """Writes in all processes, or stops all of them with one line."""
+  """Calls `write`; an OSError becomes a UserError in all processes."""
   with parallel.raising_together():
     try:
       write()
@@ -78,10 +78,10 @@ def try_to_write(workdir: epath.Path, write: Callable[[], None]) -> None:
 
 
 def note_config(job: Job) -> None:
-  """Writes the config into the workdir, for a reader.
+  """Writes the config to WORKDIR/config.json, for people to read.
 
-  Called once a stage has found that the workdir is its own. Whether a stage
-  fits the config is decided by what its checkpoint holds.
+  Call it after checking that the workdir belongs to this config. That check
+  reads the metadata of checkpoints, not this file.
   """
   claim(job.workdir, job.lock)
   path = job.workdir / 'config.json'

@@ -1,4 +1,4 @@
-"""Figures of latents from the prior: holes, contours, grids and paths."""
+"""Figures that start from prior samples: holes, contours, grids and paths."""
 
 import functools
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ from lcjax.experiment import (
 from lcjax.experiment.loaded_run import Drawn, LoadedRun, pictured_actors
 from lcjax.latent import samplers
 
-# The paper's columns for its ten attributes of CelebA, in their order.
+# Columns of the paper's CelebA figure: a bit for each of its ten attributes.
 CELEBA_VECTORS = (
   '0010001101', '0001001101', '0100001101', '0100011101', '0100010101',
   '0100110101', '1000010101', '1000010000',
 )  # fmt: skip
-_MOST_COLUMNS = 8  # of held-out vectors
-_REACH = 3.0  # standard deviations of the prior, in contours
-_CLOUD = 1000  # encodings shown beside contours
+_MOST_COLUMNS = 8  # if label vectors come from the held-out split
+_REACH = 3.0  # least half-width of contours, in prior standard deviations
+_CLOUD = 1000  # number of encodings drawn over contours
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -39,38 +39,39 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def comparison_job(job: jobs.Job) -> jobs.Job:
-  """The second model of `holes`: another sigma_x, in a folder of its own."""
+  """The job of the second VAE of `holes`: another sigma_x and workdir."""
   config = job.config.copy_and_resolve_references()
   with config.unlocked():
     if config.vae.sigma_x == config.figures.comparison_sigma_x:
       raise errors.UserError(
         f'config.figures.comparison_sigma_x={config.vae.sigma_x} is '
-        'config.vae.sigma_x itself: give the second model of `holes` another'
+        'equal to config.vae.sigma_x: choose another value for the second VAE '
+        'of `holes`'
       )
     config.vae.sigma_x = config.figures.comparison_sigma_x
     config.num_seeds = 1
-    # Decoded pixels are the same: they are not kept twice.
+    # Same data: share the cache of decoded pixels.
     config.data.cache_dir = config.data.cache_dir or str(job.workdir / 'cache')
   return job._replace(config=config, workdir=job.workdir / 'figures' / 'holes')
 
 
 def train_comparison(job: jobs.Job) -> None:
-  """Trains the second model and its critics; skips what is finished."""
+  """Trains the second VAE and its latent critics; skips finished trainings."""
   train_vae.train_all(job)
-  setting = train_actor_critic.prepare(job, 0)
-  train_actor_critic.train_critics(job, 0, setting)
+  latents = train_actor_critic.prepare(job, 0)
+  train_actor_critic.train_critics(job, 0, latents)
 
 
 def model_block(
   loaded: LoadedRun, model: loading.BoundCritics, sigma_x: float
 ) -> tuple[figures.Block, dict[str, Any]]:
-  """Data, reconstruction, prior and constrained prior of one VAE."""
+  """Images and scores of one VAE: data, reconstructions and prior samples."""
   config, test = loaded.job.config, loaded.test
   section, num_columns = config.figures, config.figures.num_columns
   mean, _ = model.encode(test.images)
   start = samplers.prior(section.num_samples, mean.shape[1], config.seed)
   y = judging.requested_attributes(test, section.num_samples)
-  # No attribute counts: realism is the only constraint.
+  # All attributes are masked out: realism is the only constraint.
   moved = movers.optimize(model, start, y, mask=np.zeros_like(y))
   images = {
     'data': test.images,
@@ -109,13 +110,11 @@ def model_block(
 
 
 def holes(loaded: LoadedRun) -> Drawn:
-  """Prior samples leave the data where the decoder is precise."""
+  """Prior samples with and without the realism constraint, for two sigma_x."""
   job = loaded.job
   other = comparison_job(job)
-  _ = (
-    loaded.bound,
-    loaded.predict_fn,
-  )  # an unfinished run is refused before training
+  # Load these first: an unfinished run fails before the second VAE is trained.
+  _ = loaded.bound, loaded.predict_fn
   train_comparison(other)
   models = {
     other.config.vae.sigma_x: loading.load_critics(other, 0, loaded.train),
@@ -137,10 +136,10 @@ def holes(loaded: LoadedRun) -> Drawn:
   section = job.config.figures
   caption = (
     'Held-out images, reconstructions, prior samples, and the same prior '
-    'samples after optimizer-G, from one start each, with the realism '
-    'constraint alone. Below: Frechet distance to the held-out split in the '
-    f"judge's features, over {section.num_samples} samples, of reconstructions "
-    f'{len(loaded.test)}. ' + '; '.join(sentences) + '.\n'
+    'samples after optimizer-G with only the realism constraint and one start '
+    'per sample. Numbers are Frechet distances to the held-out split in the '
+    f"judge's features, over {section.num_samples} samples "
+    f'({len(loaded.test)} for reconstructions). ' + '; '.join(sentences) + '.\n'
   )
   pictures = figures.image_page([block for block, _ in found.values()])
   numbers = {f'{sigma_x:g}': n for sigma_x, (_, n) in found.items()}
@@ -148,7 +147,7 @@ def holes(loaded: LoadedRun) -> Drawn:
 
 
 def realism_contours(loaded: LoadedRun) -> Drawn:
-  """D_realism over the two latents of smallest mean scale, through latents."""
+  """D_realism over the two latent dimensions of smallest mean scale."""
   config, bound = loaded.job.config, loaded.bound
   mean_scale = bound.train.mean_scale
   first, second = (int(i) for i in np.argsort(mean_scale)[:2])
@@ -194,43 +193,43 @@ def realism_contours(loaded: LoadedRun) -> Drawn:
   )
   pictures = figures.contours(surfaces, labels, 'D, realism', cloud)
   shares = ', '.join(
-    f'{name} {n["realistic_share_of_plane"]:.2f} (D = {n["realism"]:.2f} there)'
+    f'{name} {n["realistic_share_of_plane"]:.2f} (dot: {n["realism"]:.2f})'
     for name, n in numbers.items()
   )
   caption = (
-    'Probability of being real that the realism critic gives, over the two '
-    'latent dimensions of smallest mean scale, through a latent (the dot, and '
-    'what it decodes to); the others are held. White line: one half. Faint '
-    'dots: encodings, in these two dimensions. Share of each plane above one '
-    f'half: {shares}.\n'
+    'Probability of being real according to the realism critic, in a plane '
+    'through one latent (the dot; its decoded image is shown). The plane spans '
+    'the two latent dimensions of smallest mean scale; the other dimensions '
+    'are fixed. White line: probability of one half. Faint dots: encodings, in '
+    f'these two dimensions. Share of each plane above one half: {shares}.\n'
   )
   latent_numbers = {'dimensions': [first, second], 'planes': numbers}
   return Drawn(pictures, latent_numbers, caption)
 
 
 def parse_vectors(vectors: Sequence[str], data: dataset.Dataset) -> np.ndarray:
-  """[C, Y] label vectors of strings of bits.
+  """Label vectors [C, Y] from strings of bits.
 
   Raises:
-    UserError: a string of another length, or not one bit for classes.
+    UserError: a string has the wrong length or, for classes, not exactly one 1.
   """
   width = len(data.attribute_names)
   for bits in vectors:
     if len(bits) != width:
       raise errors.UserError(
         f'config.figures.attribute_vectors has {bits!r} of {len(bits)} bits: '
-        f'give {width}, for {errors.listed(data.attribute_names)}'
+        f'give {width} bits, for {errors.listed(data.attribute_names)}'
       )
     if isinstance(data.labels, types.Classes) and bits.count('1') != 1:
       raise errors.UserError(
-        f'config.figures.attribute_vectors has {bits!r}: of classes, exactly '
-        'one bit is 1'
+        f'config.figures.attribute_vectors has {bits!r}: for classes, set '
+        'exactly one bit to 1'
       )
   return np.asarray([[float(b) for b in bits] for bits in vectors], np.float32)
 
 
 def grid_vectors(vectors: Sequence[str], data: dataset.Dataset) -> np.ndarray:
-  """[C, Y] columns of `attribute_grid`; `vectors` empty: by the data set."""
+  """Columns [C, Y] of `attribute_grid`; defaults for empty `vectors`."""
   if vectors:
     return parse_vectors(vectors, data)
   if isinstance(data.labels, types.Classes):
@@ -242,7 +241,7 @@ def grid_vectors(vectors: Sequence[str], data: dataset.Dataset) -> np.ndarray:
 
 
 def actor_titles(config: ml_collections.ConfigDict) -> dict[str, str]:
-  """What to call every actor, by its mover's name."""
+  """Mover name of every actor -> its title in figures."""
   return {
     name: f'actor, λ = {stage.own_section(config, which).distance_weight:g}'
     for name, which in stage.actors(config).items()
@@ -290,8 +289,10 @@ def attribute_grid(loaded: LoadedRun) -> Drawn:
     )
   caption = (
     'A prior sample per row, moved by the actor to the attributes above each '
-    "column. Share of the judge's decisions that agree with the request, by "
-    f'column, over {len(start)} prior samples: ' + '; '.join(lines) + '.\n'
+    "column. Share of the judge's decisions that match the requested "
+    f'attributes, per column, over {len(start)} prior samples: '
+    + '; '.join(lines)
+    + '.\n'
   )
   vectors_text = [''.join(str(int(b)) for b in vector) for vector in vectors]
   return Drawn(
@@ -309,7 +310,7 @@ def attribute_grid(loaded: LoadedRun) -> Drawn:
 def least_agreement(
   logits: np.ndarray, y: np.ndarray, labels: types.Labels
 ) -> np.ndarray:
-  """[B] least probability of a requested value; of classes, of the class."""
+  """Lowest probability [B] of a requested value; of the class, for classes."""
   held = np.asarray(labels.probabilities(jnp.asarray(logits)))
   if isinstance(labels, types.Classes):
     return np.sum(held * y, axis=1)
@@ -317,7 +318,7 @@ def least_agreement(
 
 
 def optimizer_path(loaded: LoadedRun) -> Drawn:
-  """Where optimizer-G is after so many steps, from prior samples."""
+  """Latents of optimizer-G after `path_steps` steps from prior samples."""
   config, test, bound = loaded.job.config, loaded.test, loaded.bound
   section = config.figures
   count = max(section.num_rows, section.num_samples)
@@ -358,16 +359,16 @@ def optimizer_path(loaded: LoadedRun) -> Drawn:
     notes=[list(row) for row in zip(*notes, strict=True)],
   )
   sentences = [
-    f'{steps}: {n["judge_accuracy"]:.3f} by the judge, satisfied '
+    f'step {steps}: judge accuracy {n["judge_accuracy"]:.3f}, satisfied '
     f'{n["satisfied"]:.3f}, mean cost {n["cost"]:.3g}'
     for steps, n in numbers.items()
   ]
   caption = (
-    'Prior samples on their way to the attributes named before each row, under '
-    'optimizer-G with the settings of config.optimize, from one start; a row '
-    'stops once it is '
-    'satisfied. Below each image: cost, D_realism, and the least probability '
-    f'that D_attr gives a requested attribute. Over {count} samples, by step: '
+    'Prior samples, moved by optimizer-G to the attributes on the left of each '
+    'row, with the settings of config.optimize but one start per sample. A row '
+    'stops once its constraints are satisfied. Below each image: cost, '
+    'D_realism, and the lowest probability that D_attr gives to a requested '
+    f'attribute value. Means over {count} samples: '
     + '; '.join(sentences)
     + '.\n'
   )

@@ -1,4 +1,4 @@
-"""Every stage of one experiment, in order: the main job."""
+"""Runs all stages of one experiment in order."""
 
 import time
 
@@ -18,7 +18,7 @@ from lcjax.experiment import (
 
 
 def generate_once(job: jobs.Job) -> None:
-  """Samples by every mover, and images moved by every mover."""
+  """Moves prior samples and encodings with every mover, unless done."""
   done = job.workdir / 'generate' / 'pipeline.json'
   key = results.result_key(job, ['generate'], 0)
   if results.stored(job, done, key) is not None:
@@ -32,15 +32,14 @@ def generate_once(job: jobs.Job) -> None:
 
 
 def train_and_compare(job: jobs.Job) -> None:
-  """Runs what has not been run."""
+  """Trains, generates and compares; skips what is finished."""
   preflight.check_pipeline(job, trains=True, further_splits=('test',))
   started = time.perf_counter()
   train_classifier.train_all(job)
   train_vae.train_all(job)
   for replicate in range(job.config.num_seeds):
-    latents = train_actor_critic.prepare(
-      job, replicate
-    )  # encoded once for both
+    # Both stages use the same encodings.
+    latents = train_actor_critic.prepare(job, replicate)
     train_actor_critic.train(job, replicate, latents)
     train_denoiser.train(job, replicate, latents)
   generate_once(job)

@@ -222,7 +222,7 @@ def test_a_seed_that_skipped_steps_is_named_with_its_curve(tmp_path):
   found = ablation_report.curves({'default': job})
   assert 'train/loss' not in found.panels['vae']  # not a step that all have
   assert [gap.partition(';')[0] for gap in found.gaps] == [
-    'Seed 3 of all: vae has no log, so that no curve is a mean over seeds.',
+    'Seed 3 of all: vae has no log, so its mean curves are left out.',
     *(
       f'Seed {seed} of all: train/loss of vae is not finite at {count} of its '
       'logged steps'

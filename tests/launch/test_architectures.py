@@ -87,15 +87,15 @@ def test_dtype_reaches_every_part(architecture):
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
-    ({'conv_kernels': (3, 3)}, 'conv_kernels has 2 layers'),
-    ({'conv_strides': (2,)}, 'classifier.conv_strides has 1 layers'),
+    ({'conv_kernels': (3, 3)}, 'conv_kernels has length 2'),
+    ({'conv_strides': (2,)}, 'classifier.conv_strides has length 1'),
     (
       {
         'conv_channels': (4,) * 5,
         'conv_kernels': (3,) * 5,
         'conv_strides': (2,) * 5,
       },
-      '64x48 pixels do not divide by 32',
+      '64x48 pixels are not divisible by 32',
     ),
   ],
 )

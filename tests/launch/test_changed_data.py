@@ -127,7 +127,7 @@ def test_the_same_data_elsewhere_are_no_others(moved, capsys):
   out = capsys.readouterr().out
   assert out.count('finished before') == len(STAGES) + 1  # generate
   assert 'was judged before' in out
-  assert 'optimizer_path: made before' in out
+  assert 'optimizer_path: already up to date' in out
 
 
 def test_other_labels_are_refused_where_labels_are_read(moved, capsys):

@@ -316,7 +316,7 @@ def test_a_stopped_group_without_digests_goes_on(stopped, capsys):
     path.write_text(json.dumps(meta))
     (path.parent.parent / 'seal.json').unlink()
   ensembles.train(groups, wanted, make_training, 64)
-  assert 'going on from step 2' in capsys.readouterr().out
+  assert 'resuming from step 2' in capsys.readouterr().out
   for one in wanted:
     assert tasks.is_finished(one)
     _, meta = checkpoints.latest_meta(one.folder)

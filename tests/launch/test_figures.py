@@ -196,7 +196,7 @@ def test_grid_vectors():
 @pytest.mark.parametrize(
   ('bits', 'kind', 'said'),
   [
-    ('01', types.Bits, 'of 2 bits: give 3'),
+    ('01', types.Bits, 'of 2 bits: give 3 bits'),
     ('011', types.Classes, 'exactly one bit'),
   ],
 )
@@ -247,7 +247,7 @@ def test_a_figure_is_made_once(run, name, capsys):
   assert numbers['numbers']
   assert numbers['caption'].encode() == made['md']
   figures.make(job, [name])
-  assert f'{name}: made before' in capsys.readouterr().out
+  assert f'{name}: already up to date' in capsys.readouterr().out
 
 
 def test_holes_of_an_unfinished_run_train_nothing(tmp_path):
@@ -346,4 +346,4 @@ def test_a_figure_of_two_latents_is_left_out_of_one(run, capsys):
   config = job.config.copy_and_resolve_references()
   config.vae.latent_size = 1
   figures.make(job._replace(config=config), ['realism_contours'])
-  assert 'left out, it needs 2 latents' in capsys.readouterr().out
+  assert 'skipped, it needs 2 latents' in capsys.readouterr().out

@@ -64,7 +64,10 @@ def test_other_names_of_optax_are_no_optimisers(name):
 @pytest.mark.parametrize(
   ('changes', 'said'),
   [
-    ({'arguments': {'epsilon': 1.0}}, "{.*'epsilon': 1.0} do not fit optax.ad"),
+    (
+      {'arguments': {'epsilon': 1.0}},
+      "{.*'epsilon': 1.0} is not valid for optax.ad",
+    ),
     ({'arguments': {'eps': 'few'}}, "with arguments={'eps': 'few'} cannot"),
   ],
 )
