@@ -292,7 +292,7 @@ def train(
     state, spent = restored.state, restored.meta['seconds']
     if provenance.is_unread(restored.meta['config'], current):
       current = provenance.without_read(current)  # unknown it remains
-    print(f'{title}: going on from step {restored.step}')
+    print(f'{title}: resuming from step {restored.step}')
   training = runner.Run(
     title=title,
     folder=folder,

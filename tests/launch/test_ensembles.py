@@ -303,7 +303,7 @@ def test_a_stopped_group_does_not_go_on_with_other_images(
   assert len(list(groups.iterdir())) == 1
   again = [one._replace(job=one.job._replace(overwrite=True)) for one in wanted]
   ensembles.train(groups, again, make_training, 64)
-  assert 'going on' not in capsys.readouterr().out
+  assert 'resuming' not in capsys.readouterr().out
   assert all(tasks.is_finished(one) for one in wanted)
 
 

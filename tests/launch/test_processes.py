@@ -171,7 +171,7 @@ def test_two_processes_do_what_one_does(tmp_path, script, num_trainings):
   one, two = tmp_path / 'one', tmp_path / 'two'
   finish([start(one, script, SMALL)])
   first, second = finish(start_two(two, script, SMALL))
-  assert 'vae: going on' not in first
+  assert 'vae: resuming' not in first
   # One of them speaks for both; gloo itself says who is connected.
   assert not [x for x in second.splitlines() if 'loo' not in x]
   assert list((two / 'vae').glob('*tfevents*'))
