@@ -22,7 +22,7 @@ setuptools.setup(
   packages=setuptools.find_packages(
     include=['lcjax', 'lcjax.*', 'configs', 'launch', 'launch.*']
   ),
-  package_data={'lcjax.evaluation': ['*.j2']},
+  package_data={'lcjax': ['py.typed'], 'lcjax.evaluation': ['*.j2']},
   python_requires='>=3.11,<3.13',
   install_requires=[
     'absl-py>=2.1',

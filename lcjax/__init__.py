@@ -1,6 +1,53 @@
 """Latent constraints: conditional generation without retraining.
 
-Engel, Hoffman, Roberts, "Latent Constraints", arXiv:1711.05772. Imports point
-one way: `launch` -> `training` -> `latent` -> `losses`; `data`, `models`,
-`losses` and `evaluation` stand alone.
+Engel, Hoffman, Roberts, "Latent Constraints", arXiv:1711.05772. See
+docs/library.md for the functions below with examples. Imports point one way:
+`launch` -> `experiment` -> `movers` -> `constraints`, `generators` ->
+`training` -> `latent` -> `losses`; `data` and `models` stand alone.
 """
+
+from importlib import metadata
+
+from lcjax.constraints.base import Constraint, Verdict
+from lcjax.constraints.build import near, on_sample, re_encoded
+from lcjax.constraints.compose import all_of, any_of, negate
+from lcjax.constraints.learn import learn_attributes, learn_realism
+from lcjax.errors import UserError
+from lcjax.generators.latent_model import (
+  LatentData,
+  LatentModel,
+  encode,
+  label_prior,
+  latent_model,
+)
+from lcjax.movers.base import Moved
+from lcjax.movers.optimizer import optimizer
+from lcjax.movers.starts import mixture_start, prior_start
+from lcjax.training.optimizer_spec import OptimizerSpec, adam
+
+__version__ = metadata.version('lcjax')
+
+__all__ = [
+  'Constraint',
+  'LatentData',
+  'LatentModel',
+  'Moved',
+  'OptimizerSpec',
+  'UserError',
+  'Verdict',
+  'adam',
+  'all_of',
+  'any_of',
+  'encode',
+  'label_prior',
+  'latent_model',
+  'learn_attributes',
+  'learn_realism',
+  'mixture_start',
+  'near',
+  'negate',
+  'on_sample',
+  'optimizer',
+  'prior_start',
+  're_encoded',
+]

@@ -13,7 +13,12 @@ SHARED = {'lcjax.errors', 'lcjax.keys', 'lcjax.types'}
 
 # Importer to what it may import besides itself and `SHARED`.
 ALLOWED = {
-  'lcjax': set(),
+  'lcjax': {  # the public functions
+    'lcjax.constraints',
+    'lcjax.generators',
+    'lcjax.movers',
+    'lcjax.training',
+  },
   'lcjax.errors': set(),
   'lcjax.keys': set(),
   'lcjax.types': set(),
@@ -22,14 +27,30 @@ ALLOWED = {
   'lcjax.losses': set(),
   'lcjax.evaluation': {'lcjax.data'},
   'lcjax.latent': {'lcjax.losses'},
-  'lcjax.constraints': {'lcjax.losses'},
+  'lcjax.generators': {'lcjax.latent'},
+  'lcjax.constraints': {
+    'lcjax.data',
+    'lcjax.models',
+    'lcjax.losses',
+    'lcjax.latent',
+    'lcjax.training',
+    'lcjax.generators',
+  },
+  'lcjax.movers': {
+    'lcjax.latent',
+    'lcjax.training',
+    'lcjax.generators',
+    'lcjax.constraints',
+  },
   'lcjax.training': {'lcjax.latent', 'lcjax.losses'},
   'lcjax.experiment': {
     'lcjax.data',
     'lcjax.models',
     'lcjax.losses',
     'lcjax.evaluation',
+    'lcjax.generators',
     'lcjax.constraints',
+    'lcjax.movers',
     'lcjax.latent',
     'lcjax.training',
   },

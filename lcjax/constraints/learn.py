@@ -15,6 +15,7 @@ from lcjax.data import batches
 from lcjax.generators import latent_model
 from lcjax.latent import optimize
 from lcjax.losses import adversarial
+from lcjax.models import apply
 from lcjax.models import critic as critic_lib
 from lcjax.training import fit, latent_steps, objectives, optimizer_spec, steps
 
@@ -23,19 +24,8 @@ _MOVE = optimizer_spec.adam(0.1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Apply:
-  """`module.apply` as a value: equal for equal modules, and hashable."""
-
-  module: nn.Module
-
-  def __call__(self, params: Any, z: jax.Array) -> jax.Array:
-    """The module's output at z."""
-    return jnp.asarray(self.module.apply(params, z))
-
-
-@dataclasses.dataclass(frozen=True)
 class _AttributeLoss:
-  logits_fn: Apply
+  logits_fn: apply.Apply
   labels: types.Labels
 
   def __call__(
@@ -52,7 +42,7 @@ class _AttributeLoss:
 class _RealismLoss:
   """Encodings against the prior, and against what optimizer-G makes of it."""
 
-  critic_fn: Apply
+  critic_fn: apply.Apply
   inner_steps: int
   from_prior: bool
 
@@ -132,7 +122,7 @@ def learn_attributes(
   tolerance: float = 0.1,
   hidden_sizes: Sequence[int] = (256, 256),
   optimizer: optimizer_spec.OptimizerSpec = _ADAM,
-  num_steps: int = 2000,
+  num_steps: int = 1000,
   batch_size: int = 256,
   progress: bool = True,
 ) -> attributes.Attributes:
@@ -159,7 +149,7 @@ def learn_attributes(
   module = critic_lib.AttributeCritic(
     len(data.labels), tuple(hidden_sizes), 'relu'
   )
-  logits_fn = Apply(module)
+  logits_fn = apply.Apply(module)
   params = _fit(
     'learn_attributes',
     _AttributeLoss(logits_fn, data.labels),
@@ -183,7 +173,7 @@ def learn_realism(
   hidden_sizes: Sequence[int] = (256, 256),
   optimizer: optimizer_spec.OptimizerSpec = _ADAM,
   inner_steps: int = 10,
-  num_steps: int = 2000,
+  num_steps: int = 1000,
   batch_size: int = 256,
   progress: bool = True,
 ) -> critics.Critic:
@@ -209,7 +199,7 @@ def learn_realism(
     UserError: the loss is not finite.
   """
   module = critic_lib.Critic(0, tuple(hidden_sizes), 'relu')
-  critic_fn = Apply(module)
+  critic_fn = apply.Apply(module)
   params = _fit(
     'learn_realism',
     _RealismLoss(critic_fn, inner_steps, data.from_prior),

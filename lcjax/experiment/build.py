@@ -13,14 +13,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
-from flax import linen as nn
 
 from lcjax import errors, keys, types
 from lcjax.constraints import attributes, compose, critics, near
 from lcjax.data import dataset
 from lcjax.experiment import architectures, jobs, optimizers
 from lcjax.latent import encodings
-from lcjax.models import actor, classifier, vae
+from lcjax.models import actor, apply, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
 from lcjax.training import objectives, parallel, steps
@@ -149,16 +148,6 @@ def build_networks(
   )
 
 
-def apply_fn(
-  module: nn.Module, method: str | None = None
-) -> Callable[..., Any]:
-  """`module.apply` of one method: (params, arrays) -> arrays.
-
-  Losses and movers take these callables instead of modules.
-  """
-  return lambda params, *arrays: module.apply(params, *arrays, method=method)
-
-
 def stage_key(seed: int, stage: str) -> jax.Array:
   """The PRNG key of one stage of one replicate."""
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(stage.encode()))
@@ -264,12 +253,12 @@ def make_constraint(
       critics.Critic(
         realism_params,
         section.realism_threshold,
-        apply_fn(networks.realism_critic),
+        apply.Apply(networks.realism_critic),
       ),
       attributes.Attributes(
         attribute_params,
         section.attribute_tolerance,
-        apply_fn(networks.attribute_critic),
+        apply.Apply(networks.attribute_critic),
         labels,
       ),
       near.Near(mean_scale),
@@ -290,7 +279,7 @@ def make_encode(networks: Networks) -> Callable[..., Any]:
   @jax.jit
   def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     units = objectives.to_unit(images)
-    return apply_fn(networks.vae, 'encode')(params, units)
+    return apply.Apply(networks.vae, 'encode')(params, units)
 
   return encode
 
@@ -300,7 +289,7 @@ def make_decode(networks: Networks) -> Callable[..., Any]:
 
   @jax.jit
   def decode(params: Any, z: jax.Array) -> jax.Array:
-    pixels = jax.nn.sigmoid(apply_fn(networks.vae, 'decode')(params, z))
+    pixels = jax.nn.sigmoid(apply.Apply(networks.vae, 'decode')(params, z))
     return jnp.round(255.0 * pixels).astype(jnp.uint8)
 
   return decode
@@ -318,7 +307,7 @@ def make_image_attributes(networks: Networks) -> Callable[..., Any]:
   @jax.jit
   def image_attributes(params: Any, attribute: Any, z: jax.Array) -> jax.Array:
     mean, _ = encode(params, decode(params, z))
-    return apply_fn(networks.attribute_critic)(attribute, mean)
+    return apply.Apply(networks.attribute_critic)(attribute, mean)
 
   return image_attributes
 
@@ -329,7 +318,7 @@ def make_judge(networks: Networks) -> Callable[..., Any]:
   @jax.jit
   def judge(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     units = objectives.to_unit(images)
-    return apply_fn(networks.classifier)(params, units)
+    return apply.Apply(networks.classifier)(params, units)
 
   return judge
 

@@ -9,6 +9,7 @@ from lcjax.evaluation import edits
 from lcjax.experiment import loading, movers, stage
 from lcjax.experiment.loaded_run import LoadedRun
 from lcjax.latent import backtrack
+from lcjax.movers.base import Moved
 
 _NUM_POINTS = 40  # that backtracking tries on the line to the start
 
@@ -51,7 +52,7 @@ def apply(
   asked: np.ndarray,
   mask: np.ndarray,
   tolerance: float | None = None,
-) -> movers.Moved:
+) -> Moved:
   """Edits encodings by one mover.
 
   Args:
@@ -84,7 +85,7 @@ def apply(
     return np.asarray(within)
 
   z = backtrack.backtrack(holds, start, moved.z, _NUM_POINTS)
-  return movers.Moved(z, start)
+  return Moved(z, start)
 
 
 def measure(

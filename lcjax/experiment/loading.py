@@ -22,6 +22,7 @@ from lcjax.experiment import (
   train_vae,
 )
 from lcjax.latent import encodings, mixtures
+from lcjax.models import apply
 from lcjax.training import parallel, state
 
 
@@ -154,7 +155,7 @@ def load_critics(
     optimizer=make_optimizer(config.optimize, 'optimize'),
     make_optimizer=make_optimizer,
     attribute_critic=bind(
-      jax.jit(build.apply_fn(networks.attribute_critic)), attribute
+      jax.jit(apply.Apply(networks.attribute_critic)), attribute
     ),
     # Asked again and again for fewer and fewer rows, as the denoiser is.
     image_attributes=bind(
@@ -163,9 +164,7 @@ def load_critics(
       attribute,
       one_shape=True,
     ),
-    realism_critic=bind(
-      jax.jit(build.apply_fn(networks.realism_critic)), realism
-    ),
+    realism_critic=bind(jax.jit(apply.Apply(networks.realism_critic)), realism),
     train=train,
     seconds={'vae': vae.seconds, 'latent_critics': critics.seconds},
     max_steps=config.optimize.max_steps,
@@ -230,8 +229,8 @@ def load_movers(
 
     return sample
 
-  actor_fn = jax.jit(build.apply_fn(networks.actor))
-  critic_fn = jax.jit(build.apply_fn(networks.critic))
+  actor_fn = jax.jit(apply.Apply(networks.actor))
+  critic_fn = jax.jit(apply.Apply(networks.critic))
   decay = config.actor_critic.average_decay
   actors = {
     name: Actor(

@@ -13,6 +13,7 @@ from lcjax import types
 from lcjax.experiment import build
 from lcjax.latent import denoise, encodings, mixtures, noise, optimize
 from lcjax.losses import distance
+from lcjax.models import apply
 
 # Rows in the last loop of optimizer-G: fewer would cost no less.
 _SMALLEST_LOOP = 16
@@ -91,8 +92,8 @@ def make_denoiser(
     partly noised first; otherwise it is the noise itself. `key` is the data of
     a random key, as an array of the host, which no device holds.
   """
-  velocity_fn = build.apply_fn(networks.denoiser)
-  attribute_fn = build.apply_fn(networks.noised_attribute_critic)
+  velocity_fn = apply.Apply(networks.denoiser)
+  attribute_fn = apply.Apply(networks.noised_attribute_critic)
   mean, std = (
     jnp.asarray(train.aggregate_mean),
     jnp.asarray(train.aggregate_std),

@@ -1,7 +1,6 @@
 """The movers: latents of one replicate taken to attributes."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ import numpy as np
 from lcjax.experiment import stage
 from lcjax.experiment.loading import BoundCritics, BoundMovers
 from lcjax.latent import encodings, noise, samplers
+from lcjax.movers.base import Moved
 
 # Seed of the noise that further tries start from: the same for every
 # replicate and call, far from those that replicates count from.
@@ -22,25 +22,6 @@ def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """Every mover of an experiment."""
   others = 'optimizer', 'actor_then_optimizer', 'guided_denoiser'
   return *stage.actors(config), *others
-
-
-class Moved(NamedTuple):
-  """Moved latents, and what the optimiser says of each.
-
-  Attributes:
-    z: [B, Z].
-    start: [B, Z] that they came from: what was given, or further noise where a
-      row was tried again.
-    steps: [B] updates taken, or None without an optimiser.
-    satisfied: [B] whether the constraints hold, or None.
-    cost: [B] of the latents, or None.
-  """
-
-  z: np.ndarray
-  start: np.ndarray
-  steps: np.ndarray | None = None
-  satisfied: np.ndarray | None = None
-  cost: np.ndarray | None = None
 
 
 def optimize(

@@ -20,6 +20,7 @@ from lcjax.experiment import (
   train_classifier,
 )
 from lcjax.latent import encodings, mixtures, samplers
+from lcjax.movers.base import Moved
 from lcjax.training import parallel
 
 
@@ -173,7 +174,7 @@ def unlabelled_rows(
 
 
 def mover_scores(
-  bound: loading.BoundMovers, mover: str, moved: movers.Moved, y: np.ndarray
+  bound: loading.BoundMovers, mover: str, moved: Moved, y: np.ndarray
 ) -> judging.Scores:
   """Scores by the mover's own critic, and the optimiser's steps."""
   if mover == 'guided_denoiser':  # it has no critic

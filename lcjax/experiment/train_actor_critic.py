@@ -18,6 +18,7 @@ from lcjax.data import batches, dataset
 from lcjax.experiment import build, jobs, stage, train_vae, training
 from lcjax.latent import encodings
 from lcjax.losses import adversarial
+from lcjax.models import apply
 from lcjax.training import latent_steps, parallel, state, steps
 
 CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
@@ -138,8 +139,8 @@ def make_critics_training(
 ) -> training.Training:
   """The training of D_attr(z) and D_realism(z) of one replicate."""
   networks, labels = latents.networks, latents.labels
-  attribute_fn = build.apply_fn(networks.attribute_critic)
-  realism_fn = build.apply_fn(networks.realism_critic)
+  attribute_fn = apply.Apply(networks.attribute_critic)
+  realism_fn = apply.Apply(networks.realism_critic)
 
   def make_step(
     config: ml_collections.ConfigDict,
@@ -278,8 +279,8 @@ def make_actor_training(
     latents: of the replicate.
   """
   networks = latents.networks
-  actor_fn = build.apply_fn(networks.actor)
-  critic_fn = build.apply_fn(networks.critic)
+  actor_fn = apply.Apply(networks.actor)
+  critic_fn = apply.Apply(networks.critic)
 
   def make_step(
     config: ml_collections.ConfigDict,

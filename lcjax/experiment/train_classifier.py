@@ -10,6 +10,7 @@ import numpy as np
 from lcjax import types
 from lcjax.data import batches, dataset
 from lcjax.experiment import build, jobs, stage, training
+from lcjax.models import apply
 from lcjax.training import objectives, parallel, state, steps
 
 
@@ -52,7 +53,7 @@ def make_loss(
   flip: bool,
 ) -> steps.LossFn:
   """The judge's loss with such changes of the images."""
-  logits_and_features = build.apply_fn(networks.classifier)
+  logits_and_features = apply.Apply(networks.classifier)
   return objectives.make_classifier_loss(
     lambda p, x: logits_and_features(p, x)[0], labels, pixel_noise, flip
   )

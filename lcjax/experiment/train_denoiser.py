@@ -21,6 +21,7 @@ from lcjax.experiment import (
   training,
 )
 from lcjax.latent import denoise, noise
+from lcjax.models import apply
 from lcjax.training import denoiser_steps, state, steps
 
 OPTIMIZERS = ('velocity_optimizer', 'attribute_optimizer')
@@ -71,8 +72,8 @@ def _make_validate(
   networks: build.Networks, labels: types.Labels, decay: float
 ) -> Callable[[state.TrainState, _HeldOut], dict[str, jax.Array]]:
   """Builds jitted `(state, held-out rows) -> validation values`."""
-  velocity_fn = build.apply_fn(networks.denoiser)
-  attribute_fn = build.apply_fn(networks.noised_attribute_critic)
+  velocity_fn = apply.Apply(networks.denoiser)
+  attribute_fn = apply.Apply(networks.noised_attribute_critic)
 
   @jax.jit
   def validate(
@@ -98,8 +99,8 @@ def make_training(
 ) -> training.Training:
   """The denoiser's training of one replicate."""
   networks, labels = latents.networks, latents.labels
-  velocity_fn = build.apply_fn(networks.denoiser)
-  attribute_fn = build.apply_fn(networks.noised_attribute_critic)
+  velocity_fn = apply.Apply(networks.denoiser)
+  attribute_fn = apply.Apply(networks.noised_attribute_critic)
   mean = jnp.asarray(latents.train.aggregate_mean)
   std = jnp.asarray(latents.train.aggregate_std)
 

@@ -11,6 +11,7 @@ from lcjax.data import batches, dataset
 from lcjax.evaluation import metrics
 from lcjax.experiment import build, jobs, stage, training
 from lcjax.latent import encodings
+from lcjax.models import apply
 from lcjax.training import objectives, parallel, state, steps
 
 
@@ -51,8 +52,8 @@ def make_loss(
 ) -> steps.LossFn:
   """The VAE's loss at some width of p(x|z) and weight of the KL divergence."""
   return objectives.make_vae_loss(
-    build.apply_fn(networks.vae, 'encode'),
-    build.apply_fn(networks.vae, 'decode'),
+    apply.Apply(networks.vae, 'encode'),
+    apply.Apply(networks.vae, 'decode'),
     sigma_x,
     beta,
   )

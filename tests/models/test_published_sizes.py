@@ -9,6 +9,7 @@ from configs import celeba, mnist
 from lcjax import types
 from lcjax.data import dataset
 from lcjax.experiment import build, train_actor_critic
+from lcjax.models import apply
 from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
 from tests.training import one_network
@@ -77,8 +78,8 @@ def take_two_steps(step, state, batch):
 def test_vae_trains(name):
   config, networks, data = paper(name)
   loss_fn = objectives.make_vae_loss(
-    build.apply_fn(networks.vae, 'encode'),
-    build.apply_fn(networks.vae, 'decode'),
+    apply.Apply(networks.vae, 'encode'),
+    apply.Apply(networks.vae, 'decode'),
     config.vae.sigma_x,
     config.vae.beta,
   )
@@ -116,8 +117,8 @@ def test_actor_and_critic_train(name):
     }
   )
   step = latent_steps.make_actor_critic_step(
-    build.apply_fn(actor),
-    build.apply_fn(critic),
+    apply.Apply(actor),
+    apply.Apply(critic),
     jnp.ones(config.vae.latent_size),
     actor_tx,
     critic_tx,
