@@ -10,12 +10,28 @@ from lcjax import errors
 from lcjax.constraints import base
 
 
-def _own_targets(parts: Sequence[base.Constraint]) -> tuple[str, ...]:
-  return tuple(dict.fromkeys(n for part in parts for n in part.targets()))
+class _Composed(base.Constraint):
+  """What compositions share: they read the targets of all their parts."""
+
+  parts: tuple[base.Constraint, ...]
+  weights: tuple[jax.Array | float, ...]
+
+  def names(self) -> tuple[str, ...]:
+    """Those of all parts."""
+    return tuple(name for part in self.parts for name in part.names())
+
+  def targets(self) -> tuple[str, ...]:
+    """Those of all parts."""
+    found = (name for part in self.parts for name in part.targets())
+    return tuple(dict.fromkeys(found))
+
+  def references(self) -> tuple[str, ...]:
+    """Those of all parts."""
+    return tuple(name for part in self.parts for name in part.references())
 
 
 @flax.struct.dataclass
-class AllOf(base.Constraint):
+class AllOf(_Composed):
   """Every part holds: loss sum_i w_i L_i, met if all are.
 
   Attributes:
@@ -39,21 +55,9 @@ class AllOf(base.Constraint):
     """De Morgan: at least one part does not hold."""
     return AnyOf(tuple(part.negated() for part in self.parts), self.weights)
 
-  def names(self) -> tuple[str, ...]:
-    """Those of all parts."""
-    return tuple(name for part in self.parts for name in part.names())
-
-  def targets(self) -> tuple[str, ...]:
-    """Those of all parts."""
-    return _own_targets(self.parts)
-
-  def references(self) -> tuple[str, ...]:
-    """Those of all parts."""
-    return tuple(name for part in self.parts for name in part.references())
-
 
 @flax.struct.dataclass
-class AnyOf(base.Constraint):
+class AnyOf(_Composed):
   """At least one part holds: loss -log sum_i w_i exp(-L_i) / sum_i w_i.
 
   A soft minimum: the part that is nearest to being met pulls the most.
@@ -77,18 +81,6 @@ class AnyOf(base.Constraint):
   def negated(self) -> AllOf:
     """De Morgan: no part holds."""
     return AllOf(tuple(part.negated() for part in self.parts), self.weights)
-
-  def names(self) -> tuple[str, ...]:
-    """Those of all parts."""
-    return tuple(name for part in self.parts for name in part.names())
-
-  def targets(self) -> tuple[str, ...]:
-    """Those of all parts."""
-    return _own_targets(self.parts)
-
-  def references(self) -> tuple[str, ...]:
-    """Those of all parts."""
-    return tuple(name for part in self.parts for name in part.references())
 
 
 def _check(
