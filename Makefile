@@ -1,6 +1,8 @@
-# make demo: set up, run the whole experiment on digits, end with a report.
-# make test: set up, then formatter, linter, types and tests.
-# make soak: kill trainings at KILLS random moments; they end the same.
+# make demo: set up, run the complete digits experiment, write a report.
+# make test: set up, then run formatter, linter, type checker and tests.
+# make slow: run the tests that take minutes.
+# make soak: kill trainings at KILLS random moments and check that the resumed
+#   runs end with the same results.
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \

@@ -49,11 +49,11 @@ setuptools.setup(
     'tpu': ['jax[tpu]>=0.10'],
     'gcs': ['fsspec', 'gcsfs'],  # workdirs in gs:// buckets
     'test': ['mypy', 'pytest', 'ruff'],
-    # The peer of `python -m launch.benchmark`.
+    # Compared with JAX in `python -m launch.benchmark`.
     'bench': ['torch>=2.5'],
-    # Data sets that TFDS prepared are read without TensorFlow, ...
+    # Reading prepared TFDS data sets needs no TensorFlow, ...
     'tfds': TFDS,
-    # ... which only `python -m launch.prepare_data` needs.
+    # ... preparing them with `python -m launch.prepare_data` does.
     'prepare': [*TFDS, 'tensorflow-cpu==2.21.0'],
   },
 )

@@ -1,7 +1,7 @@
-"""Every key of every experiment: its meaning, unit and default.
+"""Every config key: its meaning, unit and default.
 
-Experiments (`configs/digits.py`, ...) change values, ablations change a few
-more. Nothing else holds defaults.
+This is the only place that defines defaults. Experiments (`configs/digits.py`,
+...) override some of them, ablations a few more.
 """
 
 import functools
@@ -16,43 +16,46 @@ from lcjax import errors, keys
 
 def _optimizer(learning_rate: float, schedule: str) -> dict[str, Any]:
   return {
-    'name': 'adam',  # any optax optimiser that needs nothing but gradients
+    'name': 'adam',  # any optax optimiser that needs only gradients
     'learning_rate': learning_rate,
     'schedule': schedule,  # constant | cosine | log_linear
     'final_learning_rate': learning_rate / 100,  # ignored by `constant`
-    'b1': 0.9,  # decay of the first moment; only where the optimiser has one
+    'b1': 0.9,  # decay of the first moment; ignored if the optimiser has none
     'b2': 0.999,  # decay of the second moment; likewise
-    'arguments': {},  # any others of that optax function, set by an ablation
+    'arguments': {},  # further arguments of the optax function, as one dict
   }
 
 
 def _train(num_steps: int, batch_size: int) -> dict[str, Any]:
   return {
     'num_steps': num_steps,
-    'batch_size': batch_size,  # rows over all devices together
-    # Steps in one dispatch (lax.scan). 1 for convolutions on a CPU: XLA runs
-    # them many times slower inside of a loop.
+    'batch_size': batch_size,  # rows, total over all devices
+    # Steps per dispatch (lax.scan). Use 1 for convolutions on CPU: XLA runs
+    # them many times slower inside a loop.
     'steps_per_call': 50,
     'log_every': 50,  # steps between lines of metrics.jsonl
-    'evaluate_every': 500,  # steps between validation values
-    'checkpoint_every': 1000,  # steps
-    'keep': 2,  # newest checkpoints that stay,
-    'keep_every': 0,  # and those at multiples of so many steps; 0: no others
-    # stop | skip: what a step does whose gradients are not finite. Skipped, it
-    # changes nothing but its count, which is a metric.
+    'evaluate_every': 500,  # steps between evaluations on the validation split
+    'checkpoint_every': 1000,  # steps between checkpoints
+    'keep': 2,  # number of newest checkpoints to keep
+    # Checkpoints at multiples of this many steps are kept as well; 0: none.
+    'keep_every': 0,
+    # stop | skip: how to handle non-finite gradients. A skipped update leaves
+    # the network unchanged; the metric nonfinite_gradients counts them.
     'nonfinite': 'stop',
   }
 
 
 def _optimize(max_steps: int, learning_rate: float = 0.1) -> dict[str, Any]:
-  """Optimizer-G: the mover, the critics' inner loop and edits have one each."""
+  """Optimizer-G, used by the mover, the critics' inner loop and the edits."""
   return {
     'realism_weight': 1.0,
     'attribute_weight': 3.0,
     'distance_weight': 0.0,
-    # Converged: D_realism(z) at least this (0 asks for nothing), and
+    # A row has converged once D_realism(z) is at least `realism_threshold` (0
+    # disables this condition) and every |y - D_attr(z)| is below
+    # `attribute_tolerance`.
     'realism_threshold': 0.9,
-    'attribute_tolerance': 0.1,  # every |y - D_attr(z)| below this
+    'attribute_tolerance': 0.1,
     'max_steps': max_steps,
     'optimizer': _optimizer(learning_rate, 'constant'),
   }
@@ -61,22 +64,25 @@ def _optimize(max_steps: int, learning_rate: float = 0.1) -> dict[str, Any]:
 def get_config() -> ml_collections.ConfigDict:
   """The config with every key at its default."""
   config = ml_collections.ConfigDict()
-  config.seed = 0  # of the first replicate; the others count on from it
-  config.num_seeds = 1  # replicates of the experiment from the VAE on
-  config.parallel = 'jit'  # jit | pmap: how a step spreads over devices
+  config.seed = 0  # of the first replicate; the next ones use seed + 1, ...
+  config.num_seeds = 1  # replicates of the experiment, from the VAE onwards
+  config.parallel = 'jit'  # jit | pmap: how steps are spread over devices
 
   config.data = {
     # digits | mnist | fashion_mnist | celeba | folder | tfds:mnist |
     # tfds:fashion_mnist | tfds:celeb_a; see lcjax/data/dataset.py
     'name': 'digits',
-    'dir': '',  # folder of its files; digits needs none, TFDS has a default
-    # The rest is for celeba and folder: the others have one size, and classes.
-    'image_size': 64,  # pixels a side
-    'crop_size': 128,  # pixels a side, cut from the middle; 0: largest square
-    # Names, also joined by commas; empty: celeba's usual ten, all of a folder.
+    'dir': '',  # folder of the files; digits needs none, TFDS has a default
+    # The next three apply to celeba, folder and tfds:celeb_a. The other data
+    # sets have a fixed image size and classes.
+    'image_size': 64,  # pixels per side
+    'crop_size': 128,  # side of the centre crop in pixels; 0: largest square
+    # Names, or one string of names joined by commas. Empty: the ten usual
+    # CelebA attributes, or all columns of a folder's table.
     'attributes': (),
-    'cache_dir': '',  # of decoded pixels; empty: WORKDIR/cache
-    # black | white: behind transparent images, also the own ones of `generate`.
+    'cache_dir': '',  # for decoded pixels; empty: WORKDIR/cache
+    # black | white: background of transparent images, including those given to
+    # `launch.generate --images`.
     'background': 'black',
   }
 
@@ -84,27 +90,28 @@ def get_config() -> ml_collections.ConfigDict:
     'latent_size': 16,
     'architecture': 'mlp',  # mlp | conv; the decoder mirrors the encoder
     'hidden_sizes': (256, 256),  # mlp
-    'conv_channels': (32, 64, 128, 256),  # conv, every layer of stride 2
-    'conv_kernels': (5, 5, 3, 3),
+    'conv_channels': (32, 64, 128, 256),  # conv; every layer has stride 2
+    'conv_kernels': (5, 5, 3, 3),  # conv
     'activation': 'relu',
     'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
-    'sigma_x': 0.1,  # standard deviation of p(x|z), in units of the pixel range
+    'sigma_x': 0.1,  # standard deviation of p(x|z), for pixels in [0, 1]
     'beta': 1.0,  # weight of the KL divergence
     'optimizer': _optimizer(1e-3, 'cosine'),
     'train': _train(5000, 64),
   }
 
-  config.classifier = {  # the judge
+  config.classifier = {  # the judge: an independent classifier of images
     'architecture': 'mlp',  # mlp | conv
     'hidden_sizes': (256, 256),  # mlp
-    'conv_channels': (32, 64, 128, 256),  # conv, averaged over space
-    'conv_kernels': (5, 3, 3, 3),
-    'conv_strides': (2, 2, 2, 2),  # 1 | 2
-    'head_sizes': (),  # conv: dense layers at its end; none: average over space
+    'conv_channels': (32, 64, 128, 256),  # conv
+    'conv_kernels': (5, 3, 3, 3),  # conv
+    'conv_strides': (2, 2, 2, 2),  # conv; each 1 or 2
+    # conv: dense layers after the convolutions. Empty: average over space.
+    'head_sizes': (),
     'activation': 'relu',
     'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
-    'pixel_noise': 0.1,  # standard deviation, added in training only
-    'flip': False,  # mirrors half of the images, in training only
+    'pixel_noise': 0.1,  # standard deviation of noise, in training only
+    'flip': False,  # mirror images with probability 1/2, in training only
     'optimizer': _optimizer(1e-3, 'cosine'),
     'train': _train(2000, 128),
   }
@@ -114,16 +121,23 @@ def get_config() -> ml_collections.ConfigDict:
     'critic_hidden_sizes': (256, 256, 256),
     'label_size': 64,  # width of the linear map of y
     'activation': 'silu',
-    'moved_weight': 1.0,  # fakes: prior latents moved by the actor
-    'prior_weight': 0.1,  # fakes: raw prior latents
-    'mismatched_weight': 1.0,  # fakes: real latents, attributes of other rows
+    # Weights of the kinds of fakes in the critic's loss; real rows count 1.
+    'moved_weight': 1.0,  # prior latents moved by the actor
+    'prior_weight': 0.1,  # raw prior latents
+    'mismatched_weight': 1.0,  # real latents with attributes of other rows
     'gradient_penalty_weight': 0.0,
-    'distance_weight': 0.0,  # lambda_dist; the penalty is a mean over latents
-    'actor_on_encodings': True,  # with a distance: a second actor update there
-    # Further pairs, each a training and a mover of its own (actor_lambda_0.1).
+    # lambda_dist in the actor's loss; the penalty is a mean over latent
+    # dimensions.
+    'distance_weight': 0.0,
+    # If distance_weight is above 0, also update the actor on encodings with
+    # their true labels, where it should not move.
+    'actor_on_encodings': True,
+    # Trains one more actor and critic per weight; each actor is offered as a
+    # mover (0.1: actor_lambda_0.1).
     'more_distance_weights': (),
     'critic_steps_per_actor_step': 1,
-    'average_decay': 0.998,  # of the actor's debiased averaged parameters
+    # Decay of the debiased moving average of the parameters; 0: no average.
+    'average_decay': 0.998,
     'actor_optimizer': _optimizer(1e-3, 'constant'),
     'critic_optimizer': _optimizer(1e-3, 'constant'),
     'train': _train(3000, 128),
@@ -132,27 +146,29 @@ def get_config() -> ml_collections.ConfigDict:
   config.latent_critics = {  # D_attr(z) and D_realism(z), for optimizer-G
     'hidden_sizes': (256, 256, 256),
     'activation': 'silu',
-    'moved_weight': 1.0,  # fakes: prior latents moved by the inner loop
-    'prior_weight': 0.1,  # fakes: raw prior latents
+    # Weights of the kinds of fakes in D_realism's loss; real rows count 1.
+    'moved_weight': 1.0,  # prior latents moved by the inner loop
+    'prior_weight': 0.1,  # raw prior latents
     'gradient_penalty_weight': 0.0,
-    # Optimizer-G in each step, whose results are the moved rows. With
-    # `inner.max_steps` 0 the critic sees q(z) and p(z) only.
+    # The inner loop: optimizer-G makes the moved rows in every training step.
+    # With `inner.max_steps` 0 the critics see q(z) and p(z) only.
     'inner': _optimize(max_steps=15),
-    'average_decay': 0.998,
+    'average_decay': 0.998,  # of the parameters of both; 0: no average
     'attribute_optimizer': _optimizer(1e-3, 'constant'),
     'realism_optimizer': _optimizer(1e-3, 'constant'),
     'train': _train(2000, 128),
   }
 
-  # The mover optimizer-G. Changing it trains nothing again.
+  # The mover optimizer-G. Changes here need no retraining.
   config.optimize = _optimize(max_steps=100) | {
-    # From noise: the best of so many tries of each row, from further noise.
+    # Starts per row, each from new noise; the best result is kept. Does not
+    # apply to edits, which start at an encoding.
     'num_starts': 1,
   }
 
   # Edits that keep the identity: optimizer-G starts at the encoding of an image
-  # and changes one of its attributes. Small steps and an early stop keep the
-  # rest. Read by `launch.figures` alone, so changing it redoes no training.
+  # and changes one of its attributes. Small steps and an early stop preserve
+  # the rest. Read only by `launch.figures`, so changes need no retraining.
   config.edit = {
     'optimize': _optimize(max_steps=300, learning_rate=1e-2)
     | {
@@ -161,13 +177,14 @@ def get_config() -> ml_collections.ConfigDict:
       'realism_threshold': 0.0,
       'attribute_tolerance': 1e-3,
     },
-    # The actor's edit is backtracked towards the encoding while |y - D_attr|
-    # stays below this; by the actor of the least distance weight.
+    # The edit of the actor with the smallest distance weight is backtracked
+    # towards the encoding while |y - D_attr| stays below this.
     'backtrack_tolerance': 0.01,
-    'num_images': 2000,  # held-out, at most; a change drawn for each
-    # Swept in `identity_frontier`: optimizer-G's distance weight, its
-    # tolerance, that of backtracking, and the noise time that the guided
-    # denoiser starts from. Actors are those of
+    # Held-out images to edit, at most. One random change is drawn for each.
+    'num_images': 2000,
+    # Values swept in `identity_frontier`: optimizer-G's distance_weight and
+    # attribute_tolerance, the actor's backtrack_tolerance, and the guided
+    # denoiser's edit_time. The actors' distance weights come from
     # `actor_critic.more_distance_weights`.
     'distance_weights': (0.0, 0.003, 0.01, 0.03, 0.1, 0.3),
     'attribute_tolerances': (0.5, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
@@ -175,72 +192,83 @@ def get_config() -> ml_collections.ConfigDict:
     'edit_times': (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
   }
 
-  config.denoiser = {  # velocity(z_t, t) and D_attr(z_t, t), noised latents
-    'width': 320,
-    'num_blocks': 3,
-    'attribute_width': 256,
+  # The guided denoiser's networks on noised latents: velocity(z_t, t) and
+  # D_attr(z_t, t).
+  config.denoiser = {
+    'width': 320,  # of the velocity network
+    'num_blocks': 3,  # residual blocks of the velocity network
+    'attribute_width': 256,  # of D_attr(z_t, t)
     'attribute_blocks': 2,
     'activation': 'silu',
-    'average_decay': 0.999,
+    'average_decay': 0.999,  # of the parameters of both; 0: no average
     'velocity_optimizer': _optimizer(1e-3, 'cosine'),
     'attribute_optimizer': _optimizer(1e-3, 'cosine'),
     'train': _train(3000, 256),
   }
 
-  config.denoise = {  # the guided denoiser
+  # How the guided denoiser samples. Changes here need no retraining.
+  config.denoise = {
     'num_steps': 30,
-    'eta': 0.3,  # 0: deterministic, 1: ancestral
-    'attribute_weight': 3.0,  # guidance
+    'eta': 0.3,  # 0: deterministic (DDIM), 1: ancestral sampling
+    'attribute_weight': 3.0,  # guidance weight of D_attr(z_t, t)
     'distance_weight': 0.0,
-    # Noise time above which a mixture per class, in closed form, takes the
-    # networks' place; 1: nowhere. See lcjax/latent/mixtures.py.
+    # At noise times above this, a Gaussian mixture per class replaces both
+    # networks, in closed form; 1: never. See lcjax/latent/mixtures.py.
     'mixture_above': 1.0,
-    'mixture_attribute_weight': 1.0,  # guidance there
-    # Samples from noise, at most, for every row: drawn again while D_attr
-    # rejects the encoding of the decoded sample.
+    'mixture_attribute_weight': 1.0,  # guidance weight there
+    # Rejection sampling: maximum number of samples per row. A row is redrawn
+    # while D_attr rejects its sample, decoded and encoded again. 1 accepts
+    # every sample. Does not apply to edits.
     'num_starts': 1,
-    # Rejection sampling accepts a row if D_attr gives everything requested a
-    # probability above this; that of `class_mixture_kept`, too.
+    # D_attr accepts a row if it gives everything requested a probability above
+    # this. Also used by the baselines `class_mixture_kept` and
+    # `attribute_mixture_kept`.
     'accept_above': 0.99,
-    'edit_time': 0.5,  # noise time that an encoding starts from; prior: 1
+    # Noise time from which an encoding is denoised in edits. Samples start
+    # from pure noise, at 1.
+    'edit_time': 0.5,
   }
 
-  # Of encodings, by scikit-learn: a baseline, and a part of `denoise`.
+  # Gaussian mixtures fitted to encodings by scikit-learn: baselines, and the
+  # class mixture that the guided denoiser may use.
   config.mixture = {
-    'num_components': 3,  # of each class; together for independent attributes
+    'num_components': 3,  # per class; in total for independent attributes
   }
 
   config.generate = {
-    'num_rows': 8,  # rows of the grid: a start each
-    'num_columns': 10,  # held-out label vectors, where no list is given
-    'batch_size': 512,  # latents at once; also in compare
-    'mixture_components': 20,  # of the Gaussian mixture that may be the start
+    'num_rows': 8,  # starts, one per row of the grid
+    'num_columns': 10,  # held-out label vectors, if --labels is not given
+    'batch_size': 512,  # latents or images per call, also in `compare`
+    'mixture_components': 20,  # of the Gaussian mixture for --start=mixture
   }
 
   config.compare = {
     'split': 'test',  # choose settings on 'validation', report on 'test'
-    'num_samples': 2000,  # requested labels: the split's own, over and over
+    # Samples per row of the table. Requested labels are those of the split, in
+    # order, repeated as often as needed.
+    'num_samples': 2000,
     'num_neighbours': 5,  # k of precision, recall, density and coverage
-    'curve_steps': (0, 2, 5, 10, 20, 30, 50, 75, 100),  # of optimizer-G
+    # Numbers of optimizer-G steps in the curve of quality by steps.
+    'curve_steps': (0, 2, 5, 10, 20, 30, 50, 75, 100),
     'grid_rows': 4,  # images of each class in the report
   }
 
-  config.figures = {  # of `launch.figures`
-    'num_rows': 6,  # samples or images of a grid
+  config.figures = {  # for `launch.figures`
+    'num_rows': 6,  # samples or images per grid
     'num_columns': 12,  # samples of each kind in `holes`
-    'comparison_sigma_x': 1.0,  # of the second VAE of `holes`
-    'num_samples': 2000,  # behind the numbers below the pictures
-    # Columns of `attribute_grid`: a bit for each attribute, in their order.
-    # Empty: every class; the paper's eight vectors for its ten attributes of
-    # CelebA; for other attributes, vectors of held-out rows.
+    'comparison_sigma_x': 1.0,  # of the second VAE in `holes`
+    'num_samples': 2000,  # for the numbers in the captions
+    # Columns of `attribute_grid`: strings with one bit per attribute, in
+    # order. Empty: one column per class; for the paper's ten CelebA
+    # attributes, its eight vectors; for others, vectors of held-out rows.
     'attribute_vectors': (),
     'path_steps': (0, 10, 30, 50, 100),  # of optimizer-G in `optimizer_path`
-    'contour_points': 121,  # of either axis in `realism_contours`
+    'contour_points': 121,  # per axis in `realism_contours`
   }
   return config
 
 
-# Checked by `validate`: dotted key, or its last parts, to (test, what it is).
+# Used by `validate`: the last parts of a dotted key -> (test, requirement).
 RANGES = {
   'seed': (lambda v: v >= 0, 'at least 0'),
   'num_seeds': (lambda v: v >= 1, 'at least 1'),
@@ -260,7 +288,7 @@ RANGES = {
   'architecture': (lambda v: v in ('mlp', 'conv'), "'mlp' or 'conv'"),
   'conv_channels': (
     lambda v: len(v) >= 1 and all(s >= 1 for s in v),
-    'a layer or more of at least 1',
+    'one or more sizes of at least 1',
   ),
   'conv_kernels': (lambda v: all(s >= 1 for s in v), 'sizes of at least 1'),
   'conv_strides': (lambda v: all(s in (1, 2) for s in v), 'strides of 1 or 2'),
@@ -315,7 +343,7 @@ RANGES = {
   'curve_steps': (lambda v: all(s >= 0 for s in v), 'steps of at least 0'),
   'path_steps': (
     lambda v: len(v) >= 1 and all(s >= 0 for s in v),
-    'a step or more of at least 0',
+    'one or more steps of at least 0',
   ),
   'num_images': (lambda v: v >= 2, 'at least 2'),
   'distance_weights': (
@@ -343,11 +371,11 @@ RANGES = {
 
 
 def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Leaves of a config by dotted key."""
+  """The leaves of a config, by dotted key."""
   return keys.flatten(config.to_dict())
 
 
-# What tuples hold that are empty by default.
+# Element types of the tuples that are empty by default.
 _ELEMENTS = {
   'data.attributes': str,
   'classifier.head_sizes': int,
@@ -355,8 +383,7 @@ _ELEMENTS = {
   'figures.attribute_vectors': str,
 }
 _KINDS = {int: 'whole numbers', float: 'numbers', str: 'names'}
-# NumPy, scikit-learn and JAX take seeds of 32 bits, and JAX drops further ones
-# without a word.
+# NumPy, scikit-learn and JAX take 32-bit seeds; JAX silently drops higher bits.
 MOST_SEED = 2**32 - 1
 
 
@@ -364,11 +391,11 @@ def check_key(key: str, known: Sequence[str]) -> None:
   """Raises UserError unless a dotted key can be set.
 
   Args:
-    key: as a flag or an ablation has it, without `config`.
+    key: as in a flag or an ablation, without `config`.
     known: every leaf of the config.
   """
   section, _, last = key.rpartition('.')
-  # An optimiser's further arguments are a dict of any keys, in no leaf's name.
+  # An optimiser's `arguments` is an arbitrary dict, so it is not in `known`.
   if key in known or (
     last == 'arguments' and f'{section}.learning_rate' in known
   ):
@@ -376,7 +403,7 @@ def check_key(key: str, known: Sequence[str]) -> None:
   inside = [one for one in known if one.startswith(f'{key}.')]
   if inside:
     raise errors.UserError(
-      f'config.{key} is a section and takes no value: set its keys, such as '
+      f'config.{key} is a section and takes no value: set a key in it, such as '
       f'config.{inside[0]}'
     )
   new = keys.renamed(key)
@@ -385,7 +412,7 @@ def check_key(key: str, known: Sequence[str]) -> None:
   optimizer, dot, name = key.partition('.arguments.')
   if dot and f'{optimizer}.learning_rate' in known:
     raise errors.UserError(
-      f'config.{key} cannot be set alone: set all of them, as in '
+      f'config.{key} cannot be set by itself: set all arguments at once, as in '
       f'config.{optimizer}.arguments={{"{name}": VALUE}}'
     )
   raise errors.UserError(
@@ -397,7 +424,7 @@ def check_keys(config: ml_collections.ConfigDict) -> None:
   """Raises UserError unless a config has exactly the keys of `get_config`."""
   found, known = flatten(config), flatten(get_config())
   for key in found:
-    if '.arguments.' not in key:  # an optimiser's further ones are optax's
+    if '.arguments.' not in key:  # optax defines those, not `get_config`
       check_key(key, list(known))
   for key in known:
     if key not in found:
@@ -408,9 +435,9 @@ def check_keys(config: ml_collections.ConfigDict) -> None:
 
 
 def _check_type(key: str, value: Any, default: Any) -> None:
-  """Raises UserError if a value, or an element of a tuple, is of no such kind.
+  """Raises UserError if a value, or an element of a tuple, has a wrong type.
 
-  ml_collections compares types of whole values alone.
+  ml_collections does not check the elements of tuples.
   """
   kind = type(default)
   elements = value if isinstance(value, tuple) else (value,)
@@ -427,18 +454,21 @@ def _check_type(key: str, value: Any, default: Any) -> None:
     if isinstance(one, float) and not math.isfinite(one):
       raise errors.UserError(f'config.{key}={value!r} must be finite')
     if isinstance(one, str) and '\0' in one:
-      raise errors.UserError(f'config.{key}={value!r} holds a NUL character')
+      raise errors.UserError(
+        f'config.{key}={value!r} contains a NUL character: remove it'
+      )
     if isinstance(one, str) and not one.isascii():
       try:
         one.encode()
-      except UnicodeEncodeError as error:  # it could not be reported
+      except UnicodeEncodeError as error:  # reports could not be written
         raise errors.UserError(
-          f'config.{key}={value!r} is no text in UTF-8: rename what it names'
+          f'config.{key}={value!r} is not valid UTF-8: rename the folder or '
+          'attribute'
         ) from error
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
-  """Raises UserError that names the first key that is wrong, and its value."""
+  """Raises UserError that names the first wrong key and its value."""
   check_keys(config)
   defaults = flatten(get_config())
   for key, value in flatten(config).items():
@@ -448,7 +478,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     suffixes = [s for s in RANGES if last == s or last.endswith(f'_{s}')]
     if not suffixes:
       continue
-    test, meaning = RANGES[max(suffixes, key=len)]  # the most particular one
+    test, meaning = RANGES[max(suffixes, key=len)]  # the most specific entry
     if not test(value):
       raise errors.UserError(
         f'config.{key}={value!r} is out of range: it must be {meaning}'
@@ -457,7 +487,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
   if last_seed > MOST_SEED:
     raise errors.UserError(
       f'config.seed={config.seed} with config.num_seeds={config.num_seeds} '
-      f'counts up to {last_seed}: the last seed must be at most {MOST_SEED}'
+      f'needs seeds up to {last_seed}: the last seed must be at most '
+      f'{MOST_SEED}'
     )
 
 
@@ -470,15 +501,15 @@ def ablate(
 
   Args:
     config: of the experiment; changed in place.
-    ablations: by name.
-    name: which.
+    ablations: changes by ablation name.
+    name: of the ablation to apply.
 
   Returns:
     The config.
 
   Raises:
-    UserError: no such ablation, or it sets what is no key of the config, or a
-      value of another type.
+    UserError: there is no such ablation, or it sets an unknown key or a value
+      of the wrong type.
   """
   if name not in ablations:
     raise errors.UserError(

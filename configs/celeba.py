@@ -1,9 +1,9 @@
-r"""CelebA, 64x64, ten attributes: about three quarters of an hour on two cores.
+r"""CelebA, 64x64, ten attributes: about 45 minutes on two CPU cores.
 
-Any part of CelebA will do; the settings were chosen with 8,000 training images
-(1,000 each to validate and test), a twentieth of the official 162,770. That is
-few: VAE and judge see them forty times, and their scores on held-out images
-stay behind those of networks trained on all.
+Any subset of CelebA works. The settings were chosen with 8,000 training images
+(plus 1,000 each for validation and test), a twentieth of the official 162,770.
+That is little data: VAE and judge see each image about forty times, and score
+worse on held-out images than networks trained on all of CelebA.
 
 python -m launch.pipeline --config=configs/celeba.py --workdir=runs/celeba \
   --config.data.dir=FOLDER_OF_IMAGES_AND_TABLES
@@ -22,14 +22,14 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.average_decay': 0.0,
     'latent_critics.average_decay': 0.0,
   },
-  # A realism critic that has never seen the optimiser's own samples.
+  # The realism critic is never trained on optimizer-G's results.
   'no_inner_loop': {
     'latent_critics.inner.max_steps': 0,
     'latent_critics.prior_weight': 1.0,
   },
-  # The comparison model: blurred pictures, but fewer holes in the prior.
+  # The comparison model: blurrier images, but fewer holes in the prior.
   'sigma_1': {'vae.sigma_x': 1.0},
-  # The published sizes, on an accelerator and all of CelebA.
+  # The published sizes, for an accelerator and all of CelebA.
   'paper': {
     **published.shared(vae_batch_size=256),
     'vae.latent_size': 1024,
@@ -43,7 +43,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 
 def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
-  """The experiment, with the differences of one ablation."""
+  """The experiment with one ablation applied."""
   config = base.get_config()
   config.data.name = 'celeba'
 
@@ -62,16 +62,16 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
 
   stage = config.actor_critic
   stage.more_distance_weights = (0.1,)
-  # Little momentum (the authors had none): momentum narrows the actor.
+  # Low momentum (the authors use none): momentum makes samples less varied.
   stage.actor_optimizer.b1 = 0.5
   stage.critic_optimizer.b1 = 0.5
-  stage.train.num_steps = 3000  # more narrows it: few rows to learn from
+  stage.train.num_steps = 3000  # with this little data, more reduces variety
 
-  # More steps: D_attr learns its few rows by heart, and optimizer-G fails.
+  # With more steps D_attr overfits, and optimizer-G fails.
   config.latent_critics.train.num_steps = 1000
   config.latent_critics.inner.max_steps = 30
 
-  # The critics learn from what the mover will do.
+  # The inner loop gets the mover's settings, so that the critics see its moves.
   for section in (config.latent_critics.inner, config.optimize):
     section.attribute_weight = 30.0
     section.attribute_tolerance = 0.03
@@ -80,6 +80,6 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoise.attribute_weight = 20.0
   config.denoise.eta = 0.7
 
-  # Ten attributes at once: D_attr is hardly ever sure of all.
+  # D_attr is rarely confident of all ten attributes at once.
   config.denoise.accept_above = 0.5
   return base.ablate(config, ABLATIONS, ablation)

@@ -18,7 +18,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.average_decay': 0.0,
     'latent_critics.average_decay': 0.0,
   },
-  # The authors' critic: equal parts, and ten critic steps per actor step.
+  # The authors' critic: real, fake and mismatched rows have equal weights, and
+  # there are ten critic steps per actor step.
   'authors_critic': {
     'actor_critic.moved_weight': 0.9,
     'actor_critic.prior_weight': 0.1,
@@ -26,12 +27,12 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.critic_steps_per_actor_step': 10,
     'actor_critic.train.num_steps': 20_000,
   },
-  # The denoiser's networks at every noise level, and no second sample.
+  # The denoiser's networks at every noise level, and no rejection sampling.
   'no_mixture_denoiser': {
     'denoise.mixture_above': 1.0,
     'denoise.num_starts': 1,
   },
-  # A realism critic that has never seen the optimiser's own samples.
+  # The realism critic is never trained on optimizer-G's results.
   'no_inner_loop': {
     'latent_critics.inner.max_steps': 0,
     'latent_critics.prior_weight': 1.0,
@@ -40,7 +41,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 
 def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
-  """The experiment, with the differences of one ablation."""
+  """The experiment with one ablation applied."""
   config = base.get_config()
   config.data.name = 'digits'
 
@@ -51,8 +52,9 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.prior_weight = 0.0
   stage.mismatched_weight = 0.1
   stage.gradient_penalty_weight = 0.1
-  stage.distance_weight = 0.01  # with the updates on encodings: less narrow
-  # Little momentum (the authors had none): momentum narrows the actor.
+  # With the updates on encodings, a distance penalty makes samples more varied.
+  stage.distance_weight = 0.01
+  # Low momentum (the authors use none): momentum makes samples less varied.
   stage.actor_optimizer.b1 = 0.5
   stage.critic_optimizer.b1 = 0.5
   stage.train.num_steps = 2000
@@ -75,14 +77,14 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.latent_critics.inner.max_steps = 10
   config.latent_critics.train.num_steps = 1000
 
-  # The critics learn from what the mover will do.
+  # The inner loop gets the mover's settings, so that the critics see its moves.
   for section in (config.latent_critics.inner, config.optimize):
     section.attribute_weight = 30.0
-    section.attribute_tolerance = 0.001  # stop only when very sure
+    section.attribute_tolerance = 0.001  # stop only at high confidence
     section.realism_threshold = 0.5
 
-  # Classes lie further apart than attributes of a face: larger steps, more of
-  # them, a later stop; the distance penalty then draws back what need not move.
+  # Classes are further apart than attributes of a face: take more and larger
+  # steps and stop later. The distance penalty limits needless moves.
   config.edit.optimize.attribute_weight = 30.0
   config.edit.optimize.distance_weight = 0.1
   config.edit.optimize.attribute_tolerance = 1e-6

@@ -1,8 +1,9 @@
-"""What the published experiments share, as differences from `base`.
+"""Settings shared by the published experiments, as differences from `base`.
 
-Engel, Hoffman & Roberts, arXiv:1711.05772, sizes and schedules as in their
-code. For accelerators: a CPU would take weeks. What has no counterpart there
-(the denoiser, how long D_attr and D_realism train) is our guess.
+Sizes and schedules are those of the code of Engel, Hoffman & Roberts,
+arXiv:1711.05772. They need an accelerator: a CPU would take weeks. Settings
+without a counterpart there (the denoiser, the training length of D_attr and
+D_realism) are guesses.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ def _long(stage: str, num_steps: int, batch_size: int) -> dict[str, Any]:
   return {
     f'{stage}.train.num_steps': num_steps,
     f'{stage}.train.batch_size': batch_size,
-    f'{stage}.train.steps_per_call': 50,  # convolutions too: no CPU
+    f'{stage}.train.steps_per_call': 50,  # also for convolutions: not on CPU
     f'{stage}.train.log_every': 500,
     f'{stage}.train.evaluate_every': 5000,
     f'{stage}.train.checkpoint_every': 5000,
@@ -31,7 +32,7 @@ def _optimizers(stage: str, *names: str) -> dict[str, Any]:
 
 
 def shared(vae_batch_size: int) -> dict[str, Any]:
-  """Dotted keys and values that MNIST and CelebA have in common."""
+  """Dotted keys and values that MNIST and CelebA share."""
   return {
     'vae.matmul_dtype': 'bfloat16',
     'vae.optimizer.learning_rate': 3e-4,
@@ -45,7 +46,8 @@ def shared(vae_batch_size: int) -> dict[str, Any]:
     'actor_critic.critic_hidden_sizes': _SIZES,
     'actor_critic.label_size': 2048,
     'actor_critic.activation': 'relu',
-    'actor_critic.moved_weight': 0.9,  # one step in ten shows raw prior rows
+    # In the authors' code, one step in ten has raw prior rows as fakes.
+    'actor_critic.moved_weight': 0.9,
     'actor_critic.prior_weight': 0.1,
     'actor_critic.mismatched_weight': 1.0,
     'actor_critic.gradient_penalty_weight': 10.0,

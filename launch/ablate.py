@@ -1,11 +1,12 @@
-r"""Seeds and ablations side by side: trained as ensembles, in one table.
+r"""Trains seeds and ablations as ensembles, and compares them in one table.
 
 python -m launch.ablate --config=configs/digits.py --workdir=runs/ablate \
   --ablations=default,no_distance,no_encodings --num_seeds=5
 
-Ablations are those of the config's file. What differs in numbers alone trains
-as one compiled program, the rest one after the other; what several have in
-common is trained once. WORKDIR/ABLATION is then an ordinary run.
+The ablations are defined in the config file. Trainings that differ only in
+numbers are compiled as one program, the others run one after another. A
+training that several ablations share runs once. Afterwards WORKDIR/ABLATION is
+an ordinary run.
 """
 
 import os
@@ -30,14 +31,14 @@ ABLATIONS = flags.DEFINE_list(
   'ablations', [], "Names in the config file's ABLATIONS, joined by commas."
 )
 NUM_SEEDS = flags.DEFINE_integer(
-  'num_seeds', None, 'Seeds of every ablation; config.num_seeds if not given.'
+  'num_seeds', None, 'Seeds per ablation. Default: config.num_seeds.'
 )
 MAX_ENSEMBLE = flags.DEFINE_integer(
-  'max_ensemble', 64, 'Trainings in one compiled program, at most.'
+  'max_ensemble', 64, 'Maximum number of trainings in one compiled program.'
 )
-flags.DEFINE_alias('max_together', 'max_ensemble')  # as it was called before
+flags.DEFINE_alias('max_together', 'max_ensemble')  # its former name
 
-# Folders of the workdir that are no ablation's.
+# Folders of the workdir that do not belong to an ablation.
 _OWN_FOLDERS = 'cache', 'compare', 'groups'
 
 
@@ -60,13 +61,13 @@ def check_names(names: list[str], known: list[str]) -> None:
       )
     if name in _OWN_FOLDERS:
       raise errors.UserError(
-        f'--ablations: {name!r} would lie in WORKDIR/{name}, which holds '
-        'something else: rename it in the config file'
+        f'--ablations: {name!r} needs the folder WORKDIR/{name}, which has '
+        'another purpose: rename the ablation in the config file'
       )
 
 
 def known_ablations(path: str) -> Mapping[str, Mapping[str, Any]]:
-  """All ablations of a config's file; UserError if it has none."""
+  """All ablations of a config file; UserError if it has none."""
   found = getattr(config_files.load(path), 'ABLATIONS', None)
   if not isinstance(found, Mapping) or not all(
     isinstance(changes, Mapping) for changes in found.values()
@@ -86,15 +87,15 @@ def check_overrides(
     for key in changes:
       if key in overrides:
         raise errors.UserError(
-          f'--config.{key} is what ablation {name!r} varies: leave out the '
-          'flag, or the ablation'
+          f'--config.{key} is varied by ablation {name!r}: leave out the flag '
+          'or the ablation'
         )
 
 
 def arguments(
   given: str, name: str, workdir: epath.Path, num_seeds: int
 ) -> str:
-  """The flags with which a launcher goes on with one ablation alone."""
+  """The flags with which a launcher continues the run of one ablation."""
   kept = []
   for argument in shlex.split(given):
     key, _, value = argument.partition('=')
@@ -111,13 +112,13 @@ def read_flags() -> ablate.Ablations:
   whole = startup.job()
   if '://' in os.fspath(whole.workdir):
     raise errors.UserError(
-      f'launch.ablate copies folders, which --workdir={whole.workdir} cannot: '
-      'name a folder of this machine, or of a shared disk'
+      f'--workdir={whole.workdir} is remote, and launch.ablate has to copy '
+      'folders: name a local folder or one on a shared disk'
     )
   if jax.process_count() > 1:
     raise errors.UserError(
-      'launch.ablate runs in one process: start one for each host, with some '
-      'of the --ablations and a --workdir of its own'
+      'launch.ablate cannot run as several processes: start it separately on '
+      'each host, with some of the --ablations and a different --workdir'
     )
   flag = flags.FLAGS['config']
   path, _, chosen = config_flags.get_config_filename(flag).partition(':')
@@ -140,7 +141,7 @@ def read_flags() -> ablate.Ablations:
   overrides = config_flags.get_override_values(flag)
   if NUM_SEEDS.value is not None and 'num_seeds' in overrides:
     raise errors.UserError(
-      f'--num_seeds={num_seeds} and --config.num_seeds say the same: give one'
+      f'--num_seeds={num_seeds} and --config.num_seeds mean the same: give one'
     )
   changes = {name: dict(known[name]) for name in names}
   check_overrides(overrides, changes)
@@ -150,7 +151,7 @@ def read_flags() -> ablate.Ablations:
     config.update_from_flattened_dict(overrides)
     config.num_seeds = num_seeds
     startup.split_names(config)
-    # Decoded once for all; where it lies is no part of any result.
+    # Decode once for all ablations; the location affects no result.
     config.data.cache_dir = config.data.cache_dir or os.fspath(
       whole.workdir / 'cache'
     )
@@ -174,7 +175,7 @@ def read_flags() -> ablate.Ablations:
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   asked = read_flags()
   ablate.train_and_compare(asked, MAX_ENSEMBLE.value)
 

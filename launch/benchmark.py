@@ -1,10 +1,11 @@
-r"""Measures speed and memory beside a bar each: ratios, in interleaved rounds.
+r"""Measures speed and memory in interleaved rounds, as ratios with target bars.
 
 python -m launch.benchmark --config=configs/mnist.py --workdir=runs/benchmark \
   --workload=vae_step,actor_critic_step
 
-Without `--workload`, all. The results of others stay in WORKDIR/benchmark.
-Peers are written in PyTorch: pip install -e .[bench].
+Without `--workload`, all are measured. Results of workloads that are not
+measured again stay in WORKDIR/benchmark. The code is compared with PyTorch:
+pip install -e .[bench].
 """
 
 import os
@@ -29,13 +30,13 @@ from lcjax.evaluation import plots
 from lcjax.experiment import files
 
 _WORKLOAD = flags.DEFINE_list(
-  'workload', [], 'What to measure, by name; empty: everything.'
+  'workload', [], 'Names of workloads to measure. Empty: all.'
 )
 _ROUNDS = flags.DEFINE_integer(
-  'rounds', 9, 'Turns that each contender has.', lower_bound=1
+  'rounds', 9, 'Number of turns of each contender.', lower_bound=1
 )
 _SECONDS = flags.DEFINE_float(
-  'seconds', 1.0, 'That a turn takes, about.', lower_bound=0.0
+  'seconds', 1.0, 'Approximate duration of a turn.', lower_bound=0.0
 )
 
 Workload = Callable[[ours.Options], list[rounds.Measurement]]
@@ -53,7 +54,7 @@ WORKLOADS: dict[str, Workload] = {
 
 
 def hardware() -> dict[str, Any]:
-  """What the numbers depend on besides the code."""
+  """Hardware, load and versions: what results depend on besides the code."""
   model = platform.processor() or platform.machine()
   try:
     for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
@@ -98,7 +99,7 @@ def as_json(measurement: rounds.Measurement) -> dict[str, Any]:
 def measure(
   name: str, workload: Workload, options: ours.Options
 ) -> dict[str, Any]:
-  """Runs one workload: its measurements, and what they were made on."""
+  """Runs one workload; returns its measurements, command and hardware."""
   before = hardware()
   started = time.perf_counter()
   print(f'{name} ...', flush=True)
@@ -115,7 +116,7 @@ def measure(
 
 
 def table(results: dict[str, Any]) -> rich.table.Table:
-  """A line for every measurement."""
+  """A table with one line per measurement."""
   drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
   for title in ('Workload', 'Measurement'):
     drawn.add_column(title)
@@ -137,10 +138,10 @@ def table(results: dict[str, Any]) -> rich.table.Table:
 
 
 def stored(folder: pathlib.Path) -> dict[str, Any]:
-  """Results of earlier workloads.
+  """Stored results, by workload.
 
   Raises:
-    UserError: benchmark.json is damaged; names it.
+    UserError: benchmark.json is damaged.
   """
   path = folder / 'benchmark.json'
   try:
@@ -148,7 +149,7 @@ def stored(folder: pathlib.Path) -> dict[str, Any]:
     for name, result in found.items():
       for one in result['measurements']:
         if not {'what', 'values', 'bar', 'at_least'} <= one.keys():
-          raise KeyError(f'a measurement of {name} lacks something')
+          raise KeyError(f'a measurement of {name} is incomplete')
     return dict(found)
   except (
     OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
@@ -163,11 +164,11 @@ def save(folder: pathlib.Path, results: dict[str, Any]) -> dict[str, Any]:
   """Writes benchmark.json and benchmark.png; keeps other workloads' results.
 
   Args:
-    folder: of both.
+    folder: that contains both files.
     results: by workload.
 
   Returns:
-    All that the file holds now.
+    All results that benchmark.json now contains.
   """
   results = stored(folder) | results
   try:
@@ -186,7 +187,7 @@ def save(folder: pathlib.Path, results: dict[str, Any]) -> dict[str, Any]:
 
 
 def chosen(names: list[str]) -> dict[str, Workload]:
-  """Workloads by name; all where none is named."""
+  """Workloads by name; all if `names` is empty."""
   for name in names:
     if name not in WORKLOADS:
       raise errors.UserError(
@@ -197,13 +198,13 @@ def chosen(names: list[str]) -> dict[str, Workload]:
 
 
 def measure_all(options: ours.Options, workloads: dict[str, Workload]) -> None:
-  """Measures, prints and saves; what cannot be measured is named at the end.
+  """Measures, prints and saves; lists failed workloads at the end.
 
   Raises:
-    UserError: a workload lacks something; the others are measured and saved.
+    UserError: a workload could not be measured; the others are saved.
   """
   folder = pathlib.Path(options.job.workdir) / 'benchmark'
-  stored(folder)  # a damaged file is said before anything is measured
+  stored(folder)  # a damaged file is reported before anything is measured
   measured, lacking = {}, {}
   for name, workload in workloads.items():
     try:
@@ -227,7 +228,7 @@ def measure_all(options: ours.Options, workloads: dict[str, Workload]) -> None:
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   workloads = chosen(_WORKLOAD.value)
   measure_all(
     ours.Options(startup.job(), _ROUNDS.value, _SECONDS.value), workloads

@@ -1,4 +1,4 @@
-r"""Judges every mover beside floor, ceiling, prior and cheap baselines.
+r"""Compares all movers with real data, reconstructions, prior and baselines.
 
 python -m launch.compare --config=configs/digits.py \
   --workdir=runs/digits
@@ -9,7 +9,7 @@ from lcjax.experiment import compare
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   compare.compare_all(startup.job())
 
 

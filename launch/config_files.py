@@ -1,7 +1,7 @@
-"""What --config names: a Python file, and the overrides of its keys.
+"""Reads the --config file and checks the overrides of its keys.
 
-Everything is checked here before the flags are parsed, since ml_collections
-reports a mistake by whatever exception it happens to cause.
+Everything is checked before absl parses the flags, because ml_collections
+reports a mistake with whatever exception it happens to cause.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ _EXAMPLE = '--config=configs/digits.py'
 
 
 class _TupleParser(tuple_parser.TupleParser):
-  """Takes names joined by commas, also those that begin like a number."""
+  """Also accepts names joined by commas that start like a number."""
 
   def parse(self, argument: Any) -> tuple[Any, ...]:
     try:
@@ -44,10 +44,10 @@ def expand_home(argument: str) -> str:
 
 
 def load(path: str) -> ModuleType:
-  """A config's file as a module.
+  """Imports a config file as a module.
 
   Raises:
-    UserError: there is none, or it fails; names the line.
+    UserError: it does not exist or fails; names the failing line.
   """
   if not os.path.isfile(path):
     what = 'it is a folder' if os.path.isdir(path) else 'there is no such file'
@@ -77,7 +77,7 @@ def load(path: str) -> ModuleType:
 
 
 def _failure(given: str, path: str, error: BaseException) -> errors.UserError:
-  """One line for an exception in a config's file."""
+  """One line about an exception in a config file."""
   line = None
   if isinstance(error, SyntaxError) and error.filename == path:
     line, reason = error.lineno, error.msg
@@ -93,10 +93,10 @@ def _failure(given: str, path: str, error: BaseException) -> errors.UserError:
 
 
 def read(given: str) -> ml_collections.ConfigDict:
-  """The config that --config=FILE.py or --config=FILE.py:ABLATION names.
+  """The config named by --config=FILE.py or --config=FILE.py:ABLATION.
 
   Raises:
-    UserError: the file cannot be read, or gives no config; names the file.
+    UserError: the file cannot be read or returns no config; names the file.
   """
   path, colon, ablation = given.partition(':')
   module = load(path)
@@ -118,7 +118,7 @@ def read(given: str) -> ml_collections.ConfigDict:
 def check_overrides(
   arguments: Sequence[str], config: ml_collections.ConfigDict
 ) -> None:
-  """Raises UserError if a flag sets what is no key of the config.
+  """Raises UserError if a flag sets an unknown key of the config.
 
   Args:
     arguments: of the command line, as `--name=value`.
@@ -132,7 +132,7 @@ def check_overrides(
 
 
 def check(arguments: Sequence[str]) -> None:
-  """Raises UserError for a wrong config file, or a flag of no key of it.
+  """Raises UserError for a wrong config file or a flag with an unknown key.
 
   Args:
     arguments: of the command line, as `--name=value`.
@@ -147,24 +147,24 @@ def check(arguments: Sequence[str]) -> None:
       early = early or argument
   if early and not files:
     raise errors.UserError(
-      f'{early} changes a config, and --config is missing: give {_EXAMPLE}'
+      f'{early} changes a config, but --config is missing: give {_EXAMPLE}'
     )
   if early and files:
     raise errors.UserError(
-      f'{early} stands before {files[0]}: the file comes first'
+      f'{early} comes before {files[0]}: give the file first'
     )
   for given in files:
     check_overrides(arguments, read(given.partition('=')[2]))
 
 
 def explain(error: Exception) -> str:
-  """One line for what flags and ml_collections say of a wrong value."""
+  """One line for an error of absl or ml_collections about a wrong value."""
   text = ' '.join(str(error).split())
   match = re.match(r'[Ff]lag --config\.([^=\s]+)=(.*?): (.*)', text)
   if not match:
     return text
   key, value, reason = match.groups()
   kind = type(base.flatten(base.get_config()).get(key))
-  if kind in (bool, int, float):  # Python's own words are no help
+  if kind in (bool, int, float):  # here `reason` does not help
     return f'config.{key}={value} must be of {kind.__name__}'
   return f'config.{key}={value} has the wrong type: {reason}'

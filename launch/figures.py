@@ -1,11 +1,11 @@
-r"""Redoes the figures of the paper from a finished run, one command each.
+r"""Draws the figures of the paper from a finished run.
 
 python -m launch.figures --config=configs/digits.py --workdir=runs/digits \
   --figure=identity_edits
 
-Writes WORKDIR/figures/NAME.png and .pdf, the numbers behind them as NAME.json
-and a caption as NAME.md. A figure of the same config and trainings is not made
-again.
+Writes WORKDIR/figures/NAME.png and .pdf, the numbers they show as NAME.json and
+a caption as NAME.md. A figure is drawn again only if its config or its
+trainings have changed.
 """
 
 from absl import flags
@@ -15,16 +15,16 @@ from lcjax.experiment import figures
 
 
 def define_flags() -> None:
-  """Defines the flags that only this launcher has."""
+  """Defines the flags of this launcher."""
   flags.DEFINE_string(
     'figure',
     figures.ALL,
-    f'Which one: {", ".join(figures.FIGURES)}, or {figures.ALL}.',
+    f'Figure to draw: {", ".join(figures.FIGURES)}, or {figures.ALL}.',
   )
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   names = figures.chosen(flags.FLAGS.figure)
   figures.make(startup.job(), names)
 

@@ -1,10 +1,10 @@
-r"""Samples with chosen attributes, or transforms given images.
+r"""Samples images with requested attributes, or edits given images.
 
 python -m launch.generate --config=configs/digits.py --workdir=runs/digits \
   --start=encodings --mover=actor --labels=3,8 --images=a.png,b.png
 
-Writes WORKDIR/generate/NAME.png and .npz, NAME being START_MOVER: a row for
-each start, a column for each requested label vector.
+Writes WORKDIR/generate/NAME.png and .npz, where NAME is START_MOVER by default:
+one row per start, one column per requested label vector.
 """
 
 from absl import flags
@@ -14,45 +14,48 @@ from lcjax.experiment import generate, requests
 
 
 def define_flags() -> None:
-  """Defines the flags that only this launcher has."""
+  """Defines the flags of this launcher."""
   flags.DEFINE_enum(
-    'start', 'prior', generate.STARTS, 'Where latents come from.'
+    'start', 'prior', generate.STARTS, 'Where the latents start.'
   )
   flags.DEFINE_string(
     'mover',
     'actor',
-    'What moves them: actor, optimizer, actor_then_optimizer, guided_denoiser, '
-    'none, or actor_lambda_X of config.actor_critic.more_distance_weights.',
+    'What moves the latents: actor, optimizer, actor_then_optimizer, '
+    'guided_denoiser, none, or actor_lambda_X, where X is one of '
+    'config.actor_critic.more_distance_weights.',
   )
   flags.DEFINE_list(
     'labels',
     [],
-    'Requested label vectors, a column each: names of classes, or attributes '
-    'joined by + (none for no attribute). Without: drawn from held-out rows.',
+    'Requested label vectors, one per column: class names, or attributes '
+    'joined by + (none for no attribute). Default: labels of random held-out '
+    'images.',
   )
   flags.DEFINE_multi_string(
     'images',
     [],
-    'With --start=encodings: image files, cut and resized as the data are, or '
-    'an .npz with uint8 "images"; joined by commas, or a flag for each. '
-    'Without: the first held-out images.',
+    'With --start=encodings: image files, cropped and resized like the data, '
+    'or an .npz with uint8 "images"; joined by commas, or one flag per file. '
+    'Default: the first held-out images.',
   )
   flags.DEFINE_string(
     'name',
     None,
-    'Of the files. Without: START_MOVER, or START_MOVER_own with own labels or '
-    'images.',
+    'Name of the files. Default: START_MOVER, or START_MOVER_own if --labels '
+    'or --images is given.',
   )
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   given = flags.FLAGS
   images, name = requests.image_paths(given.images), given.name
   if name is not None:
     requests.check_name(name)
   elif given.labels or images:
-    name = f'{given.start}_{given.mover}_own'  # the defaults' files stay
+    # Do not overwrite the grids of the default labels and images.
+    name = f'{given.start}_{given.mover}_own'
   generate.generate(
     startup.job(),
     [(given.start, given.mover)],

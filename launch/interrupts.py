@@ -1,4 +1,4 @@
-"""How SIGTERM and Ctrl-C end a launcher: in a training, and anywhere else."""
+"""Handles SIGTERM and Ctrl-C, during a training and anywhere else."""
 
 import contextlib
 import os
@@ -11,16 +11,18 @@ from typing import Any, NoReturn
 
 from lcjax import errors
 
-_PATIENCE_SECONDS = 5.0  # of an interrupted launcher with itself
-RESUME_ME = 75  # EX_TEMPFAIL: interrupted, checkpointed; run the command again
+_PATIENCE_SECONDS = 5.0  # between an interrupt and a forced exit
+RESUME_ME = 75  # EX_TEMPFAIL: interrupted; run the same command to resume
 
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-  """Turns the first SIGINT or SIGTERM into a request; a second one acts.
+  """Turns the first SIGINT or SIGTERM into a request to stop.
+
+  A second signal is handled by the previous handlers.
 
   Yields:
-    A function that tells whether to stop at the next chance.
+    A function that returns whether a stop was requested.
   """
   received: list[int] = []
   previous: dict[signal.Signals, Any] = {}
@@ -41,9 +43,10 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
 
 
 def interrupt(number: int, frame: types.FrameType | None) -> None:
-  """Outside of a training, SIGTERM and Ctrl-C end a launcher at once."""
+  """Ends a launcher at SIGTERM or Ctrl-C outside a training."""
   del number, frame
-  # Python drops an exception that meets a destructor, or a foreign callback.
+  # Python ignores exceptions in destructors and in callbacks from C, so a timer
+  # ends the process if this one is lost.
   anyway = threading.Timer(_PATIENCE_SECONDS, leave, ('',))
   anyway.daemon = True
   anyway.start()
@@ -53,12 +56,12 @@ def interrupt(number: int, frame: types.FrameType | None) -> None:
 def leave(reason: str) -> NoReturn:
   """Ends an interrupted process.
 
-  Without Python's own end: XLA may be in the middle of something that does not
-  outlive that in order.
+  Skips Python's normal shutdown: XLA may be in the middle of a computation and
+  crash.
   """
   print(
-    f'lcjax: interrupted; {reason or "finished stages stay"}. '
-    'The same command goes on from here.',
+    f'lcjax: interrupted; {reason or "finished stages are kept"}. '
+    'Run the same command to resume.',
     file=sys.stderr,
   )
   sys.stdout.flush()

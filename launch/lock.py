@@ -1,4 +1,4 @@
-"""A workdir belongs to one process, or to the processes of one job."""
+"""Locks a workdir, so that only one job uses it at a time."""
 
 import fcntl
 import os
@@ -13,10 +13,10 @@ from lcjax import errors
 
 
 class Lock:
-  """Keeps a second process out of a workdir, until this one ends.
+  """Keeps other jobs out of a workdir until this process ends.
 
-  The system drops it with the process, however that ends. It keeps others on
-  the same machine, or the same file system, out; not on cloud storage.
+  The operating system releases the lock when the process ends, however it ends.
+  It works on one machine or on a shared file system, not on cloud storage.
   """
 
   def __init__(self, workdir: epath.Path):
@@ -24,12 +24,12 @@ class Lock:
     self._file: IO[str] | None = None
 
   def acquire(self) -> None:
-    """Takes the lock, once; the workdir must exist.
+    """Takes the lock if not yet taken; the workdir must exist.
 
     Raises:
       UserError: another process has it.
     """
-    # Of several processes of one job, the first stands for all.
+    # If a job has several processes, the first takes the lock for all.
     taken = self._file is not None or jax.process_index() != 0
     if taken or '://' in str(self._workdir):
       return
@@ -43,7 +43,7 @@ class Lock:
       file.close()
       raise errors.UserError(
         f'--workdir={self._workdir} is in use by {holder or "another process"}:'
-        ' wait for it to end, stop it, or take another --workdir'
+        ' wait for it to end, stop it, or choose another --workdir'
       ) from error
     file.truncate(0)
     file.write(f'process {os.getpid()} on {socket.gethostname()}')

@@ -1,4 +1,4 @@
-"""Every stage of one experiment, in order: the main job.
+"""Runs all stages of one experiment in order.
 
 python -m launch.pipeline --config=configs/digits.py --workdir=runs/digits
 """
@@ -8,7 +8,7 @@ from lcjax.experiment import pipeline
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   pipeline.train_and_compare(startup.job())
 
 

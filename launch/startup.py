@@ -1,4 +1,4 @@
-"""What all mains do first: flags, one-line errors, compile cache, signals."""
+"""Common to all launchers: flags, one-line errors, compile cache, signals."""
 
 import contextlib
 import functools
@@ -27,13 +27,13 @@ from lcjax.experiment import jobs, preflight
 USER_ERROR = 2
 
 CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'Experiment, as configs/FILE.py or configs/FILE.py:ABLATION.'
+  'config', None, 'Experiment: configs/FILE.py or configs/FILE.py:ABLATION.'
 )
 WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder of the run: checkpoints, metrics, samples, report.'
+  'workdir', None, 'Folder for checkpoints, metrics, samples and report.'
 )
 OVERWRITE = flags.DEFINE_bool(
-  'overwrite', False, 'Redo a stage whose config differs from the stored one.'
+  'overwrite', False, 'Redo stages whose config or data have changed.'
 )
 
 
@@ -41,7 +41,7 @@ def joined(arguments: list[str]) -> list[str]:
   """Command-line flags as `--name=value`, however they were written."""
   flags_: list[str] = []
   for argument in arguments:
-    is_flag = re.match(r'-[^\d.]', argument)  # not a number below 0
+    is_flag = re.match(r'-[^\d.]', argument)  # not a negative number
     if flags_ and not is_flag and '=' not in flags_[-1]:
       flags_[-1] += f'={argument}'
     else:
@@ -50,7 +50,7 @@ def joined(arguments: list[str]) -> list[str]:
 
 
 def _arguments(argv: list[str]) -> list[str]:
-  """The flags of a command, those in a --flagfile too."""
+  """The flags of a command, including those in a --flagfile."""
   return joined(flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=False))
 
 
@@ -64,7 +64,9 @@ def parse_flags(argv: list[str]) -> list[str]:
   except (flags.Error, LookupError, TypeError, ValueError) as error:
     raise errors.UserError(config_files.explain(error)) from error
   if len(rest) > 1:
-    raise errors.UserError(f'unexpected argument {rest[1]!r}: flags need --')
+    raise errors.UserError(
+      f'unexpected argument {rest[1]!r}: flags start with --'
+    )
   return rest
 
 
@@ -72,13 +74,13 @@ def join_processes(description: str) -> None:
   """Makes this process one of several that work on one job.
 
   Args:
-    description: of the environment's LCJAX_DISTRIBUTED: 'auto' where JAX can
-      find the others by itself (Cloud TPU, SLURM, Open MPI), else
-      'HOST:PORT,COUNT,NUMBER' of the first process, of all, of this one.
-      Nothing joins anything where it is empty.
+    description: the environment variable LCJAX_DISTRIBUTED: 'auto' if JAX can
+      find the other processes by itself (Cloud TPU, SLURM, Open MPI), otherwise
+      'HOST:PORT,COUNT,NUMBER': the address of the first process, the number of
+      processes, and the index of this one. Empty: a single process.
 
   Raises:
-    UserError: it is neither.
+    UserError: the description is wrong, or JAX cannot join the processes.
   """
   if not description:
     return
@@ -104,7 +106,7 @@ def join_processes(description: str) -> None:
       f'LCJAX_DISTRIBUTED={description!r}: JAX cannot join the processes: '
       f'{str(error).splitlines()[0]}{hint}'
     ) from error
-  if jax.process_index() != 0:  # one of them speaks for all
+  if jax.process_index() != 0:  # only the first process prints
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -112,29 +114,29 @@ def check_platforms(names: str) -> None:
   """Raises UserError unless JAX finds the devices that it is told to use.
 
   Args:
-    names: of the environment's JAX_PLATFORMS. Where it is empty, JAX takes what
-      there is.
+    names: the environment variable JAX_PLATFORMS. If empty, JAX chooses.
   """
   if not names:
     return
   try:
     jax.devices()
-  except (RuntimeError, AssertionError) as error:  # this of a missing plugin
+  # A missing plugin raises AssertionError.
+  except (RuntimeError, AssertionError) as error:
     reason = str(error).partition(' (set JAX')[0] or 'no such plugin'
     raise errors.UserError(
-      f'JAX_PLATFORMS={names!r} names what is not there ({reason}): unset it, '
-      'or take cpu'
+      f'JAX_PLATFORMS={names!r} is not available ({reason}): unset it, or use '
+      'cpu'
     ) from error
 
 
 def run(
   main: Callable[[], None], before_jax: Callable[[], None] | None = None
 ) -> None:
-  """Runs a main under absl; a user's mistake is one line and status 2.
+  """Runs a launcher; a UserError is printed as one line, with exit status 2.
 
   Args:
-    main: of a launcher.
-    before_jax: called before JAX starts, which it does before `main`.
+    main: of the launcher.
+    before_jax: called before JAX is initialised, which happens before `main`.
   """
 
   def guarded(argv: list[str]) -> None:
@@ -154,7 +156,7 @@ def run(
     except (errors.Interrupted, KeyboardInterrupt) as error:
       if os.environ.get('LCJAX_DISTRIBUTED'):
         with contextlib.suppress(RuntimeError):
-          jax.distributed.shutdown()  # with the other processes
+          jax.distributed.shutdown()
       interrupts.leave(str(error))
 
   def parse(argv: list[str]) -> list[str]:
@@ -163,22 +165,24 @@ def run(
     except errors.UserError as error:
       fail(error)
 
-  for flag in ('config', 'workdir', 'overwrite'):  # of every launcher's --help
+  # Lists these flags in the --help of every launcher.
+  for flag in ('config', 'workdir', 'overwrite'):
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
   app.run(guarded, flags_parser=parse)
 
 
 def fail(error: errors.UserError) -> NoReturn:
-  """Leaves with one line on standard error."""
+  """Exits with one line on standard error."""
   print(f'lcjax: {" ".join(str(error).split())}', file=sys.stderr)
   sys.exit(USER_ERROR)
 
 
 def use_compile_cache() -> None:
-  """Keeps compiled programs in the user's cache folder between starts.
+  """Caches compiled programs in the user's cache folder.
 
-  All of them: JAX by itself leaves out what compiles within a second, which is
-  most of what a start waits for. Its own variables have the last word.
+  By default JAX does not cache programs that compile in under a second, but
+  these make up most of the start-up time. JAX's own environment variables take
+  precedence.
   """
   options: dict[str, Any] = {
     'jax_persistent_cache_min_compile_time_secs': 0.0,
@@ -192,7 +196,7 @@ def use_compile_cache() -> None:
 
 
 def job() -> jobs.Job:
-  """Reads the flags; every mistake is a UserError."""
+  """The job that the flags describe; raises UserError if one is wrong."""
   if CONFIG.value is None:
     raise errors.UserError(
       '--config is missing: name an experiment, as in '
@@ -207,11 +211,11 @@ def job() -> jobs.Job:
       '--workdir=runs/digits'
     )
   config.lock()
-  place = os.path.expanduser(WORKDIR.value)  # no shell expands --workdir=~
+  place = os.path.expanduser(WORKDIR.value)  # shells do not expand --workdir=~
   if place.startswith('~'):
     raise errors.UserError(
-      f'--workdir={WORKDIR.value}: there is no such user; ./~ is a folder '
-      'called ~'
+      f'--workdir={WORKDIR.value}: there is no such user; for a folder whose '
+      'name starts with ~, write ./~'
     )
   preflight.check_path(place)
   workdir = epath.Path(place)
@@ -234,26 +238,26 @@ def job() -> jobs.Job:
 
 @functools.cache
 def defaults() -> dict[str, Any]:
-  """Every key's default by dotted key, as JSON has it."""
+  """The defaults of all config keys by dotted key, as JSON values."""
   return dict(json.loads(json.dumps(base.flatten(base.get_config()))))
 
 
 def split_names(config: ml_collections.ConfigDict) -> None:
-  """Names of attributes one by one: as a flag, Smiling,Male is one string.
+  """Splits attribute names at commas: a flag gives 'Smiling,Male' as one name.
 
-  What is no name is left to `base.validate`.
+  `base.validate` reports elements that are not strings.
   """
   names: list[Any] = []
   for given in config.data.attributes:
     if not isinstance(given, str):
       names.append(given)
-    elif given.strip():  # --config.data.attributes= names none
+    elif given.strip():  # --config.data.attributes= means no names
       names += [name.strip() for name in given.split(',')]
   config.data.attributes = tuple(names)
 
 
 def locked(workdir: epath.Path) -> lock_lib.Lock:
-  """The lock of a workdir; taken, if that exists, else once it is made."""
+  """The lock of a workdir; taken now if the workdir exists, otherwise later."""
   lock = lock_lib.Lock(workdir)
 
   def acquire() -> None:

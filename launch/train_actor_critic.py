@@ -1,9 +1,9 @@
-r"""Trains what moves latents: optimizer-G's critics, then actors and critics.
+r"""Trains optimizer-G's critics, then the actors with their critics.
 
 python -m launch.train_actor_critic --config=configs/digits.py \
   --workdir=runs/digits
 
-The data set is encoded once; all trainings see encodings and labels only.
+The data set is encoded once; these trainings see only encodings and labels.
 """
 
 from launch import startup
@@ -11,7 +11,7 @@ from lcjax.experiment import preflight, stage, train_actor_critic
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   job = startup.job()
   trainings = stage.LATENT_CRITICS, *stage.actors(job.config).values()
   preflight.check(job, trainings, judges=False)

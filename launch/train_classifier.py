@@ -1,4 +1,4 @@
-r"""Trains the pixel classifier that judges samples, on real data only.
+r"""Trains the judge, a pixel classifier, on real data only.
 
 python -m launch.train_classifier --config=configs/digits.py \
   --workdir=runs/digits
@@ -9,7 +9,7 @@ from lcjax.experiment import preflight, stage, train_classifier
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   job = startup.job()
   preflight.check(job, [stage.CLASSIFIER], judges=False)
   train_classifier.train_all(job)

@@ -3,7 +3,7 @@ r"""Trains the guided denoiser's two networks on noised encodings.
 python -m launch.train_denoiser --config=configs/digits.py \
   --workdir=runs/digits
 
-The denoiser sees no labels; D_attr(z_t, t) learns them on the same latents.
+The denoiser sees no labels; D_attr(z_t, t) learns them from the same latents.
 """
 
 from launch import startup
@@ -11,7 +11,7 @@ from lcjax.experiment import preflight, stage, train_denoiser
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   job = startup.job()
   preflight.check(job, [stage.DENOISER], judges=False)
   train_denoiser.train_all(job)

@@ -1,4 +1,4 @@
-r"""Trains the unconditional VAE. It sees no labels.
+r"""Trains the unconditional VAE, without labels.
 
 python -m launch.train_vae --config=configs/digits.py \
   --workdir=runs/digits
@@ -9,7 +9,7 @@ from lcjax.experiment import preflight, stage, train_vae
 
 
 def main() -> None:
-  """Flags, then one call."""
+  """Reads the flags and runs the launcher."""
   job = startup.job()
   preflight.check(job, [stage.VAE], judges=False)
   train_vae.train_all(job)

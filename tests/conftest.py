@@ -4,10 +4,10 @@ import os
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
-# Compiling takes longer than running anything here.
+# In these tests, compiling takes longer than running.
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true'
-# Fewer threads than devices can end in a deadlock of their collectives; the
-# two timeouts make such a hang an error within seconds.
+# With fewer threads than devices, collectives can deadlock. The two timeouts
+# turn such a hang into an error within seconds.
 os.environ['NPROC'] = '16'
 os.environ['XLA_FLAGS'] = ' '.join(
   (
@@ -24,7 +24,7 @@ import pytest
 
 @pytest.fixture(scope='module')
 def one_device():
-  """As on a machine with one: whole trainings compile several times faster."""
+  """Pretends there is one device: trainings compile several times faster."""
   devices = jax.devices()[:1]
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jax, 'devices', lambda: devices)

@@ -1,12 +1,12 @@
-"""Records what a short run of digits computes, and compares another one to it.
+"""Records the numbers of a short digits run, and compares a later run to them.
 
     python -m tests.golden record FILE   # before a change
     python -m tests.golden check FILE    # after it, on the same machine
 
-A change that only moves or renames code gives the same numbers bit for bit:
+A change that only moves or renames code must give bit-identical numbers: the
 parameters of all trainings, alone and in an ensemble, their logs, the
-comparison and its samples, grids, figures. Names of parameters, metrics and
-keys are left out, so that they may be renamed.
+comparison and its samples, grids and figures. Names of parameters, metrics and
+keys are not recorded, so they may change.
 """
 
 import argparse
@@ -43,12 +43,12 @@ COMMANDS = [
   ('figures', 'run', ['--config.num_seeds=2']),
   ('ablate', 'ablations', ['--ablations=default,no_distance', '--num_seeds=2']),
 ]
-# Keys whose values no second run repeats, or which were given.
+# Skipped keys: inputs, and values that differ between runs.
 LEFT_OUT = 'second', 'version', 'date', 'config', 'trainings', 'hardware'
 
 
 def run(folder: pathlib.Path) -> None:
-  """Runs all commands, with workdirs in a folder."""
+  """Runs all commands, with their workdirs in `folder`."""
   for name, workdir, arguments in COMMANDS:
     command = [sys.executable, '-m', f'launch.{name}']
     command += ['--config=configs/digits.py', f'--workdir={folder / workdir}']
@@ -56,14 +56,14 @@ def run(folder: pathlib.Path) -> None:
 
 
 def digest(array: Any) -> str:
-  """Of shape, type and content."""
+  """A digest of an array's shape, type and content."""
   array = np.ascontiguousarray(array)
   text = f'{array.dtype} {array.shape} '.encode()
   return hashlib.sha256(text + array.tobytes()).hexdigest()[:16]
 
 
 def numbers(node: Any, key: str = '') -> Iterator[str]:
-  """All numbers of a JSON tree, except for times and what was given."""
+  """All floats of a JSON tree, except under the keys of `LEFT_OUT`."""
   if any(word in key for word in LEFT_OUT):
     return
   if isinstance(node, dict):
@@ -77,7 +77,7 @@ def numbers(node: Any, key: str = '') -> Iterator[str]:
 
 
 def state_digests(checkpoints: pathlib.Path) -> list[str]:
-  """Of every array of the newest checkpoint."""
+  """Digests of all arrays in the newest checkpoint."""
   newest = max(int(p.name) for p in checkpoints.iterdir() if p.name.isdigit())
   with ocp.StandardCheckpointer() as checkpointer:
     state = checkpointer.restore(checkpoints / str(newest) / 'state')
@@ -87,7 +87,7 @@ def state_digests(checkpoints: pathlib.Path) -> list[str]:
 
 
 def collect(folder: pathlib.Path) -> dict[str, list[str]]:
-  """Digests and numbers of everything that a run left, by path."""
+  """Digests and numbers of all files of a run, by path."""
   found = {}
   for path in sorted(folder.rglob('*')):
     name = path.relative_to(folder).as_posix()
@@ -111,7 +111,7 @@ def collect(folder: pathlib.Path) -> dict[str, list[str]]:
 
 
 def main() -> None:
-  """Records or checks."""
+  """Records the numbers, or checks them."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('what', choices=('record', 'check'))
   parser.add_argument('file', type=pathlib.Path)

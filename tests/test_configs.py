@@ -1,4 +1,4 @@
-"""Every config and every ablation is sound and trains two steps."""
+"""Every config and ablation is valid and trains for two steps."""
 
 import importlib
 import pathlib
@@ -47,7 +47,7 @@ def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 @pytest.fixture(scope='module')
 def shared(tmp_path_factory, one_device):
-  """A workdir of each experiment: what an ablation leaves alone stays."""
+  """A workdir per experiment, so that ablations reuse unchanged trainings."""
   return {name: tmp_path_factory.mktemp(name) for name in EXPERIMENTS}
 
 
@@ -97,7 +97,7 @@ def test_convolutions_train_two_steps(tmp_path, one_device):
 
 
 def test_every_key_is_read():
-  """A key that no code names is dead."""
+  """Every config key is named somewhere in the code."""
   sources = '\n'.join(
     path.read_text()
     for folder in ('launch', 'lcjax')
@@ -106,7 +106,7 @@ def test_every_key_is_read():
   unread = [
     key
     for key in base.flatten(base.get_config())
-    # `arguments` are passed to optax as they are; data to `dataset.load`.
+    # optax reads the keys of `arguments`.
     if '.arguments.' not in key
     and not re.search(rf'\b{key.rsplit(".", 1)[-1]}\b', sources)
   ]

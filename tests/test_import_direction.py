@@ -1,4 +1,4 @@
-"""Imports point one way; few files name pmap, devices or matplotlib."""
+"""Layers import in one direction; few files use pmap, devices or matplotlib."""
 
 import ast
 import pathlib
@@ -8,10 +8,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OURS = ('lcjax', 'launch', 'configs')
 
-# Of every layer.
+# Modules that every layer may import.
 SHARED = {'lcjax.errors', 'lcjax.keys', 'lcjax.types'}
 
-# Importer to what it may import besides itself and `SHARED`.
+# What each package may import, besides itself and `SHARED`.
 ALLOWED = {
   'lcjax': {  # the public functions
     'lcjax.constraints',
@@ -78,20 +78,20 @@ def group_of(module):
 
 
 def imported(path, tree):
-  """Full names of all that a file imports, at its top or inside a function."""
+  """Full names of a file's imports, at its top or inside functions."""
   package = path.removesuffix('.py').split('/')[:-1]
   for node in ast.walk(tree):
     if isinstance(node, ast.Import):
       yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-      # One dot is the file's own package, two its parent.
+      # One dot means the file's package, two dots its parent.
       base = package[: len(package) - node.level + 1] if node.level else []
       base = base + (node.module.split('.') if node.module else [])
       yield from ('.'.join([*base, alias.name]) for alias in node.names)
 
 
 def violations(path, source):
-  """What a file of ours, by its path in the repository, does not keep to."""
+  """The rules that a file violates, given its path in the repository."""
   tree = ast.parse(source)
   importer = group_of(path.removesuffix('.py').replace('/', '.'))
   importer = importer.removesuffix('.__init__')
@@ -112,7 +112,7 @@ def violations(path, source):
   return found
 
 
-def test_all_files_keep_to_the_rules():
+def test_all_files_follow_the_rules():
   paths = [path for top in OURS for path in (ROOT / top).rglob('*.py')]
   assert len(paths) > 30
   found = []
@@ -149,7 +149,7 @@ def test_all_files_keep_to_the_rules():
     ('lcjax/latent/a.py', 'import jax\nn = len(jax.devices())'),
   ],
 )
-def test_the_checker_sees(path, source):
+def test_the_checker_finds(path, source):
   assert len(violations(path, source)) == 1
 
 
@@ -170,5 +170,5 @@ def test_the_checker_sees(path, source):
     ('launch/a.py', 'import jax\njax.devices()'),
   ],
 )
-def test_the_checker_lets_pass(path, source):
+def test_the_checker_accepts(path, source):
   assert not violations(path, source)

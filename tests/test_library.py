@@ -18,7 +18,14 @@ from lcjax.movers import optimizer as optimizer_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / 'docs' / 'library.md'
-BLOCKS = re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL)
+README = ROOT / 'README.md'
+
+
+def blocks_of(path):
+  return re.findall(r'```python\n(.*?)```', path.read_text(), re.DOTALL)
+
+
+BLOCKS = blocks_of(PAGE)
 KEY = jax.random.key(0)
 ROWS = np.arange(20)
 
@@ -44,6 +51,13 @@ def test_the_notebook_is_short():
   block = next(b for b in BLOCKS if 'import lcjax' in b)
   lines = [line for line in block.splitlines() if line and 'print' not in line]
   assert len(lines) <= 15
+
+
+@pytest.mark.parametrize('number', range(len(blocks_of(README))))
+def test_the_readme_runs(page, number):
+  names = dict(page, labels=page['digits'].target, rows=ROWS)
+  names['wanted'] = np.eye(10, dtype=np.float32)[ROWS % 10]
+  exec(compile(blocks_of(README)[number], str(README), 'exec'), names)
 
 
 def judged(page, z, wanted):

@@ -1,4 +1,4 @@
-"""Labels: losses and answers against optax and by hand."""
+"""Label losses and predictions, checked against optax and by hand."""
 
 import chex
 import jax
@@ -27,19 +27,19 @@ class CrossEntropyTest(chex.TestCase):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
   @chex.variants(with_jit=True, without_jit=True)
-  def test_bits_are_averaged_over_those_left_in(self):
+  def test_bits_are_averaged_over_the_mask(self):
     mask = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], np.float32)
     loss = self.variant(BIT_LABELS.cross_entropy)(LOGITS, BITS, mask)
     each = optax.sigmoid_binary_cross_entropy(LOGITS, BITS)
     expected = [(each[0, 0] + each[0, 2]) / 2, each[1, 2]]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
-  def test_nothing_left_in_costs_nothing(self):
+  def test_an_empty_mask_has_zero_loss(self):
     loss = BIT_LABELS.cross_entropy(LOGITS, BITS, 0 * ALL)
     np.testing.assert_array_equal(loss, [0.0, 0.0])
 
   @parameterized.parameters((CLASS_LABELS, CLASSES), (BIT_LABELS, BITS))
-  def test_one_mask_serves_all_rows(self, labels, y):
+  def test_one_mask_is_broadcast_to_all_rows(self, labels, y):
     mask = jnp.array([1.0, 0.0, 1.0])
     np.testing.assert_allclose(
       labels.cross_entropy(LOGITS, y, mask),
@@ -47,7 +47,7 @@ class CrossEntropyTest(chex.TestCase):
     )
 
   @parameterized.parameters(200.0, -200.0)
-  def test_holds_at_extreme_logits(self, size):
+  def test_is_exact_at_extreme_logits(self, size):
     logits = jnp.array([[size, -size]])
     right, wrong = (jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 1.0]]))
     if size < 0:
@@ -61,7 +61,7 @@ class CrossEntropyTest(chex.TestCase):
 
   @parameterized.product(labels=(CLASS_LABELS, BIT_LABELS), right=(True, False))
   def test_a_small_loss_is_not_rounded_to_zero(self, labels, right):
-    """Against float64, where the plain form does not cancel yet."""
+    """Against float64, in which the naive formula does not cancel yet."""
     sizes = np.array([5.0, 12.0, 17.0, 30.0])
     y = np.array([1.0, 0.0])
     signs = np.array([1.0, -1.0]) * (1.0 if right else -1.0)
@@ -78,7 +78,7 @@ class CrossEntropyTest(chex.TestCase):
       rtol=1e-5,
     )
 
-  def test_gradients_are_the_textbooks(self):
+  def test_gradients_are_probabilities_minus_labels(self):
     for labels, y in ((CLASS_LABELS, CLASSES), (BIT_LABELS, BITS)):
       found = jax.grad(
         lambda v, y=y, labels=labels: labels.cross_entropy(
@@ -89,7 +89,7 @@ class CrossEntropyTest(chex.TestCase):
       expected /= 1 if labels is CLASS_LABELS else 3
       np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
-  def test_a_single_class_costs_nothing(self):
+  def test_a_single_class_has_zero_loss(self):
     loss, grad = jax.value_and_grad(
       lambda v: (
         types.Classes(('a',))
@@ -121,11 +121,12 @@ class AnswersTest(parameterized.TestCase):
     found = CLASS_LABELS.accuracy(LOGITS, classes)
     np.testing.assert_array_equal(found, [1.0, 0.0])
     found = BIT_LABELS.accuracy(LOGITS, BITS)
-    # Right: 1, 0, 0 of the first row; 1, 0 (a logit of 0 says no), 1.
+    # Correct: 1, 0, 0 in the first row; 1, 0 (a logit of 0 predicts 0), 1 in
+    # the second.
     np.testing.assert_allclose(found, [1 / 3, 2 / 3], rtol=1e-6)
 
   def test_all_within_by_bits(self):
-    # D = .881 .269 .622: off by .119, .731, .622.
+    # D = .881, .269, .622; the errors are .119, .731, .622.
     logits, y = LOGITS[:1], BITS[:1]
 
     def within(tolerance, mask):

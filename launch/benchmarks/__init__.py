@@ -1,1 +1,1 @@
-"""What `launch.benchmark` measures: one function for every workload."""
+"""The workloads of `launch.benchmark`, one function each."""

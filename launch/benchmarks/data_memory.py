@@ -1,10 +1,11 @@
-r"""Says how much memory a data set takes, as JSON, once for every line read.
+r"""Prints the memory that a data set takes, as JSON, once per line of stdin.
 
 python -m launch.benchmarks.data_memory --config=configs/celeba.py \
   --workdir=runs/benchmark --config.data.dir=FOLDER
 
-A process of its own: memory that was ever taken is seldom given back. Linux
-alone counts the pages that a process has, and how many processes share each.
+This is a separate process because a process rarely returns memory once it has
+allocated it. Only Linux reports how many pages a process has, and how many
+processes share each.
 """
 
 import json
@@ -22,18 +23,16 @@ _ROLLUP = pathlib.Path('/proc/self/smaps_rollup')
 
 
 def resident() -> dict[str, int]:
-  """Bytes of this process in memory.
+  """Resident memory of this process, in bytes.
 
   Returns:
-    'rss', all pages, and 'pss', where a page that n processes have counts 1/n.
+    'rss', all pages, and 'pss', where a page shared by n processes counts 1/n.
 
   Raises:
-    UserError: the system does not say.
+    UserError: the system does not report it.
   """
   if not _ROLLUP.exists():
-    raise errors.UserError(
-      f'memory is counted from {_ROLLUP}, which only Linux has'
-    )
+    raise errors.UserError(f'{_ROLLUP} does not exist: measure memory on Linux')
   found = {}
   for line in _ROLLUP.read_text().splitlines():
     name, _, value = line.partition(':')
@@ -43,9 +42,9 @@ def resident() -> dict[str, int]:
 
 
 def main() -> None:
-  """Loads the training split, walks an epoch, then answers lines."""
+  """Loads the training split, reads one epoch, then answers each line."""
   job = startup.job()
-  # JAX takes some memory of its own at its first call, whatever the data.
+  # JAX allocates some memory at its first call, independent of the data.
   jax.block_until_ready(build.stage_key(0, 'warm-up'))
   before = resident()
   data = build.load_data(job, 'train')

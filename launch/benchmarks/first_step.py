@@ -1,10 +1,10 @@
-r"""Makes the first VAE step of a config and says how long it took, as JSON.
+r"""Times the first VAE training step of a config; prints JSON.
 
 python -m launch.benchmarks.first_step --config=configs/digits.py \
   --workdir=runs/benchmark
 
-A process of its own, since a process compiles a program once. It starts as the
-launchers do, so its compile cache is theirs.
+This is a separate process because a process compiles a program only once. It
+uses the same compile cache as the launchers.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the host costs: waiting for batches, first compilation, memory."""
+"""Host-side workloads: waiting for batches, compile cache, memory."""
 
 import json
 import os
@@ -25,12 +25,12 @@ def _python(module: str, *arguments: str) -> list[str]:
 
 
 def _own_workdir(options: ours.Options) -> str:
-  """A workdir for processes of ours, which never make it: ours is taken."""
+  """A workdir for subprocesses, which never create it: ours is locked."""
   return str(options.job.workdir / 'benchmark' / 'none')
 
 
 def _checked(command: list[str], code: int | None, error: str) -> None:
-  """Raises UserError if a process of ours has failed."""
+  """Raises UserError if a subprocess has failed."""
   if code:
     lines = error.strip().splitlines() or ['no message']
     raise errors.UserError(
@@ -39,7 +39,7 @@ def _checked(command: list[str], code: int | None, error: str) -> None:
 
 
 def seed_ensemble(options: ours.Options) -> list[rounds.Measurement]:
-  """Five seeds of the digits' small nets as one program, and one by one."""
+  """Five seeds of the small digits networks, as one program and one by one."""
   found = []
   for name in ('actor_critic', 'vae'):
     with tempfile.TemporaryDirectory() as workdir:
@@ -68,12 +68,12 @@ def seed_ensemble(options: ours.Options) -> list[rounds.Measurement]:
 
 
 def input_stall(options: ours.Options) -> list[rounds.Measurement]:
-  """The share of the VAE's training that the device waits for batches.
+  """The share of VAE training time that is lost to making batches.
 
-  Measured in two ways, on the config's own data. Against the same loop with
-  batches that are ready, which counts all that gathering costs: where the host
-  is the device, the cores that it takes, too. And directly: time in the making
-  of batches at whose end the device had nothing left to do.
+  Measured in two ways, on the config's data. First, relative to the same loop
+  with precomputed batches, which counts the full cost of gathering: if the host
+  is the device, that includes the cores it occupies. Second, directly: the time
+  spent making batches that ended while the device was idle.
   """
   job = options.job
   data = build.load_data(job, 'train')
@@ -93,7 +93,7 @@ def input_stall(options: ours.Options) -> list[rounds.Measurement]:
     started = time.perf_counter()
     made = training.make_batches(step, count)
     if latest and latest[0].is_ready():
-      # At most all of it: when the device became idle is not known.
+      # An upper bound: when the device became idle is not known.
       waits.append(time.perf_counter() - started)
     return made
 
@@ -146,10 +146,11 @@ def input_stall(options: ours.Options) -> list[rounds.Measurement]:
 
 
 def compile_cache(options: ours.Options) -> list[rounds.Measurement]:
-  """The first VAE step of digits with an empty compile cache and a full one.
+  """The first VAE step of digits with an empty and with a filled compile cache.
 
-  From the compilation's start to the end of the first step, in processes of
-  their own; a round is one of each, in this order, with a cache of its own.
+  Timed from the start of compilation to the end of the first step. Each round
+  uses a new cache folder and starts two processes: the first fills the cache,
+  the second reads it.
   """
   command = _python(
     'first_step',
@@ -178,7 +179,7 @@ def compile_cache(options: ours.Options) -> list[rounds.Measurement]:
 
   starts: dict[str, list[dict[str, float]]] = {'cold': [], 'warm': []}
   with tempfile.TemporaryDirectory() as unused:
-    start(unused)  # reads Python's own files from disk
+    start(unused)  # warms up the disk cache of Python's files
   for _ in range(options.num_rounds):
     with tempfile.TemporaryDirectory() as cache:
       for name in starts:
@@ -208,11 +209,11 @@ def compile_cache(options: ours.Options) -> list[rounds.Measurement]:
 def memory(options: ours.Options) -> list[rounds.Measurement]:
   """Host memory of the config's training split after an epoch of batches.
 
-  Over the bytes of its pixels; two processes side by side share a mapped
-  cache, of which their proportional shares make one.
+  Relative to the size of its pixels. Two concurrent processes share the
+  memory-mapped cache; their proportional set sizes count its pages once.
   """
   job = options.job
-  build.load_data(job, 'train')  # decodes, the first time
+  build.load_data(job, 'train')  # fills the cache of decoded pixels
   cache = job.config.data.cache_dir or job.workdir / 'cache'
   command = _python(
     'data_memory',
@@ -250,7 +251,7 @@ def memory(options: ours.Options) -> list[rounds.Measurement]:
 
 
 def _grown(command: list[str], num_processes: int) -> list[dict[str, int]]:
-  """What so many processes side by side say, once all have their data."""
+  """The reports of concurrent processes, once all have loaded their data."""
   started = [
     subprocess.Popen(
       command,

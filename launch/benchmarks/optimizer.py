@@ -1,4 +1,4 @@
-"""Optimizer-G on trained critics beside a PyTorch loop on the same critics."""
+"""Optimizer-G against a PyTorch loop, on the same trained critics."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from lcjax.training import state
 _BATCH_SIZES = (64, 256, 1024)
 _MAX_STEPS = 100
 _BAR = 4.0
-# The same critics, asked for less: what rows that converge early are worth.
+# Weaker conditions, so that rows converge early and stop early.
 _EARLY = 'realism_threshold .5, attribute_tolerance .1, '
 
 
@@ -20,13 +20,13 @@ def optimizer_g(options: ours.Options) -> list[rounds.Measurement]:
   """Latents moved from the prior, until all converge or after 100 steps.
 
   Raises:
-    UserError: PyTorch is missing, or the workdir holds no trained critics.
+    UserError: PyTorch is missing, or the workdir has no trained critics.
   """
   job = options.job
   config = job.config
   data = build.load_data(job, 'train')
   networks = build.build_networks(config, data)
-  # Before anything slow: which training is missing.
+  # Report a missing training before anything slow.
   critics = stage.load(
     job,
     stage.LATENT_CRITICS,

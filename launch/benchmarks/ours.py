@@ -1,7 +1,6 @@
 """Our side of every comparison: trainings built as the launchers build them.
 
-The step is the one that they compile, run by the loop that they run, fed from
-the host in the same way.
+They use the launchers' compiled step, training loop and batches from the host.
 """
 
 import os
@@ -30,12 +29,12 @@ _CLASSES = types.Classes(tuple('0123456789'))
 
 
 class Options(NamedTuple):
-  """What every workload is given.
+  """Options of a workload.
 
   Attributes:
-    job: what to do.
-    num_rounds: of interleaved turns.
-    seconds: that a turn takes, about.
+    job: the config and workdir.
+    num_rounds: number of interleaved rounds.
+    seconds: approximate duration of a turn.
   """
 
   job: jobs.Job
@@ -44,13 +43,13 @@ class Options(NamedTuple):
 
 
 class Training(NamedTuple):
-  """What `loop.train` needs.
+  """The inputs of `loop.train`.
 
   Attributes:
-    make_state: makes the state before the first step.
-    make_step: given the axis to average over or None.
+    make_state: makes the initial state.
+    make_step: builds the step, given the axis to average over or None.
     make_batches: (first step, K) -> stacked batches.
-    key: of the training.
+    key: random key of the training.
     steps_per_call: K.
     mode: 'jit' or 'pmap'.
   """
@@ -64,7 +63,7 @@ class Training(NamedTuple):
 
 
 def num_threads() -> int:
-  """As many as XLA takes on a CPU."""
+  """The number of threads that XLA uses on a CPU."""
   given = os.environ.get('NPROC')
   if given:
     return int(given)
@@ -114,7 +113,7 @@ def _of(
 def vae_training(
   config: ml_collections.ConfigDict, data: dataset.Dataset
 ) -> Training:
-  """The VAE's training, as `launch.train_vae` has it."""
+  """The VAE's training, as in `launch.train_vae`."""
   return _of(config, 'vae', train_vae.make_training(config, data, data, 0))
 
 
@@ -123,7 +122,7 @@ def actor_critic_training(
   networks: build.Networks,
   train: encodings.Encodings,
 ) -> Training:
-  """The actor's training, as `launch.train_actor_critic` has it."""
+  """The actor's training, as in `launch.train_actor_critic`."""
   latents = train_actor_critic.LatentData(
     networks, train, train, _CLASSES, config.seed
   )
@@ -132,7 +131,7 @@ def actor_critic_training(
 
 
 def compile_step(one: Training) -> steps.Step:
-  """The step as the launchers compile it."""
+  """Compiles the step as the launchers do."""
   return parallel.compile_step(one.make_step, one.mode)
 
 
@@ -144,8 +143,8 @@ def contender(
   """The loop of a training, as a contender: one unit of work is a step.
 
   Args:
-    one: a state is made for this contender alone.
-    step_fn: of `compile_step`, where several share it.
+    one: the training; each contender makes a separate state.
+    step_fn: result of `compile_step`, to share it; compiled here if None.
     hooks: of the loop.
   """
   step_fn = compile_step(one) if step_fn is None else step_fn

@@ -1,9 +1,10 @@
-"""Interleaved rounds: contenders take turns, so that they share a machine.
+"""Interleaved rounds: contenders take turns, so that all see the same load.
 
-What else runs on a machine slows all that run beside it. So nothing here is
-timed alone: in every round each contender has its turn, and a ratio is one of
-two turns of the same round. A result is the median of such ratios, with its
-spread; seconds are kept beside it, but mean little on a machine that is shared.
+Other work on the machine slows down whatever is being timed. So nothing is
+timed in isolation: every contender has a turn in every round, and a ratio
+compares two turns of the same round. A result is the median of these ratios,
+with its spread. Seconds are stored as well, but mean little on a shared
+machine.
 """
 
 import math
@@ -18,8 +19,8 @@ class Contender(NamedTuple):
   """One way to do the work.
 
   Attributes:
-    advance: does so many units of work more, and waits until they are done.
-    unit: it only takes multiples of this.
+    advance: does the given number of further units of work, and waits for them.
+    unit: `advance` only takes multiples of this number.
   """
 
   advance: Callable[[int], None]
@@ -27,14 +28,14 @@ class Contender(NamedTuple):
 
 
 class Measurement(NamedTuple):
-  """One quantity in every round, and what it is to reach.
+  """One quantity, measured in every round, and its target.
 
   Attributes:
-    what: in words, within its workload.
-    values: one of each round.
-    bar: the target; None: shown for information.
+    what: description, unique within the workload.
+    values: one per round.
+    bar: the target; None: none, shown for information.
     at_least: whether the bar is a lower bound.
-    details: further numbers behind it, by name with unit.
+    details: further numbers, by name with unit.
   """
 
   what: str
@@ -66,9 +67,9 @@ def meets(measurement: Measurement) -> bool | None:
 
 
 def units_for(contender: Contender, seconds: float) -> int:
-  """So many units, a multiple of its own, as take about `seconds`.
+  """The units of work that take about `seconds`, a multiple of `unit`.
 
-  The first unit compiles, the second finds caches warm, the third is timed.
+  The first unit compiles, the second warms up caches, the third is timed.
   """
   for _ in range(2):
     contender.advance(contender.unit)
@@ -83,12 +84,13 @@ def interleave(
 ) -> dict[str, list[float]]:
   """Seconds per unit of work of every contender in every round.
 
-  Every second round goes backwards: who comes first has no advantage.
+  Every second round is in reverse order, so that no contender always goes
+  first.
 
   Args:
     contenders: by name.
     num_rounds: after the warm-up.
-    seconds: that one turn is to take, about.
+    seconds: approximate duration of a turn.
 
   Returns:
     `num_rounds` values for each name.
@@ -107,7 +109,7 @@ def interleave(
 def ratios(
   slower: Sequence[float], faster: Sequence[float]
 ) -> tuple[float, ...]:
-  """How many times as long the first takes, round by round."""
+  """How many times as long `slower` takes as `faster`, per round."""
   return tuple(a / b for a, b in zip(slower, faster, strict=True))
 
 
@@ -118,15 +120,15 @@ def against(
   ours: str = 'ours',
   case: str = '',
 ) -> list[Measurement]:
-  """How many times as fast as each peer ours is.
+  """How many times as fast as each peer our contender is.
 
   Args:
-    taken: seconds per unit by contender, as `interleave` gives them.
-    bars: of peers by name; a peer that is not there has been left out.
-    best_bar: where given, one more measurement against the peer that has the
-      least median.
+    taken: seconds per unit by contender, as returned by `interleave`.
+    bars: by peer name; peers without a contender in `taken` are ignored.
+    best_bar: if given, adds a measurement against the peer with the smallest
+      median.
     ours: name of our contender.
-    case: what distinguishes these contenders, as 'batch 128'.
+    case: what distinguishes these contenders, such as 'batch 128'.
 
   Returns:
     A measurement for each peer, with seconds per unit as details.

@@ -1,10 +1,10 @@
-r"""Times a step of several seeds, together and one after the other; JSON.
+r"""Times training steps of several seeds, as an ensemble and one by one.
 
 python -m launch.benchmarks.seed_ensemble --config=configs/digits.py \
   --workdir=runs/benchmark
 
-A process of its own: how many virtual devices a CPU has is settled at its
-start.
+Prints JSON. This is a separate process because the number of virtual CPU
+devices is fixed when JAX starts.
 """
 
 import json
@@ -33,12 +33,12 @@ from lcjax.training import ensemble, steps
 def untrained(
   config: ml_collections.ConfigDict, which: stage.Stage, num_seeds: int
 ) -> tuple[list[tasks.Task], list[training.Training]]:
-  """Trainings of several seeds; those on encodings take a fresh VAE's.
+  """Trainings of several seeds; encodings come from an untrained VAE.
 
   Args:
     config: of the experiment.
     which: stage of the trainings.
-    num_seeds: how many.
+    num_seeds: number of trainings.
   """
   job = jobs.Job(config, epath.Path('nowhere'))
   read = inputs.Inputs()
@@ -68,13 +68,13 @@ def contenders(
 ) -> dict[str, rounds.Contender]:
   """A step of all seeds, as one program ('together') and one by one ('apart').
 
-  On a CPU the members share its virtual devices: call `ensembles.use_all_cores`
-  before JAX starts.
+  On a CPU the members are spread over virtual devices: call
+  `ensembles.use_all_cores` before JAX starts.
 
   Args:
     config: of the experiment.
     which: stage of the trainings.
-    num_seeds: members.
+    num_seeds: number of members.
   """
   group, trainings = untrained(config, which, num_seeds)
   schedule = config[which.section].train
@@ -110,11 +110,11 @@ def contenders(
 
 
 def define_flags() -> None:
-  """Defines the flags that only this program has."""
+  """Defines the flags of this program."""
   flags.DEFINE_string('stage', 'actor_critic', 'actor_critic or vae.')
-  flags.DEFINE_integer('num_seeds', 5, 'Members of the group.')
-  flags.DEFINE_integer('rounds', 9, 'Interleaved turns of both ways.')
-  flags.DEFINE_float('seconds', 1.0, 'That a turn takes, about.')
+  flags.DEFINE_integer('num_seeds', 5, 'Members of the ensemble.')
+  flags.DEFINE_integer('rounds', 9, 'Number of interleaved rounds.')
+  flags.DEFINE_float('seconds', 1.0, 'Approximate duration of a turn.')
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Actor, critics and optimizer-G in PyTorch, of our own parameters."""
+"""Actor, critics and optimizer-G in PyTorch, with our parameters."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ def critic(params: Any, activation: str) -> tuple[Callable[..., Any], Any]:
 
   Args:
     params: of a `models.critic.Critic` or `AttributeCritic`.
-    activation: its name.
+    activation: name of the activation.
 
   Returns:
     (z [B, Z], y [B, Y] or None) -> logits [B, outputs], and the module.
@@ -24,7 +24,8 @@ def critic(params: Any, activation: str) -> tuple[Callable[..., Any], Any]:
   import torch
 
   tree = params['params']
-  # With labels there are two dense layers beside the body, the last the head.
+  # With labels there are two dense layers besides the body; the last is the
+  # head.
   dense = sorted(name for name in tree if name.startswith('Dense_'))
   body = torch.nn.Sequential(
     *torch_peer.mlp(tree['Mlp_0'], activation),
@@ -54,7 +55,7 @@ def critic_loss(
   rows: Mapping[str, Any],
   weights: latent_steps.CriticWeights,
 ) -> Any:
-  """`latent_steps.critic_loss`, of the same rows."""
+  """The same loss as `latent_steps.critic_loss`."""
   import torch
 
   softplus = torch.nn.functional.softplus
@@ -81,7 +82,7 @@ def critic_loss(
 
 
 def distance_penalty(z: Any, start: Any, variance: Any) -> Any:
-  """`lcjax.losses.distance_penalty` of rows, given sigmabar squared [Z]."""
+  """`distance.distance_penalty` per row, given the squared mean scale [Z]."""
   return ((z - start).square().log1p() / variance).mean(-1)
 
 
@@ -96,17 +97,17 @@ def actor_critic_step(
 ) -> Callable[[Mapping[str, np.ndarray]], Any]:
   """Builds one step of critic and actor: a batch -> losses of both.
 
-  As `latent_steps.make_actor_critic_step` with an actor step for each critic
-  step. Where the actor learns, the critic's parameters take no gradient.
+  Like `latent_steps.make_actor_critic_step` with one actor step per critic
+  step. In the actor's update, the critic's parameters take no gradient.
 
   Args:
-    actor_params: where the actor starts.
-    critic_params: where the critic starts.
+    actor_params: initial parameters of the actor.
+    critic_params: initial parameters of the critic.
     section: `config.actor_critic`.
     mean_scale: [Z] training mean of the encoder's scale.
     weights: of the kinds of rows.
-    fused: Adam in one kernel.
-    compiled: the losses by `torch.compile`.
+    fused: whether to use the fused Adam kernel.
+    compiled: whether to use `torch.compile` for the losses.
   """
   import torch
 
@@ -137,7 +138,7 @@ def actor_critic_step(
   if compiled:
     actor_objective = torch.compile(actor_objective)
     move_fn = torch.compile(actor_fn)
-    # torch.compile does not take gradients of gradients.
+    # torch.compile does not support double backward.
     if not weights.gradient_penalty:
       critic_objective = torch.compile(critic_objective)
 
@@ -186,7 +187,7 @@ def optimizer_g(
 ) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
   """Builds optimizer-G as a loop over Adam on all rows of z at once.
 
-  A converged row stays, but is computed on until all have converged.
+  A converged row no longer changes, but is computed until all have converged.
 
   Args:
     attribute_params: of D_attr.

@@ -1,8 +1,8 @@
-"""The same networks, losses and loops in PyTorch, as one writes them there.
+"""The same networks, losses and loops as ours, in idiomatic PyTorch.
 
-PyTorch is the extra `bench`, and only this module and its callers use it. It
-is imported within functions, so that the rest of the project does without.
-Networks are made of our own parameters: the same sizes, the same numbers.
+PyTorch comes with the extra `bench`. Only this module and its callers use it.
+It is imported inside functions, so that the rest works without it. Networks get
+copies of our parameters.
 """
 
 import shutil
@@ -18,13 +18,14 @@ EAGER = 'PyTorch eager'
 
 
 def torch_module(num_threads: int) -> Any:
-  """Imports PyTorch and gives it as many threads as XLA has.
+  """Imports PyTorch with `num_threads` threads, the number that XLA uses.
 
-  Denormals are flushed, as XLA does: Adam's moments of weights whose gradient
-  stays zero become denormal, and would cost PyTorch a multiple of its time.
+  Denormals are flushed to zero, as in XLA. Adam's moments of weights whose
+  gradient stays zero become denormal, which would slow PyTorch down several
+  times.
 
   Raises:
-    UserError: it is not installed.
+    UserError: PyTorch cannot be imported.
   """
   try:
     import torch
@@ -54,7 +55,7 @@ def _copy_into(layer: Any, weight: np.ndarray, bias: np.ndarray) -> Any:
 
 
 def linear(params: Mapping[str, Any]) -> Any:
-  """A `Linear` of the kernel [I, O] and bias [O] of a `nn.Dense`."""
+  """A `Linear` with the kernel [I, O] and bias [O] of a Flax `nn.Dense`."""
   import torch
 
   kernel = np.asarray(params['kernel'])
@@ -65,7 +66,7 @@ def linear(params: Mapping[str, Any]) -> Any:
 def convolution(params: Mapping[str, Any], transposed: bool) -> Any:
   """A `Conv2d` or `ConvTranspose2d` of stride 2 with our kernel [K, K, I, O].
 
-  For even K, where SAME pads alike on both sides.
+  K must be even: only then does SAME pad both sides equally.
   """
   import torch
 
@@ -75,7 +76,8 @@ def convolution(params: Mapping[str, Any], transposed: bool) -> Any:
     raise ValueError(f'kernels must be even, not {size}')
   make = torch.nn.ConvTranspose2d if transposed else torch.nn.Conv2d
   layer = make(num_in, num_out, size, stride=2, padding=size // 2 - 1)
-  # PyTorch's transposed convolution is a gradient: its kernel is turned.
+  # PyTorch defines a transposed convolution as a gradient, so its kernel is
+  # flipped.
   weight = (
     kernel[::-1, ::-1].transpose(2, 3, 0, 1)
     if transposed
@@ -96,7 +98,7 @@ def _activation(name: str) -> Any:
 
 
 def mlp(params: Mapping[str, Any], activation: str) -> list[Any]:
-  """The layers of a `networks.Mlp`, an activation after each."""
+  """The layers of a `networks.Mlp`, each followed by an activation."""
   layers = []
   for number in range(len(params)):
     layers += [linear(params[f'Dense_{number}']), _activation(activation)]
@@ -106,7 +108,7 @@ def mlp(params: Mapping[str, Any], activation: str) -> list[Any]:
 def _channels_first(
   params: Mapping[str, Any], shape: tuple[int, int, int], axis: int
 ) -> dict[str, np.ndarray]:
-  """A dense layer whose flattened [H, W, C] side is to be [C, H, W]."""
+  """Reorders a dense layer's flattened [H, W, C] axis to [C, H, W]."""
   order = np.arange(np.prod(shape)).reshape(shape).transpose(2, 0, 1).ravel()
   kernel = np.asarray(params['kernel']).take(order, axis)
   bias = np.asarray(params['bias'])
@@ -118,7 +120,7 @@ def vae(
   section: ml_collections.ConfigDict,
   image_shape: tuple[int, int, int],
 ) -> tuple[Any, Any]:
-  """Encoder and decoder with our weights, between images [B, C, H, W].
+  """Encoder and decoder with our weights, for images [B, C, H, W].
 
   Args:
     params: of a `models.vae.Vae`.
@@ -126,7 +128,7 @@ def vae(
     image_shape: (H, W, C).
 
   Returns:
-    Modules: images -> [B, 2 Z], and z -> logits like the images.
+    Two modules: images -> [B, 2 Z], and z -> logits shaped like the images.
   """
   import torch
 
@@ -184,8 +186,8 @@ def vae_loss(
   """The negative ELBO of `objectives.make_vae_loss`, a scalar in nats.
 
   Args:
-    encoder: of `vae`.
-    decoder: of `vae`.
+    encoder: from `vae`.
+    decoder: from `vae`.
     images: [B, C, H, W] in [0, 1].
     eps: [B, Z] standard normal.
     sigma_x: standard deviation of a pixel.
@@ -206,7 +208,7 @@ def vae_loss(
 def adam(
   parameters: Any, section: ml_collections.ConfigDict, fused: bool
 ) -> Any:
-  """Adam at the section's first learning rate."""
+  """Adam at the section's constant `learning_rate`."""
   import torch
 
   return torch.optim.Adam(
@@ -225,15 +227,15 @@ def vae_step(
   compiled: bool = False,
   channels_last: bool = False,
 ) -> Callable[[np.ndarray], Any]:
-  """Builds one training step: uint8 images [B, H, W, C] -> its loss.
+  """Builds one training step: uint8 images [B, H, W, C] -> loss.
 
   Args:
-    params: of our VAE, where it starts.
+    params: of our VAE, copied as initial parameters.
     section: `config.vae`.
     image_shape: (H, W, C).
-    fused: Adam in one kernel.
-    compiled: the loss by `torch.compile`.
-    channels_last: memory format of images and kernels.
+    fused: whether to use the fused Adam kernel.
+    compiled: whether to use `torch.compile` for the loss.
+    channels_last: whether images and kernels have this memory format.
   """
   import torch
 
@@ -252,7 +254,7 @@ def vae_step(
     loss_fn = torch.compile(loss_fn)
 
   def step(images: np.ndarray) -> Any:
-    # Made of [B, H, W, C], the view is what PyTorch calls channels_last.
+    # A permuted view of [B, H, W, C] already has the channels_last format.
     units = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255.0
     if not channels_last:
       units = units.contiguous()
@@ -267,17 +269,17 @@ def vae_step(
 
 
 def can_compile() -> bool:
-  """Whether there is a C++ compiler, without which torch.compile fails."""
+  """Whether there is a C++ compiler, which torch.compile needs."""
   return any(shutil.which(name) for name in ('g++', 'c++', 'clang++'))
 
 
 def settings(conv: bool = False) -> dict[str, dict[str, bool]]:
-  """Arguments of a step builder by the name of the setting.
+  """Arguments of a step builder, by name of the setting.
 
-  Without a C++ compiler those of torch.compile are not among them.
+  Settings with torch.compile are left out if there is no C++ compiler.
 
   Args:
-    conv: whether the memory format is a choice, too.
+    conv: whether to add settings with channels_last.
   """
   fused = f'{EAGER}, fused Adam'
   found: dict[str, dict[str, bool]] = {EAGER: {}, fused: {'fused': True}}

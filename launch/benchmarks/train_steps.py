@@ -1,7 +1,7 @@
-"""Training steps beside PyTorch's, and beside what matrices alone allow.
+"""Training steps compared with PyTorch, and with plain matrix products.
 
-Pixels and encodings are noise, whose values change no time. A peer is given
-the batches of our own loop, already gathered on the host.
+Pixels and encodings are noise: their values do not affect the time. A peer gets
+the same batches as our loop, already gathered on the host.
 """
 
 import functools
@@ -17,7 +17,7 @@ from configs import celeba, mnist
 from launch.benchmarks import ours, rounds, torch_latents, torch_peer
 from lcjax.experiment import build, train_actor_critic
 
-_MATRIX = 2048  # rows and columns of the product that rates are a share of
+_MATRIX = 2048  # rows and columns of the matrices in the reference product
 _StepFn = Callable[[Mapping[str, np.ndarray]], Any]
 
 
@@ -30,7 +30,7 @@ def _paper_mlp(batch_size: int) -> ml_collections.ConfigDict:
 
 
 def _peer(training: ours.Training, step_fn: _StepFn) -> rounds.Contender:
-  """A step of one batch in a loop over the same batches as ours."""
+  """A PyTorch step in a loop over the same batches as ours."""
   step, kept = 0, training.steps_per_call
 
   def advance(count: int) -> None:
@@ -48,7 +48,7 @@ def _peer(training: ours.Training, step_fn: _StepFn) -> rounds.Contender:
 def _vae_contenders(
   config: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
 ) -> dict[str, rounds.Contender]:
-  """Our VAE step and PyTorch's in every options."""
+  """Our VAE step, and PyTorch's in every setting."""
   torch_peer.torch_module(ours.num_threads())
   data = ours.noise_images(image_shape)
   training = ours.vae_training(config, data)
@@ -68,7 +68,7 @@ def _of_images(
 
 
 def vae_step(options: ours.Options) -> list[rounds.Measurement]:
-  """Steps of the published MLP VAE against PyTorch's."""
+  """Steps of the MLP VAE at its published size, against PyTorch's."""
   found = []
   for batch_size in (128, 512):
     taken = rounds.interleave(
@@ -101,11 +101,11 @@ def conv_vae_step(options: ours.Options) -> list[rounds.Measurement]:
 
 
 def matmul_flops(params: Any, batch_size: int) -> int:
-  """Operations of a step's matrix products, two to a multiplication.
+  """Floating-point operations in a step's matrix products.
 
-  Every kernel [I, O] of a dense layer serves three products of 2 B I O:
-  forward, its own gradient, and its input's gradient; the last is not needed
-  of the encoder's first layer.
+  Every kernel [I, O] of a dense layer takes part in three products of 2 B I O
+  operations: the forward pass, the kernel's gradient, and the input's gradient.
+  The encoder's first layer needs no input gradient.
 
   Args:
     params: of an MLP VAE.
@@ -130,7 +130,7 @@ def _matmul() -> rounds.Contender:
 
 
 def vae_matmul_share(options: ours.Options) -> list[rounds.Measurement]:
-  """The step's useful rate as a share of that of large matrix products."""
+  """The step's FLOP rate, as a share of the rate of large matrix products."""
   found = []
   for batch_size, bar in ((128, 0.55), (512, 0.75)):
     config = _paper_mlp(batch_size)
@@ -164,7 +164,7 @@ def vae_matmul_share(options: ours.Options) -> list[rounds.Measurement]:
 
 
 def actor_critic_step(options: ours.Options) -> list[rounds.Measurement]:
-  """Steps of actor and critic against PyTorch's, as the config sets them."""
+  """Steps of actor and critic against PyTorch's, with the job's config."""
   torch_peer.torch_module(ours.num_threads())
   config = options.job.config
   section = config.actor_critic

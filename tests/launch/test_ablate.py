@@ -30,7 +30,7 @@ NOT_FINITE = [{'seed': 1, 'row': 'optimizer', 'metrics': ['frechet']}]
     ([], 'name some of default, no_distance'),
     (['default', 'no_distanse'], 'did you mean no_distance'),
     (['default', 'default'], "'default' is listed twice"),
-    (['compare'], 'rename it'),
+    (['compare'], 'rename the ablation'),
   ],
 )
 def test_names_are_known_and_different(names, said):
@@ -42,7 +42,9 @@ def test_names_are_known_and_different(names, said):
 def test_a_flag_may_not_undo_an_ablation():
   changes = {name: digits.ABLATIONS[name] for name in NAMES}
   ablate.check_overrides({'vae.sigma_x': 1.0}, changes)
-  with pytest.raises(errors.UserError, match="what ablation 'no_distance'"):
+  with pytest.raises(
+    errors.UserError, match="varied by ablation 'no_distance'"
+  ):
     ablate.check_overrides({'actor_critic.distance_weight': 1.0}, changes)
 
 
@@ -53,7 +55,7 @@ def test_a_flag_may_not_undo_an_ablation():
     (['--ablations=default', '--num_seeds=0'], '--num_seeds=0 must be'),
     (
       ['--ablations=default', '--num_seeds=2', '--config.num_seeds=3'],
-      'say the same: give one',
+      'mean the same: give one',
     ),
     (['--config=configs/digits.py:default'], "names the ablation 'default'"),
   ],

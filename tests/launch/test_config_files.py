@@ -121,7 +121,7 @@ def test_flags_of_keys_pass():
 
 
 def test_the_file_comes_first_and_is_named():
-  with pytest.raises(errors.UserError, match=r'config.seed=3 stands before'):
+  with pytest.raises(errors.UserError, match=r'config.seed=3 comes before'):
     config_files.check(['--config.seed=3', DIGITS])
   with pytest.raises(errors.UserError, match='--config names no file'):
     config_files.check(['--config', '--workdir=w'])

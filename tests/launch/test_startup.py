@@ -126,7 +126,7 @@ def test_a_platform_that_is_not_there_is_one_line(names):
   assert found.returncode == 2
   assert not found.stdout  # it has not begun
   assert len(found.stderr.splitlines()) == 1
-  assert f"JAX_PLATFORMS='{names}' names what is not there" in found.stderr
+  assert f"JAX_PLATFORMS='{names}' is not available" in found.stderr
 
 
 def test_a_workdir_is_for_one_process(tmp_path):
@@ -217,4 +217,4 @@ def test_a_signal_ends_a_launcher_wherever_it_comes(number, do):
     check=False,
   )
   assert found.returncode == interrupts.RESUME_ME
-  assert 'lcjax: interrupted; finished stages stay.' in found.stderr
+  assert 'lcjax: interrupted; finished stages are kept.' in found.stderr
