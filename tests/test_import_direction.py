@@ -67,7 +67,7 @@ ALLOWED = {
     'lcjax.experiment',
   },
 }
-PLOTS = 'lcjax/evaluation/plots.py', 'lcjax/evaluation/figures.py'
+PLOTS = 'lcjax/evaluation/plots.py', 'lcjax/evaluation/paper_figures.py'
 PARALLEL = 'lcjax/training/parallel.py'
 
 

@@ -19,7 +19,7 @@ from lcjax.experiment import (
   jobs,
   train_actor_critic,
   train_vae,
-  training,
+  training_parts,
 )
 from lcjax.latent import encodings
 from lcjax.training import loop, parallel, steps
@@ -42,7 +42,7 @@ class Options(NamedTuple):
   seconds: float
 
 
-class Training(NamedTuple):
+class TrainLoop(NamedTuple):
   """The inputs of `loop.train`.
 
   Attributes:
@@ -98,9 +98,11 @@ def _labels(rng: np.random.Generator) -> np.ndarray:
 
 
 def _of(
-  config: ml_collections.ConfigDict, section: str, parts: training.Training
-) -> Training:
-  return Training(
+  config: ml_collections.ConfigDict,
+  section: str,
+  parts: training_parts.Training,
+) -> TrainLoop:
+  return TrainLoop(
     parts.make_state,
     lambda axis: parts.make_step(config, parts.constants, axis),
     parts.make_batches,
@@ -112,7 +114,7 @@ def _of(
 
 def vae_training(
   config: ml_collections.ConfigDict, data: dataset.Dataset
-) -> Training:
+) -> TrainLoop:
   """The VAE's training, as in `launch.train_vae`."""
   return _of(config, 'vae', train_vae.make_training(config, data, data, 0))
 
@@ -121,7 +123,7 @@ def actor_critic_training(
   config: ml_collections.ConfigDict,
   networks: build.Networks,
   train: encodings.Encodings,
-) -> Training:
+) -> TrainLoop:
   """The actor's training, as in `launch.train_actor_critic`."""
   latents = train_actor_critic.LatentData(
     networks, train, train, _CLASSES, config.seed
@@ -130,13 +132,13 @@ def actor_critic_training(
   return _of(config, 'actor_critic', parts)
 
 
-def compile_step(one: Training) -> steps.Step:
+def compile_step(one: TrainLoop) -> steps.Step:
   """Compiles the step as the launchers do."""
   return parallel.compile_step(one.make_step, one.mode)
 
 
 def contender(
-  one: Training,
+  one: TrainLoop,
   step_fn: steps.Step | None = None,
   hooks: tuple[loop.Hook, ...] = (),
 ) -> rounds.Contender:

@@ -25,14 +25,14 @@ from lcjax.experiment import (
   stage,
   tasks,
   train_actor_critic,
-  training,
+  training_parts,
 )
 from lcjax.training import ensemble, steps
 
 
 def untrained(
   config: ml_collections.ConfigDict, which: stage.Stage, num_seeds: int
-) -> tuple[list[tasks.Task], list[training.Training]]:
+) -> tuple[list[tasks.Task], list[training_parts.Training]]:
   """Trainings of several seeds; encodings come from an untrained VAE.
 
   Args:

@@ -29,7 +29,7 @@ def _paper_mlp(batch_size: int) -> ml_collections.ConfigDict:
   return config
 
 
-def _peer(training: ours.Training, step_fn: _StepFn) -> rounds.Contender:
+def _peer(training: ours.TrainLoop, step_fn: _StepFn) -> rounds.Contender:
   """A PyTorch step in a loop over the same batches as ours."""
   step, kept = 0, training.steps_per_call
 

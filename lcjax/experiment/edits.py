@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from lcjax.evaluation import edits
+from lcjax.evaluation import edit_scores
 from lcjax.experiment import loading, movers, stage
 from lcjax.experiment.loaded_run import LoadedRun
 from lcjax.latent import backtrack
@@ -14,10 +14,10 @@ from lcjax.movers.base import Moved
 _NUM_POINTS = 40  # that backtracking tries on the line to the start
 
 
-def make_requests(loaded: LoadedRun) -> edits.Requests:
+def make_requests(loaded: LoadedRun) -> edit_scores.Requests:
   """A random change for each of `config.edit.num_images` held-out images."""
   config = loaded.job.config
-  return edits.make_requests(
+  return edit_scores.make_requests(
     loaded.test,
     loaded.bound.encode,
     loaded.bound.decode,
@@ -28,10 +28,13 @@ def make_requests(loaded: LoadedRun) -> edits.Requests:
 
 
 def score(
-  loaded: LoadedRun, requests: edits.Requests, z: np.ndarray, images: np.ndarray
+  loaded: LoadedRun,
+  requests: edit_scores.Requests,
+  z: np.ndarray,
+  images: np.ndarray,
 ) -> dict[str, Any]:
   """Scores edited images [N, H, W, C] uint8 with latents z [N, Z]."""
-  return edits.score(
+  return edit_scores.score(
     requests,
     loaded.predict(images),
     z,
@@ -92,7 +95,7 @@ def measure(
   loaded: LoadedRun,
   bound: loading.BoundMovers,
   mover: str,
-  requests: edits.Requests,
+  requests: edit_scores.Requests,
   tolerance: float | None = None,
 ) -> dict[str, Any]:
   """Edits every image by one mover, see `apply`, and scores it."""
@@ -112,9 +115,11 @@ def measure(
   return scores
 
 
-def references(loaded: LoadedRun, requests: edits.Requests) -> dict[str, Any]:
+def references(
+  loaded: LoadedRun, requests: edit_scores.Requests
+) -> dict[str, Any]:
   """Scores of no edit, and of a random real image with the attribute."""
-  others = edits.random_images(
+  others = edit_scores.random_images(
     requests, loaded.test, loaded.job.config.seed + 1
   )
   return {

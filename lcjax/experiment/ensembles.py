@@ -13,11 +13,11 @@ import numpy as np
 from etils import epath
 
 from lcjax import errors
-from lcjax.experiment import jobs, stage, tasks, training
+from lcjax.experiment import jobs, stage, tasks, training_parts
 from lcjax.training import checkpoints, ensemble, provenance, runner, steps
 
 # Builds a training from data and the results of earlier stages.
-MakeTraining = Callable[[tasks.Task], training.Training]
+MakeTraining = Callable[[tasks.Task], training_parts.Training]
 
 
 def use_all_cores() -> None:
@@ -33,7 +33,7 @@ def use_all_cores() -> None:
 
 
 def compile_group(
-  group: Sequence[tasks.Task], trainings: Sequence[training.Training]
+  group: Sequence[tasks.Task], trainings: Sequence[training_parts.Training]
 ) -> ensemble.Ensemble:
   """Compiles the training step of an ensemble as one program."""
   config, make_step = group[0].config, trainings[0].make_step
@@ -60,7 +60,7 @@ def compile_group(
 
 
 def make_batches(
-  trainings: Sequence[training.Training], rows: np.ndarray
+  trainings: Sequence[training_parts.Training], rows: np.ndarray
 ) -> Callable[[int, int], dict[str, np.ndarray]]:
   """Builds (first step, K) -> [P, K, B, ...] batches of members `rows` [P]."""
 

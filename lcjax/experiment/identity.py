@@ -7,8 +7,7 @@ import numpy as np
 
 from lcjax import types
 from lcjax.data import dataset
-from lcjax.evaluation import edits as edit_scores
-from lcjax.evaluation import figures, reports
+from lcjax.evaluation import edit_scores, paper_figures, reports
 from lcjax.experiment import edits, loading, stage
 from lcjax.experiment.loaded_run import (
   Drawn,
@@ -83,7 +82,7 @@ def attribute_table(
 
 def picture_block(
   loaded: LoadedRun, bound: loading.BoundMovers, mover: str
-) -> figures.Block:
+) -> paper_figures.Block:
   """The first held-out images, one attribute changed in each column.
 
   Black where the attribute holds already.
@@ -101,7 +100,7 @@ def picture_block(
   edited[y[rows, changed] > 0.5] = 0
   cells = edited.reshape(num_rows, num_attributes, *edited.shape[1:])
   known = np.stack([images, bound.decode(start)], axis=1)
-  return figures.Block(
+  return paper_figures.Block(
     images=np.concatenate([known, cells], axis=1),
     column_labels=['original', 'decoded', *spaced(test.attribute_names)],
     title=mover.replace('_', ' '),
@@ -141,7 +140,7 @@ def identity_edits(loaded: LoadedRun) -> Drawn:
     'labels': test.labels.kind,
     'scores': scores,
   }
-  return Drawn(figures.image_page(blocks), numbers, caption)
+  return Drawn(paper_figures.image_page(blocks), numbers, caption)
 
 
 def sweep(
@@ -209,10 +208,10 @@ def identity_frontier(loaded: LoadedRun) -> Drawn:
     name = next(name for name in _SYMBOLS if name in point)
     return f'{_SYMBOLS[name]} = {point[name]:g}'
 
-  pictures = figures.frontier(
+  pictures = paper_figures.frontier(
     {
       name.replace('_', ' '): [
-        figures.Point(label(p), p['pixel_mse_original'], p['success'])
+        paper_figures.Point(label(p), p['pixel_mse_original'], p['success'])
         for p in points
       ]
       for name, points in found.items()

@@ -13,7 +13,7 @@ from lcjax.experiment import (
   train_classifier,
   train_denoiser,
   train_vae,
-  training,
+  training_parts,
 )
 
 
@@ -50,7 +50,7 @@ class Inputs:
     )
 
 
-def make_training(inputs: Inputs, task: tasks.Task) -> training.Training:
+def make_training(inputs: Inputs, task: tasks.Task) -> training_parts.Training:
   """Builds any training; the stages that it needs must be finished."""
   if task.which is stage.CLASSIFIER:
     return train_classifier.make_training(task.config, *inputs.data(task.job))
@@ -62,7 +62,7 @@ def make_training(inputs: Inputs, task: tasks.Task) -> training.Training:
 
 def make_latent_training(
   task: tasks.Task, latents: train_actor_critic.LatentData
-) -> training.Training:
+) -> training_parts.Training:
   """Builds a training that sees encodings instead of images."""
   if task.which is stage.LATENT_CRITICS:
     return train_actor_critic.make_critics_training(task.config, latents)

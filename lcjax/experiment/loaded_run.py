@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lcjax.data import dataset
-from lcjax.evaluation import figures, judging
+from lcjax.evaluation import judging, paper_figures
 from lcjax.experiment import build, jobs, loading, rows
 
 
@@ -21,7 +21,7 @@ class Drawn(NamedTuple):
     caption: Markdown, with the main numbers.
   """
 
-  pictures: figures.Pictures
+  pictures: paper_figures.Pictures
   numbers: dict[str, Any]
   caption: str
 

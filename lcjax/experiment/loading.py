@@ -26,7 +26,7 @@ from lcjax.models import apply
 from lcjax.training import parallel, state
 
 
-class Actor(NamedTuple):
+class BoundActor(NamedTuple):
   """An actor with its critic.
 
   Attributes:
@@ -86,7 +86,7 @@ class BoundMovers(BoundCritics):
     denoise: the section that `denoiser` was made with.
   """
 
-  actors: dict[str, Actor]
+  actors: dict[str, BoundActor]
   denoiser: Callable[..., Any]
   make_denoiser: Callable[[ml_collections.ConfigDict], Callable[..., Any]]
   denoise: ml_collections.ConfigDict
@@ -233,7 +233,7 @@ def load_movers(
   critic_fn = jax.jit(apply.Apply(networks.critic))
   decay = config.actor_critic.average_decay
   actors = {
-    name: Actor(
+    name: BoundActor(
       bind(actor_fn, state.averaged(pair.state['actor'], decay)),
       bind(critic_fn, pair.state['critic'].params),
       pair.seconds,

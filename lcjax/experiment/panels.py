@@ -11,7 +11,7 @@ import numpy as np
 
 from lcjax import errors, types
 from lcjax.data import celeba, dataset
-from lcjax.evaluation import edits, figures, judging, metrics
+from lcjax.evaluation import edit_scores, judging, metrics, paper_figures
 from lcjax.experiment import (
   jobs,
   loading,
@@ -64,7 +64,7 @@ def train_comparison(job: jobs.Job) -> None:
 
 def model_block(
   loaded: LoadedRun, model: loading.BoundCritics, sigma_x: float
-) -> tuple[figures.Block, dict[str, Any]]:
+) -> tuple[paper_figures.Block, dict[str, Any]]:
   """Images and scores of one VAE: data, reconstructions and prior samples."""
   config, test = loaded.job.config, loaded.test
   section, num_columns = config.figures, config.figures.num_columns
@@ -95,13 +95,13 @@ def model_block(
     labels.append(
       f'{name}\nFrechet {scores["frechet"]:.2g}' if scores else name
     )
-  numbers['rows']['reconstruction']['pixel_mse'] = edits.pixel_errors(
+  numbers['rows']['reconstruction']['pixel_mse'] = edit_scores.pixel_errors(
     images['reconstruction'], test.images
   ).mean()
   if moved.satisfied is not None and moved.steps is not None:
     numbers['satisfied'] = moved.satisfied.mean()
     numbers['steps_mean'] = moved.steps.mean()
-  block = figures.Block(
+  block = paper_figures.Block(
     images=np.stack([part[:num_columns] for part in images.values()]),
     row_labels=labels,
     title=f'σₓ = {sigma_x:g}',
@@ -141,7 +141,7 @@ def holes(loaded: LoadedRun) -> Drawn:
     f"judge's features, over {section.num_samples} samples "
     f'({len(loaded.test)} for reconstructions). ' + '; '.join(sentences) + '.\n'
   )
-  pictures = figures.image_page([block for block, _ in found.values()])
+  pictures = paper_figures.image_page([block for block, _ in found.values()])
   numbers = {f'{sigma_x:g}': n for sigma_x, (_, n) in found.items()}
   return Drawn(pictures, numbers, caption)
 
@@ -174,7 +174,7 @@ def realism_contours(loaded: LoadedRun) -> Drawn:
     values = probabilities(bound.realism_critic(plane)).reshape(across.shape)
     here = float(probabilities(bound.realism_critic(latent[None]))[0])
     surfaces.append(
-      figures.Surface(
+      paper_figures.Surface(
         f'{name}\nD = {here:.2f}',
         line,
         line,
@@ -191,7 +191,7 @@ def realism_contours(loaded: LoadedRun) -> Drawn:
     f'latent {first}, mean scale {mean_scale[first]:.2g}',
     f'latent {second}, mean scale {mean_scale[second]:.2g}',
   )
-  pictures = figures.contours(surfaces, labels, 'D, realism', cloud)
+  pictures = paper_figures.contours(surfaces, labels, 'D, realism', cloud)
   shares = ', '.join(
     f'{name} {n["realistic_share_of_plane"]:.2f} (dot: {n["realism"]:.2f})'
     for name, n in numbers.items()
@@ -274,7 +274,7 @@ def attribute_grid(loaded: LoadedRun) -> Drawn:
       accuracy.append(scores['accuracy'])
     if mover in pictured_actors(bound):
       blocks.append(
-        figures.Block(
+        paper_figures.Block(
           images=np.stack(columns, axis=1),
           column_labels=['prior', *names],
           title=title,
@@ -296,7 +296,7 @@ def attribute_grid(loaded: LoadedRun) -> Drawn:
   )
   vectors_text = [''.join(str(int(b)) for b in vector) for vector in vectors]
   return Drawn(
-    figures.image_page(blocks),
+    paper_figures.image_page(blocks),
     {
       'attribute_names': list(test.attribute_names),
       'vectors': vectors_text,
@@ -349,7 +349,7 @@ def optimizer_path(loaded: LoadedRun) -> Drawn:
       'judge_accuracy': agrees['accuracy'],
       'satisfied': np.asarray(moved.satisfied).mean(),
     }
-  block = figures.Block(
+  block = paper_figures.Block(
     images=np.stack(cells, axis=1),
     row_labels=[
       test.labels.name_of(vector).replace('_', ' ').replace('+', '\n')
@@ -372,4 +372,6 @@ def optimizer_path(loaded: LoadedRun) -> Drawn:
     + '; '.join(sentences)
     + '.\n'
   )
-  return Drawn(figures.image_page([block], 0.8), {'steps': numbers}, caption)
+  return Drawn(
+    paper_figures.image_page([block], 0.8), {'steps': numbers}, caption
+  )

@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 
 from lcjax import errors, keys
-from lcjax.experiment import jobs, stage, training
+from lcjax.experiment import jobs, stage, training_parts
 from lcjax.training import checkpoints, provenance
 
 
@@ -37,7 +37,7 @@ class Task(NamedTuple):
   @property
   def config(self) -> ml_collections.ConfigDict:
     """The config with the stage's changes."""
-    return training.own_config(self.job.config, self.which)
+    return training_parts.own_config(self.job.config, self.which)
 
   @property
   def title(self) -> str:

@@ -15,7 +15,7 @@ import optax
 
 from lcjax import types
 from lcjax.data import batches, dataset
-from lcjax.experiment import build, jobs, stage, train_vae, training
+from lcjax.experiment import build, jobs, stage, train_vae, training_parts
 from lcjax.latent import encodings
 from lcjax.losses import adversarial
 from lcjax.models import apply
@@ -136,7 +136,7 @@ def make_critics_state(
 
 def make_critics_training(
   config: ml_collections.ConfigDict, latents: LatentData
-) -> training.Training:
+) -> training_parts.Training:
   """The training of D_attr(z) and D_realism(z) of one replicate."""
   networks, labels = latents.networks, latents.labels
   attribute_fn = apply.Apply(networks.attribute_critic)
@@ -188,7 +188,7 @@ def make_critics_training(
       'realism_of_encodings': float(jnp.mean(jax.nn.sigmoid(realism))),
     }
 
-  return training.Training(
+  return training_parts.Training(
     make_critics_state(config, networks, latents.seed),
     make_step,
     {'mean_scale': latents.mean_scale},
@@ -201,7 +201,7 @@ def make_critics_training(
 def train_critics(job: jobs.Job, replicate: int, latents: LatentData) -> None:
   """Trains D_attr(z) and D_realism(z) of one replicate."""
   parts = make_critics_training(job.config, latents)
-  training.run_alone(job, stage.LATENT_CRITICS, replicate, parts)
+  training_parts.run_alone(job, stage.LATENT_CRITICS, replicate, parts)
 
 
 def make_actor_optimizers(
@@ -271,7 +271,7 @@ def critic_weights(
 
 def make_actor_training(
   config: ml_collections.ConfigDict, latents: LatentData
-) -> training.Training:
+) -> training_parts.Training:
   """The training of G(z, y) and D(z, y) of one replicate.
 
   Args:
@@ -327,7 +327,7 @@ def make_actor_training(
       'encodings_variance': float(np.mean(np.var(real, axis=0))),
     }
 
-  return training.Training(
+  return training_parts.Training(
     make_actor_state(config, networks, y.shape[-1], latents.seed),
     make_step,
     {'mean_scale': latents.mean_scale},
@@ -344,9 +344,9 @@ def train_actor(
   which: stage.Stage,
 ) -> None:
   """Trains G(z, y) and D(z, y) of one replicate: one of `stage.actors`."""
-  config = training.own_config(job.config, which)
+  config = training_parts.own_config(job.config, which)
   parts = make_actor_training(config, latents)
-  training.run_alone(job, which, replicate, parts)
+  training_parts.run_alone(job, which, replicate, parts)
 
 
 def train(job: jobs.Job, replicate: int, latents: LatentData) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lcjax import types
 from lcjax.data import batches, dataset
-from lcjax.experiment import build, jobs, stage, training
+from lcjax.experiment import build, jobs, stage, training_parts
 from lcjax.models import apply
 from lcjax.training import objectives, parallel, state, steps
 
@@ -67,7 +67,7 @@ def make_training(
   config: ml_collections.ConfigDict,
   data: dataset.Dataset,
   held_out: dataset.Dataset,
-) -> training.Training:
+) -> training_parts.Training:
   """The judge's training."""
   networks = build.build_networks(config, data)
 
@@ -113,7 +113,7 @@ def make_training(
     arrays = {'image': held_out.images, 'attributes': held_out.attributes}
     return validate(current['classifier'].params, arrays)
 
-  return training.Training(
+  return training_parts.Training(
     make_state(config, networks, data),
     make_step,
     {},
@@ -128,4 +128,4 @@ def train_all(job: jobs.Job) -> None:
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'validation')
   parts = make_training(job.config, data, held_out)
-  training.run_alone(job, stage.CLASSIFIER, 0, parts)
+  training_parts.run_alone(job, stage.CLASSIFIER, 0, parts)

@@ -18,7 +18,7 @@ from lcjax.experiment import (
   jobs,
   stage,
   train_actor_critic,
-  training,
+  training_parts,
 )
 from lcjax.latent import denoise, noise
 from lcjax.models import apply
@@ -96,7 +96,7 @@ def _make_validate(
 
 def make_training(
   config: ml_collections.ConfigDict, latents: train_actor_critic.LatentData
-) -> training.Training:
+) -> training_parts.Training:
   """The denoiser's training of one replicate."""
   networks, labels = latents.networks, latents.labels
   velocity_fn = apply.Apply(networks.denoiser)
@@ -139,7 +139,7 @@ def make_training(
   def evaluate(current: state.TrainState) -> dict[str, float]:
     return {name: float(v) for name, v in validate(current, held_out).items()}
 
-  return training.Training(
+  return training_parts.Training(
     make_state(config, networks, latents.seed),
     make_step,
     {'mean': mean, 'std': std},
@@ -156,7 +156,7 @@ def train(
   # With the training that it belongs to, not at the first use of the mover.
   class_mixture.for_denoiser(job, replicate, latents.train)
   parts = make_training(job.config, latents)
-  training.run_alone(job, stage.DENOISER, replicate, parts)
+  training_parts.run_alone(job, stage.DENOISER, replicate, parts)
 
 
 def train_all(job: jobs.Job) -> None:

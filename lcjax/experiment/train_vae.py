@@ -9,7 +9,7 @@ import numpy as np
 
 from lcjax.data import batches, dataset
 from lcjax.evaluation import metrics
-from lcjax.experiment import build, jobs, stage, training
+from lcjax.experiment import build, jobs, stage, training_parts
 from lcjax.latent import encodings
 from lcjax.models import apply
 from lcjax.training import objectives, parallel, state, steps
@@ -68,7 +68,7 @@ def make_training(
   data: dataset.Dataset,
   held_out: dataset.Dataset,
   replicate: int,
-) -> training.Training:
+) -> training_parts.Training:
   """The VAE's training of one replicate."""
   networks = build.build_networks(config, data)
   seed = config.seed + replicate
@@ -114,7 +114,7 @@ def make_training(
     )
     return values | {'active_units': float(metrics.active_units(mean))}
 
-  return training.Training(
+  return training_parts.Training(
     make_state(config, networks, data, replicate),
     make_step,
     {},
@@ -129,7 +129,7 @@ def train(job: jobs.Job, replicate: int) -> None:
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'validation')
   parts = make_training(job.config, data, held_out, replicate)
-  training.run_alone(job, stage.VAE, replicate, parts)
+  training_parts.run_alone(job, stage.VAE, replicate, parts)
 
 
 def train_all(job: jobs.Job) -> None:

@@ -10,7 +10,7 @@ from etils import epath
 from configs import base, digits
 from lcjax import errors, types
 from lcjax.data import celeba, dataset
-from lcjax.evaluation import edits as edit_scores
+from lcjax.evaluation import edit_scores
 from lcjax.experiment import (
   edits,
   figures,

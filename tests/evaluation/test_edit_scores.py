@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lcjax.evaluation import edits
+from lcjax.evaluation import edit_scores
 
 # Four edits of three attributes: 0 twice, then 1 twice.
 CHANGED = np.array([0, 0, 1, 1])
@@ -16,14 +16,15 @@ PREDICTED = np.array([[1, 0, 1], [1, 0, 1], [1, 0, 1], [0, 0, 0]])
 
 def test_success_looks_at_the_changed_attribute_alone():
   np.testing.assert_array_equal(
-    edits.succeeded(PREDICTED, REQUESTED, CHANGED), [True, False, False, True]
+    edit_scores.succeeded(PREDICTED, REQUESTED, CHANGED),
+    [True, False, False, True],
   )
 
 
 def test_success_of_classes_is_the_class():
   predicted, requested = np.eye(3)[[2, 0, 1]], np.eye(3)[[2, 1, 1]]
   np.testing.assert_array_equal(
-    edits.succeeded(predicted, requested, np.array([2, 1, 1])),
+    edit_scores.succeeded(predicted, requested, np.array([2, 1, 1])),
     [True, False, True],
   )
 
@@ -31,27 +32,27 @@ def test_success_of_classes_is_the_class():
 def test_leakage_counts_the_edits_of_other_attributes():
   # 0: one of the edits of 1; 1: none of the edits of 0; 2: two of all four.
   np.testing.assert_allclose(
-    edits.leakage(PREDICTED, BEFORE, CHANGED), [0.5, 0.0, 0.5]
+    edit_scores.leakage(PREDICTED, BEFORE, CHANGED), [0.5, 0.0, 0.5]
   )
 
 
 def test_an_attribute_that_is_the_only_one_edited_cannot_leak():
   rows = CHANGED == 0
   np.testing.assert_allclose(
-    edits.leakage(PREDICTED[rows], BEFORE[rows], CHANGED[rows]),
+    edit_scores.leakage(PREDICTED[rows], BEFORE[rows], CHANGED[rows]),
     [np.nan, 0.0, 0.5],
   )
 
 
 def test_leakage_table():
   np.testing.assert_allclose(
-    edits.leakage_table(PREDICTED, BEFORE, CHANGED),
+    edit_scores.leakage_table(PREDICTED, BEFORE, CHANGED),
     [[np.nan, 0.0, 0.5], [0.5, np.nan, 0.5], [np.nan, np.nan, np.nan]],
   )
 
 
 def test_mean_by_group():
-  means = edits.mean_by(np.array([1, 0, 1, 1]), np.array([0, 0, 2, 2]), 3)
+  means = edit_scores.mean_by(np.array([1, 0, 1, 1]), np.array([0, 0, 2, 2]), 3)
   np.testing.assert_allclose(means, [0.5, np.nan, 1.0])
 
 
@@ -62,10 +63,10 @@ def test_pixel_errors_are_in_units_of_the_pixel_range():
   others[1, 0, 0] = 51
   expected = [1.0, 0.2**2 / 4]
   np.testing.assert_allclose(
-    edits.pixel_errors(images, others), expected, rtol=1e-6
+    edit_scores.pixel_errors(images, others), expected, rtol=1e-6
   )
   np.testing.assert_allclose(
-    edits.pixel_errors(others, images), expected, rtol=1e-6
+    edit_scores.pixel_errors(others, images), expected, rtol=1e-6
   )
   with pytest.raises(ValueError, match='uint8'):
-    edits.pixel_errors(images / 255.0, others)
+    edit_scores.pixel_errors(images / 255.0, others)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lcjax.evaluation import figures
+from lcjax.evaluation import paper_figures
 
 
 def decoded(pictures):
@@ -15,13 +15,13 @@ def decoded(pictures):
 
 def block(**changes):
   images = np.zeros((2, 3, 4, 4, 1), np.uint8)
-  return figures.Block(**{'images': images} | changes)
+  return paper_figures.Block(**{'images': images} | changes)
 
 
 def test_the_page_grows_with_its_labels():
-  plain = decoded(figures.image_page([block()]))
+  plain = decoded(paper_figures.image_page([block()]))
   labelled = decoded(
-    figures.image_page(
+    paper_figures.image_page(
       [
         block(
           row_labels=['a long label of the row', 'b'],
@@ -42,7 +42,7 @@ def test_the_page_grows_with_its_labels():
 def test_small_images_keep_their_pixels_and_colours():
   images = np.zeros((1, 1, 2, 2, 3), np.uint8)
   images[0, 0] = [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 0, 0]]]
-  page = decoded(figures.image_page([figures.Block(images)]))
+  page = decoded(paper_figures.image_page([paper_figures.Block(images)]))
   inside = (page != 255).any(axis=-1)
   rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
   cell = page[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -57,7 +57,7 @@ def test_small_images_keep_their_pixels_and_colours():
 
 
 def test_equal_figures_are_equal_files_with_embedded_fonts():
-  made = [figures.image_page([block(title='σₓ')]) for _ in range(2)]
+  made = [paper_figures.image_page([block(title='σₓ')]) for _ in range(2)]
   assert made[0] == made[1]
   assert made[0].pdf.startswith(b'%PDF')
   assert b'/FontFile2' in made[0].pdf  # TrueType, embedded
@@ -75,26 +75,29 @@ def test_equal_figures_are_equal_files_with_embedded_fonts():
 )
 def test_labels_fit_the_images(changes):
   with pytest.raises(ValueError, match='labels for'):
-    figures.image_page([block(**changes)])
+    paper_figures.image_page([block(**changes)])
 
 
 def test_contours_and_frontier_draw():
   line = np.linspace(-1.0, 1.0, 5)
   values = np.clip(line[:, None] + line[None] / 2, 0.0, 1.0)
   image = np.zeros((4, 4, 1), np.uint8)
-  surface = figures.Surface('a', line, line, values, (0.0, 0.5), image)
-  drawn = figures.contours(
+  surface = paper_figures.Surface('a', line, line, values, (0.0, 0.5), image)
+  drawn = paper_figures.contours(
     [surface, surface], ('x', 'y'), 'D', np.zeros((3, 2))
   )
   assert decoded(drawn).std() > 0
-  points = [figures.Point('λ = 0', 0.1, 0.9), figures.Point('', 0.05, 0.5)]
-  drawn = figures.frontier(
+  points = [
+    paper_figures.Point('λ = 0', 0.1, 0.9),
+    paper_figures.Point('', 0.05, 0.5),
+  ]
+  drawn = paper_figures.frontier(
     {'actor': points, 'none': []}, {'random': 0.2}, ('MSE', 'success')
   )
   assert decoded(drawn).std() > 0
 
 
 def test_labels_that_would_cover_each_other_are_left_out():
-  near = [figures.Point(str(i), 0.1 + 0.001 * i, 0.9) for i in range(3)]
-  far = figures.Point('far', 0.1, 0.5)
-  assert figures._apart([*near, far], 0.01, 0.1) == [near[0], far]
+  near = [paper_figures.Point(str(i), 0.1 + 0.001 * i, 0.9) for i in range(3)]
+  far = paper_figures.Point('far', 0.1, 0.5)
+  assert paper_figures._apart([*near, far], 0.01, 0.1) == [near[0], far]
