@@ -72,7 +72,7 @@ PARALLEL = 'lcjax/training/parallel.py'
 
 
 def group_of(module):
-  """The package that a rule speaks of: `lcjax.data` of `lcjax.data.digits`."""
+  """The package that rules refer to: `lcjax.data` for `lcjax.data.digits`."""
   parts = module.split('.')
   return '.'.join(parts[: 2 if parts[0] == 'lcjax' else 1])
 
