@@ -75,7 +75,7 @@ def _denoise(
   """Moves latents by the guided denoiser.
 
   Samples from noise are redrawn while D_attr rejects them, with at most
-  `config.denoise.num_starts` draws per row. Edits are drawn once.
+  `bound.denoise.num_starts` draws per row. Edits are drawn once.
   """
   start_key, sample_key = jax.random.split(jax.random.key(_FURTHER_STARTS))
 
@@ -158,7 +158,7 @@ def accepts(
   """Builds `(z [B, Z], y [B, Y]) -> [B]`, the test of rejection sampling.
 
   Accepts a row if D_attr, at the encoding of the decoded z, gives every
-  requested value a probability above `config.denoise.accept_above`.
+  requested value a probability above `bound.denoise.accept_above`.
   """
 
   @jax.jit
