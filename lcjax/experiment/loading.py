@@ -1,4 +1,4 @@
-"""Everything trained of one replicate, as jitted functions of arrays."""
+"""Loads the trained models of one replicate as jitted functions."""
 
 import dataclasses
 import functools
@@ -27,12 +27,12 @@ from lcjax.training import parallel, state
 
 
 class BoundActor(NamedTuple):
-  """An actor with its critic.
+  """An actor and its critic.
 
   Attributes:
     move: (z, y) -> z.
     critic: (z, y) -> D(z, y).
-    seconds: that their training took.
+    seconds: training time of both.
   """
 
   move: Callable[..., Any]
@@ -42,23 +42,24 @@ class BoundActor(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class BoundCritics:
-  """A VAE and the critics of its latents: all that optimizer-G needs.
+  """A VAE and its latent critics: everything that optimizer-G needs.
 
   Attributes:
-    encode: uint8 images -> (mean, scale).
+    encode: uint8 images -> (mean, scale) of q(z|x).
     decode: z -> uint8 images.
     optimizer: (max_steps, start, y, mask, reference) -> `optimize.Optimized`.
-    make_optimizer: (section like `config.optimize`, its name) -> the same with
-      those settings.
+    make_optimizer: (section with the keys of `config.optimize`, its name) ->
+      an `optimizer` with those settings.
     attribute_critic: z -> D_attr(z).
-    image_attributes: z -> D_attr of the encoding of the decoded z. A critic
-      of latents has seen encodings alone, and errs on others.
+    image_attributes: z -> D_attr at the encoding of the decoded z. More
+      reliable for latents that are not encodings, since D_attr is trained on
+      encodings only.
     realism_critic: z -> D_realism(z).
     train: encodings of the training split.
-    seconds: that each training took.
-    max_steps: of optimizer-G.
-    num_starts: of optimizer-G, from noise.
-    labels: of the attributes.
+    seconds: training time of each stage.
+    max_steps: maximum number of updates of optimizer-G.
+    num_starts: number of tries of optimizer-G when it starts from noise.
+    labels: names and kind of the attributes.
   """
 
   encode: Callable[[np.ndarray], Any]
@@ -77,13 +78,15 @@ class BoundCritics:
 
 @dataclasses.dataclass(frozen=True)
 class BoundMovers(BoundCritics):
-  """One replicate: jitted functions with their parameters bound.
+  """All movers of one replicate: jitted functions with bound parameters.
 
   Attributes:
-    actors: every actor by its mover's name, 'actor' the main one.
-    denoiser: (edit, key, start, y, mask, reference, rows) -> z.
-    make_denoiser: section like `config.denoise` -> `denoiser` set by it.
-    denoise: the section that `denoiser` was made with.
+    actors: actors by mover name; the main one is 'actor'.
+    denoiser: (edit, key, start, y, mask, reference, rows) -> z; see
+      `mover_fns.make_denoiser`.
+    make_denoiser: section with the keys of `config.denoise` -> a `denoiser`
+      with those settings.
+    denoise: the settings of `denoiser`.
   """
 
   actors: dict[str, BoundActor]
@@ -98,7 +101,7 @@ def _in_batches(
   *params: Any,
   one_shape: bool = False,
 ) -> Callable[..., Any]:
-  """`fn` with its first arguments bound, on any number of rows."""
+  """Binds the first arguments of `fn` and batches any number of rows."""
   return lambda *arrays: encodings.in_batches(
     parallel.over_devices(lambda *parts: fn(*params, *parts)),
     *arrays,
@@ -113,12 +116,12 @@ def load_critics(
   """Restores the VAE and the latent critics of one replicate.
 
   Args:
-    job: what to do.
-    replicate: which one.
+    job: config and workdir of the run.
+    replicate: index from 0.
     data: the training split.
 
   Raises:
-    UserError: a training is missing or unfinished; names its command.
+    UserError: a training is missing or unfinished; gives the command to run.
   """
   config = job.config
   networks = build.build_networks(config, data)
@@ -157,7 +160,7 @@ def load_critics(
     attribute_critic=bind(
       jax.jit(apply.Apply(networks.attribute_critic)), attribute
     ),
-    # Asked again and again for fewer and fewer rows, as the denoiser is.
+    # Rejection sampling passes fewer rows each round: avoid recompilation.
     image_attributes=bind(
       build.make_image_attributes(networks),
       params,
@@ -178,15 +181,15 @@ def load_movers(
   replicate: int,
   data: dataset.Dataset,
 ) -> BoundMovers:
-  """Restores every training of one replicate.
+  """Restores all trained models of one replicate except the classifier.
 
   Args:
-    job: what to do.
-    replicate: which one.
+    job: config and workdir of the run.
+    replicate: index from 0.
     data: the training split.
 
   Raises:
-    UserError: a training is missing or unfinished; names its command.
+    UserError: a training is missing or unfinished; gives the command to run.
   """
   config = job.config
   networks = build.build_networks(config, data)
@@ -224,8 +227,8 @@ def load_movers(
     )
 
     def sample(edit: bool, key: jax.Array, *arrays: np.ndarray) -> Any:
-      data = np.asarray(jax.random.key_data(key))
-      return bind(fn, velocity, noised, edit, data, one_shape=True)(*arrays)
+      key_data = np.asarray(jax.random.key_data(key))
+      return bind(fn, velocity, noised, edit, key_data, one_shape=True)(*arrays)
 
     return sample
 
@@ -262,12 +265,12 @@ def load_movers(
 def with_optimizer(
   bound: BoundMovers, section: ml_collections.ConfigDict, key: str
 ) -> BoundMovers:
-  """The same with optimizer-G as another section sets it.
+  """Returns a copy whose optimizer-G has other settings.
 
   Args:
-    bound: one replicate.
-    section: like `config.optimize`.
-    key: name of the section, for errors.
+    bound: movers of one replicate.
+    section: settings with the keys of `config.optimize`.
+    key: name of the section, for error messages.
   """
   return dataclasses.replace(
     bound,
@@ -279,7 +282,12 @@ def with_optimizer(
 def with_denoiser(
   bound: BoundMovers, section: ml_collections.ConfigDict
 ) -> BoundMovers:
-  """The same with the guided denoiser as another section sets it."""
+  """Returns a copy whose guided denoiser has other settings.
+
+  Args:
+    bound: movers of one replicate.
+    section: settings with the keys of `config.denoise`.
+  """
   return dataclasses.replace(
     bound, denoiser=bound.make_denoiser(section), denoise=section
   )

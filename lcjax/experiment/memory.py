@@ -1,4 +1,4 @@
-"""Whether what a config asks for can fit into this machine's memory."""
+"""Checks, before training, whether a config fits into main memory."""
 
 import math
 import os
@@ -20,7 +20,7 @@ from lcjax.experiment import (
 
 
 def memory_bytes() -> int | None:
-  """Bytes of this machine's memory; None where it does not say."""
+  """Size of main memory in bytes; None if the system does not report it."""
   try:
     return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
   except (AttributeError, OSError, ValueError):
@@ -28,36 +28,37 @@ def memory_bytes() -> int | None:
 
 
 def state_bytes(make_state: Callable[[], Any]) -> int:
-  """Bytes of a training's state: parameters, their average, the optimiser's."""
+  """Size in bytes of a training's state, which is not allocated."""
   leaves = jax.tree.leaves(jax.eval_shape(make_state))
   return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
 
 
 def _check_bytes(what: str, needed: int, remedy: str) -> None:
-  """Raises UserError if so many bytes exceed this machine's memory."""
+  """Raises UserError if `needed` bytes exceed this machine's memory."""
   memory = memory_bytes()
   if memory is not None and needed > memory:
     raise errors.UserError(
-      f'{what} take {needed / 2**30:.1f} GiB, this machine has '
-      f'{memory / 2**30:.1f}: {remedy}'
+      f'{what} take {needed / 2**30:.1f} GiB, but this machine has '
+      f'{memory / 2**30:.1f} GiB: {remedy}'
     )
 
 
 def check_images(config: Any, sections: Sequence[str], num_pixels: int) -> None:
-  """Raises UserError if a call's batches of images cannot fit into memory.
+  """Raises UserError if the image batches of one call exceed the memory.
 
   Args:
     config: of the experiment.
-    sections: of the trainings that are to be done, or to be there.
-    num_pixels: of one image, over all channels.
+    sections: config sections of the trainings to run.
+    num_pixels: values per image, over all channels.
   """
   sizes = f'{num_pixels} values'
-  if config.data.name in dataset.CROPPED:  # of the others it is the files'
+  if config.data.name in dataset.CROPPED:  # others have a fixed size
     sizes += f' (config.data.image_size={config.data.image_size})'
   for section in ('vae', 'classifier'):
     if section in sections:
       schedule = config[section].train
-      # uint8 of all steps in a call; an image and its gradient of one step.
+      # Per value: a uint8 for every step of the call and, for one step, a
+      # float32 and its gradient.
       needed = schedule.batch_size * num_pixels * (schedule.steps_per_call + 8)
       _check_bytes(
         f'config.{section}.train.batch_size={schedule.batch_size} images of '
@@ -68,15 +69,15 @@ def check_images(config: Any, sections: Sequence[str], num_pixels: int) -> None:
 
 
 def _latent_bytes(config: Any, train: dataset.Dataset) -> int:
-  """Of a latent and its attributes."""
+  """Size in bytes of a latent and its attributes, as float32."""
   return 4 * (config.vae.latent_size + len(train.labels))
 
 
 def _batch_bytes(config: Any, section: str, train: dataset.Dataset) -> int:
-  """Bytes of the batches of one call of a training, at least."""
+  """Lower bound in bytes of the batches of one call of a training."""
   schedule = config[section].train
   row = _latent_bytes(config, train)
-  if section in ('vae', 'classifier'):  # they see images, as uint8
+  if section in ('vae', 'classifier'):  # trained on uint8 images
     row = math.prod(train.image_shape)
   rows = schedule.batch_size * schedule.steps_per_call
   return int(rows * row)
@@ -85,13 +86,14 @@ def _batch_bytes(config: Any, section: str, train: dataset.Dataset) -> int:
 def check_batches(
   config: Any, sections: Sequence[str], train: dataset.Dataset
 ) -> None:
-  """Raises UserError if a call's batches cannot fit into memory.
+  """Raises UserError if the batches of one call exceed the memory.
 
-  The least that they take, so that nothing is refused that would have fitted.
+  Uses a lower bound of their size, so that a config that fits is never
+  rejected.
 
   Args:
     config: of the experiment.
-    sections: of the trainings that are to be done.
+    sections: config sections of the trainings to run.
     train: the training split.
   """
   check_images(config, sections, math.prod(train.image_shape))
@@ -106,15 +108,15 @@ def check_batches(
 
 
 def check_samples(config: Any, train: dataset.Dataset, judges: bool) -> None:
-  """Raises UserError if samples that are kept cannot fit into memory.
+  """Raises UserError if the samples held at one time exceed the memory.
 
   Args:
     config: of the experiment.
     train: the training split.
-    judges: whether samples of all movers are compared.
+    judges: whether samples of all movers are compared, and so all in memory.
   """
   row = math.prod(train.image_shape) + _latent_bytes(config, train)
-  size = config.generate.batch_size  # the sampler pads fewer rows to it
+  size = config.generate.batch_size  # fewer rows are padded to it
   _check_bytes(
     f'config.generate.batch_size={size} rows', size * row, 'make it smaller'
   )
@@ -130,10 +132,11 @@ def check_samples(config: Any, train: dataset.Dataset, judges: bool) -> None:
 def _state_makers(
   config: Any, train: dataset.Dataset
 ) -> Mapping[str, Callable[[], Any]]:
-  """What makes the state of every training, by section of the config."""
+  """Functions that make the initial training state, by config section."""
   networks = build.build_networks(config, train)
   seed, size = config.seed, len(train.labels)
-  # Called under `eval_shape`: the inputs of `init` are not allocated either.
+  # Lambdas, so that under `eval_shape` the inputs of `init` are not allocated
+  # either.
   return {
     'vae': lambda: train_vae.make_state(config, networks, train, 0)(),
     'classifier': lambda: train_classifier.make_state(
@@ -152,9 +155,9 @@ def _state_makers(
 def check_states(
   config: Any, sections: Sequence[str], train: dataset.Dataset
 ) -> None:
-  """Raises UserError if a training's state cannot fit into memory.
+  """Raises UserError if the state of a training exceeds the memory.
 
-  On a CPU: of an accelerator's, JAX itself says it at the first step.
+  Only checked on CPU; on an accelerator, JAX raises at the first step.
   """
   if jax.default_backend() != 'cpu':
     return
@@ -170,17 +173,17 @@ def check_states(
 def check_ensemble(
   config: Any, section: str, train: dataset.Dataset, count: int, flag: str
 ) -> None:
-  """Raises UserError if an ensemble cannot fit into memory.
+  """Raises UserError if an ensemble exceeds the memory.
 
-  The least that it takes: every member's batches of a call and, on a CPU,
-  every member's state.
+  Uses a lower bound: the batches of one call and, on CPU, the state of every
+  member.
 
   Args:
-    config: of one of its members.
-    section: of the trainings.
+    config: of one member.
+    section: config section of the trainings.
     train: the training split.
-    count: members.
-    flag: that limits their number, as it is set.
+    count: number of members.
+    flag: the flag that limits `count`, with its value, for the message.
   """
   memory = memory_bytes()
   each = _batch_bytes(config, section, train)
@@ -189,11 +192,11 @@ def check_ensemble(
   if memory is None or count * each <= memory:
     return
   fits = memory // each
-  remedy = f'make it at most {fits}'
+  remedy = f'set the flag to at most {fits}'
   if not fits:
-    remedy = f'make config.{section}.train.batch_size or its networks smaller'
+    remedy = f'reduce config.{section}.train.batch_size or its networks'
   raise errors.UserError(
     f'{flag}: an ensemble of {count} trainings of config.{section} takes '
-    f'{count * each / 2**30:.1f} GiB, this machine has {memory / 2**30:.1f}: '
-    f'{remedy}'
+    f'{count * each / 2**30:.1f} GiB, but this machine has '
+    f'{memory / 2**30:.1f} GiB: {remedy}'
   )

@@ -15,7 +15,7 @@ from lcjax.latent import denoise, encodings, mixtures, noise, optimize
 from lcjax.losses import distance
 from lcjax.models import apply
 
-# Rows in the last loop of optimizer-G: fewer would cost no less.
+# Minimum rows of a loop in optimizer-G; smaller loops would be no faster.
 _SMALLEST_LOOP = 16
 
 
@@ -29,15 +29,15 @@ def make_optimizer_g(
   """Builds optimizer-G, jitted.
 
   Args:
-    section: `config.optimize` or another of its kind.
-    key: name of the section, for errors.
+    section: `config.optimize` or a section with the same keys.
+    key: name of the section, for error messages.
     networks: of the experiment.
-    mean_scale: [Z] training mean of the encoder's scale.
-    labels: of the attributes.
+    mean_scale: [Z] mean of the encoder's scale over the training split.
+    labels: names and kind of the attributes.
 
   Returns:
-    `(attribute params, realism params, max_steps, start, y, mask, reference)`
-    to `optimize.Optimized`.
+    `(attribute params, realism params, max_steps, start, y, mask, reference)
+    -> optimize.Optimized`.
   """
   tx = build.make_optimizer(
     section.optimizer, section.max_steps, f'{key}.optimizer'
@@ -74,23 +74,24 @@ def make_denoiser(
 ) -> Callable[..., jax.Array]:
   """Builds the guided denoiser, jitted.
 
-  Where noise hides all but the coarse shape of q(z), above
-  `section.mixture_above`, a mixture of classes is the better denoiser and
-  classifier, and known in closed form; below it, the networks are.
+  At noise times above `section.mixture_above`, only the coarse shape of q(z) is
+  left. There, the closed-form class mixture is a better denoiser and classifier
+  than the networks; below, the networks are better.
 
   Args:
-    section: `config.denoise`, or a section like it.
+    section: `config.denoise` or a section with the same keys.
     networks: of the experiment.
     train: encodings of the training split.
-    labels: of the attributes.
-    mixture: of classes, in the denoiser's units; None with a
-      `section.mixture_above` of 1.
+    labels: names and kind of the attributes.
+    mixture: the class mixture in standardized units of the latents; None if
+      `section.mixture_above` is 1.
 
   Returns:
     `(velocity params, attribute params, edit, key, start, y, mask, reference,
-    rows)` to moved latents. `edit` says that `start` holds encodings, which are
-    partly noised first; otherwise it is the noise itself. `key` is the data of
-    a random key, as an array of the host, which no device holds.
+    rows) -> moved latents [B, Z]`. With `edit`, `start` are encodings, to which
+    noise is added first; otherwise, `start` is the noise. `key` is the raw data
+    of a random key as a numpy array, which is not bound to a device. `rows` are
+    the row numbers that each row's noise depends on.
   """
   velocity_fn = apply.Apply(networks.denoiser)
   attribute_fn = apply.Apply(networks.noised_attribute_critic)
@@ -125,7 +126,7 @@ def make_denoiser(
     def energy_fn(z: jax.Array, t: jax.Array, target: tuple) -> jax.Array:
       y, mask, reference = target
       energy = near(z, reference)
-      if section.attribute_weight:  # else D_attr is not even asked
+      if section.attribute_weight:  # otherwise skip D_attr
         logits = attribute_fn(attribute_params, z, t)
         loss = labels.cross_entropy(logits, y, mask)
         energy += section.attribute_weight * loss

@@ -1,4 +1,4 @@
-"""The movers: latents of one replicate taken to attributes."""
+"""Movers: move the latents of one replicate towards requested attributes."""
 
 from collections.abc import Callable
 
@@ -12,14 +12,14 @@ from lcjax.experiment.loading import BoundCritics, BoundMovers
 from lcjax.latent import encodings, noise, samplers
 from lcjax.movers.base import Moved
 
-# Seed of the noise that further tries start from: the same for every
-# replicate and call, far from those that replicates count from.
+# Seed of the noise that further tries start from: the same for every replicate
+# and call, and far above the usual seeds of replicates.
 _FURTHER_STARTS = 10_000
-_ACCEPTED_ROWS = 4096  # at once
+_ACCEPTED_ROWS = 4096  # rows per call when rejection sampling checks D_attr
 
 
 def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """Every mover of an experiment."""
+  """Names of all movers of an experiment."""
   others = 'optimizer', 'actor_then_optimizer', 'guided_denoiser'
   return *stage.actors(config), *others
 
@@ -36,26 +36,31 @@ def optimize(
   """Moves latents by optimizer-G.
 
   Args:
-    bound: one replicate.
+    bound: models of one replicate.
     start: [B, Z].
     y: [B, Y] requested attributes.
-    max_steps: the config's, if None.
-    mask: [B, Y], 0 for attributes that do not count; all do, if None.
-    reference: [B, Z] to stay close to; the start, if None.
-    num_starts: tries of each row, the best of which is returned; all but the
-      first start from further noise.
+    max_steps: maximum number of updates; `bound.max_steps` if None.
+    mask: [B, Y], 0 for attributes to ignore; None uses all attributes.
+    reference: [B, Z] latents to stay close to; the start if None.
+    num_starts: number of tries per row. The first starts from `start`, the
+      others from new noise; the best try is kept.
+
+  Returns:
+    The moved latents. Steps are summed over the tries of a row.
   """
-  most = bound.max_steps if max_steps is None else max_steps
+  max_steps = bound.max_steps if max_steps is None else max_steps
   mask = np.ones_like(y) if mask is None else mask
-  steps = np.zeros(len(y), np.int32)  # of all tries of a row
+  steps = np.zeros(len(y), np.int32)  # summed over the tries of a row
 
   def attempt(rows: np.ndarray, number: int) -> samplers.Tried:
     begun = start
-    if number:  # the same further starts at every call
+    if number:  # new noise, but the same in every call
       seed = _FURTHER_STARTS + number
       begun = samplers.prior(len(y), start.shape[1], seed)
     near = begun if reference is None else reference
-    moved = bound.optimizer(most, begun[rows], y[rows], mask[rows], near[rows])
+    moved = bound.optimizer(
+      max_steps, begun[rows], y[rows], mask[rows], near[rows]
+    )
     steps[rows] += np.asarray(moved.steps)
     return samplers.Tried((moved.z, begun[rows]), moved.satisfied, moved.cost)
 
@@ -67,14 +72,18 @@ def optimize(
 def _denoise(
   bound: BoundMovers, start: np.ndarray, y: np.ndarray, edit: bool
 ) -> Moved:
-  """Walks by the guided denoiser; from noise, again where D_attr refuses."""
+  """Moves latents by the guided denoiser.
+
+  Samples from noise are redrawn while D_attr rejects them, with at most
+  `bound.denoise.num_starts` draws per row. Edits are drawn once.
+  """
   start_key, sample_key = jax.random.split(jax.random.key(_FURTHER_STARTS))
 
   def sample(
     start: np.ndarray, y: np.ndarray, rows: np.ndarray, number: int
   ) -> np.ndarray:
-    key, every = jax.random.fold_in(sample_key, number), np.ones_like(y)
-    found = bound.denoiser(edit, key, start, y, every, start, rows)
+    key, mask = jax.random.fold_in(sample_key, number), np.ones_like(y)
+    found = bound.denoiser(edit, key, start, y, mask, start, rows)
     return np.asarray(found)
 
   section = bound.denoise
@@ -83,8 +92,8 @@ def _denoise(
   size = start.shape[1]
 
   def draw(y: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
-    """Latents, and beside them where they began."""
-    begun = start  # of all rows, in the first round
+    """Draws latents and appends their starts: [B, 2 Z]."""
+    begun = start  # the first round draws all rows
     if number:
       key = jax.random.fold_in(start_key, number)
       begun = noise.draw(key, rows, size)
@@ -112,16 +121,18 @@ def move(
   """Moves latents towards attributes.
 
   Args:
-    bound: one replicate.
+    bound: movers of one replicate.
     mover: one of `names`, or 'none'.
     start: [B, Z].
     y: [B, Y] requested attributes.
-    max_steps: of optimizer-G; the config's, if None.
-    edit: whether the starts are encodings, not noise; the denoiser then
-      noises them partly instead of taking them for the noise itself.
-    mask: [B, Y], 0 for attributes that optimizer-G leaves out. The others
-      need every attribute: the actor as its input, the denoiser since noise
-      makes it forget.
+    max_steps: maximum number of updates of optimizer-G; `bound.max_steps` if
+      None.
+    edit: whether the starts are encodings. The denoiser then adds noise to
+      them; otherwise, it takes the starts as the noise. Optimizer-G tries an
+      edit only once.
+    mask: [B, Y], 0 for attributes that optimizer-G ignores; None uses all.
+      Other movers always use all attributes: the actor takes them as input,
+      and the denoiser's noise erases those of the start.
 
   Returns:
     The moved latents.
@@ -144,10 +155,10 @@ def move(
 def accepts(
   bound: BoundMovers,
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-  """Builds `(z [B, Z], y [B, Y]) -> [B]`: whether D_attr finds y in the image.
+  """Builds `(z [B, Z], y [B, Y]) -> [B]`, the test of rejection sampling.
 
-  It asks of every attribute a probability above `config.denoise.accept_above`,
-  at the encoding of the image that z decodes to.
+  Accepts a row if D_attr, at the encoding of the decoded z, gives every
+  requested value a probability above `bound.denoise.accept_above`.
   """
 
   @jax.jit
@@ -156,7 +167,7 @@ def accepts(
     return bound.labels.within(logits, y, jnp.ones_like(y), tolerance)
 
   def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # Fewer and fewer rows at every call: a handful of shapes is compiled.
+    # Each round has fewer rows; batching limits how many shapes are compiled.
     logits = bound.image_attributes(z)
     return encodings.in_batches(hold, logits, y, batch_size=_ACCEPTED_ROWS)
 

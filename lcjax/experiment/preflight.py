@@ -1,4 +1,4 @@
-"""Everything that a launcher will need, asked before its first training."""
+"""Checks everything that a launcher needs, before its first training."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from lcjax.experiment import (
 )
 from lcjax.training import parallel
 
-# What `launch.ablate` writes first into its workdir.
+# The first file that `launch.ablate` writes; marks its workdir.
 ABLATIONS = 'ablations.json'
 
 
@@ -29,17 +29,19 @@ def check(
   trains: bool = True,
   further_splits: Sequence[str] = (),
 ) -> None:
-  """Raises UserError for the first thing that would fail later.
+  """Raises UserError for the first problem that would appear later.
 
-  In all processes, if in any of them: their machines and files may differ.
+  If one process has a problem, all processes raise, since their machines and
+  files may differ.
 
   Args:
-    job: what is to be done.
-    trainings: that are to be done, or to be there.
-    judges: whether the launcher reads the split that results are reported on.
-    trains: whether batches are read, and shared by the devices of this machine.
-      A finished run may be read on others.
-    further_splits: that it reads beside that one, and those of trainings.
+    job: config and workdir of the run.
+    trainings: trainings to run or, unless `trains`, to read.
+    judges: whether the launcher evaluates on `config.compare.split`.
+    trains: whether to check that batches fit the devices and the memory. Not
+      needed to read a finished run, which works on any machine.
+    further_splits: splits to check, in addition to those that trainings and
+      the evaluation read.
   """
   config = job.config
   sections = list(dict.fromkeys(one.section for one in trainings))
@@ -71,9 +73,9 @@ def check(
 
 
 def load_split(job: jobs.Job, split: str) -> dataset.Dataset:
-  """A split, or UserError if there is nothing in it.
+  """Loads a split; raises UserError if it has no images.
 
-  Waits for all processes, see `build.load_data`.
+  A barrier for all processes, as `build.load_data` is.
   """
   data = build.load_data(job, split)
   with parallel.raising_together():
@@ -88,12 +90,12 @@ def load_split(job: jobs.Job, split: str) -> dataset.Dataset:
 def check_pipeline(
   job: jobs.Job, trains: bool = False, further_splits: Sequence[str] = ()
 ) -> None:
-  """`check` of every training and the comparison."""
+  """Runs `check` for every training and the comparison."""
   check(job, stage.trainings(job.config), True, trains, further_splits)
 
 
 def _holds_run(workdir: epath.Path) -> bool:
-  """Whether a run lies in a workdir itself: a copy may lack its config."""
+  """Whether a run is stored in a workdir, perhaps a copy without its config."""
   own = (workdir / 'config.json', workdir / 'compare' / 'runs')
   return any(path.exists() for path in own) or any(
     workdir.glob('*/checkpoints')
@@ -101,108 +103,109 @@ def _holds_run(workdir: epath.Path) -> bool:
 
 
 def is_ablate(workdir: epath.Path) -> bool:
-  """Whether a workdir is one of `launch.ablate`."""
+  """Whether a workdir belongs to `launch.ablate`."""
   if (workdir / ABLATIONS).exists():
     return True
-  # From before there was that file: a comparison, groups, or a run that keeps
-  # its pixels here, and no run of its own.
+  # Older versions did not write that file. Their workdirs have a comparison,
+  # groups, or the cache of a run in a subfolder, but no run at the top level.
   written = any((workdir / one).exists() for one in ('groups', 'compare'))
   return (written or _shares_cache(workdir)) and not _holds_run(workdir)
 
 
 def _shares_cache(workdir: epath.Path) -> bool:
-  """Whether a run in a folder of a workdir has its cache in the workdir."""
+  """Whether a run in a subfolder has its cache in WORKDIR/cache."""
   for path in workdir.glob('*/config.json'):
     try:
       place = json.loads(path.read_text())['data']['cache_dir']
     except (OSError, ValueError, KeyError, TypeError):
-      continue  # somebody else's file
+      continue  # not the config of a run
     if place and epath.Path(place).resolve() == (workdir / 'cache').resolve():
       return True
   return False
 
 
 def check_workdir(workdir: epath.Path) -> None:
-  """Raises UserError if runs of `launch.ablate` lie in a workdir."""
+  """Raises UserError if a workdir belongs to `launch.ablate`."""
   if is_ablate(workdir):
     raise errors.UserError(
-      f'--workdir={workdir} is one of launch.ablate: name one of the runs in '
-      'it, or another folder'
+      f'--workdir={workdir} is one of launch.ablate: give the folder of one of '
+      'its runs, or another folder'
     )
 
 
 def check_ablate_workdir(workdir: epath.Path) -> None:
-  """Raises UserError if a workdir holds a run of its own."""
+  """Raises UserError if a workdir holds a run, so ablations cannot use it."""
   if _holds_run(workdir):
     raise errors.UserError(
-      f'--workdir={workdir} holds a run, whose comparison launch.ablate would '
-      'replace: name another folder'
+      f'--workdir={workdir} holds a run, and launch.ablate would replace its '
+      'comparison: name another folder'
     )
 
 
 def check_path(workdir: str) -> None:
-  """Raises UserError unless a folder of that name can be made."""
+  """Raises UserError if a path has characters that no folder can have."""
   try:
     workdir.encode()
   except UnicodeEncodeError as error:
     raise errors.UserError(
-      f'--workdir={workdir!r} is no text in UTF-8: name another folder'
+      f'--workdir={workdir!r} is not valid UTF-8: name another folder'
     ) from error
   if '\0' in workdir:
     raise errors.UserError(
-      f'--workdir={workdir!r} holds a NUL character: name another folder'
+      f'--workdir={workdir!r} contains a NUL character: name another folder'
     )
 
 
 def check_places(
   workdir: epath.Path, names: Sequence[str], num_seeds: int
 ) -> None:
-  """Raises UserError if a file lies where a folder is to be made."""
+  """Raises UserError if a file is in the place of a folder of the run."""
   own = ('cache', 'compare', 'generate', 'figures', class_mixture.FOLDER)
   roots = [stage.root_of(workdir, i) for i in range(num_seeds)]
   wanted = [root / name for root in roots for name in (*names, *own)]
   for path in (workdir, workdir / 'seeds', *roots, *wanted):
-    # A link that leads nowhere does not exist, but is in the way.
+    # A broken link does not `exist`, but no folder can be created there.
     if os.path.lexists(path) and not path.is_dir():
       raise errors.UserError(
-        f'{path} is a file, where a folder is to be made: move it, or take '
+        f'{path} is a file, but a folder is needed there: move it, or use '
         'another --workdir'
       )
 
 
 def check_mixture_above(job: jobs.Job) -> None:
-  """Raises UserError if a mixture of classes is asked for without classes."""
+  """Raises UserError if the denoiser uses a class mixture without classes."""
   above = job.config.denoise.mixture_above
   if above < 1.0 and isinstance(build.load_labels(job), types.Bits):
     raise errors.UserError(
       f'config.denoise.mixture_above={above} needs classes, but the attributes '
-      f'of {job.config.data.name!r} are independent of each other: set it to 1'
+      f'of {job.config.data.name!r} are independent: set it to 1'
     )
 
 
 def check_neighbours(
   config: Any, train: dataset.Dataset, test: dataset.Dataset
 ) -> None:
-  """Raises UserError if there are too few images to have so many neighbours."""
+  """Raises UserError if there are too few images for `num_neighbours`."""
   least = min(config.compare.num_samples, len(test), len(train))
   if config.compare.num_neighbours >= least:
     raise errors.UserError(
       f'config.compare.num_neighbours={config.compare.num_neighbours} must be '
-      f'below {least}: config.compare.num_samples, the images of the '
-      f'{config.compare.split} split, and those of the train split'
+      f'below {least}, the smallest of config.compare.num_samples and the '
+      f'numbers of images in the {config.compare.split} and train splits'
     )
 
 
 def check_classes(
   train: dataset.Dataset, test: dataset.Dataset, split: str
 ) -> None:
-  """Raises UserError for a class that is requested and cannot be learnt."""
+  """Raises UserError if classes differ or have too few rows for a mixture."""
   if not isinstance(train.labels, types.Classes):
     return
   if test.labels != train.labels:
     raise errors.UserError(
-      f'the classes of the {split} split, {errors.listed(test.labels.names)}, '
-      f'are not those of the train split, {errors.listed(train.labels.names)}'
+      f'the {split} split has the classes {errors.listed(test.labels.names)}, '
+      f'but the train split has {errors.listed(train.labels.names)}: use data '
+      'with the same classes in both'
     )
   counts = train.attributes.sum(axis=0).astype(int)
   asked = test.attributes.sum(axis=0) > 0
@@ -212,12 +215,12 @@ def check_classes(
     if is_asked and count < 2:
       rows = 'no row' if count == 0 else 'a single row'
       raise errors.UserError(
-        f'the {split} split has rows of the class {name!r}, and the train '
-        f'split {rows} of it: a mixture needs two. Add some, or take the class '
-        'out of the data'
+        f'the {split} split has rows of the class {name!r}, but the train '
+        f'split has {rows} of it, and a mixture needs two: add rows, or remove '
+        'the class from the data'
       )
     if count == 1:
       raise errors.UserError(
-        f'the train split has a single row of the class {name!r}: a mixture '
-        'needs two. Add some, or take the class out of the data'
+        f'the train split has a single row of the class {name!r}, and a '
+        'mixture needs two: add rows, or remove the class from the data'
       )

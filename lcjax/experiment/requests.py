@@ -1,4 +1,4 @@
-"""What the flags of `launch.generate` name: labels, images, files, a mover."""
+"""Parses and checks the flags of `launch.generate`."""
 
 import os
 from collections.abc import Sequence
@@ -18,18 +18,19 @@ _LONGEST_NAME = 255 - len('.png.tmp')  # bytes; .tmp while it is written
 def parse_labels(
   labels: Sequence[str], data: dataset.Dataset
 ) -> tuple[np.ndarray, list[str]]:
-  """Label vectors from the command line.
+  """Converts --labels to label vectors.
 
   Args:
-    labels: each a name, or for independent attributes names joined by +.
-    data: the training split; knows the names, and what occurs.
+    labels: each is a name or, for independent attributes, names joined by + or
+      'none'.
+    data: the training split.
 
   Returns:
-    [C, Y] float32 and the C labels.
+    [C, Y] float32 label vectors, and the C labels.
 
   Raises:
-    UserError: a name that does not exist or never occurs, or several of
-      classes.
+    UserError: a name does not exist or has no image, or a label does not name
+      exactly one class.
   """
   names = data.attribute_names
   vectors = np.zeros((len(labels), len(names)), np.float32)
@@ -45,50 +46,56 @@ def parse_labels(
       if not data.attributes[:, column].any():
         raise errors.UserError(
           f'--labels={label!r}: no image of the train split has {name!r}, so '
-          'nothing has learnt it'
+          'it was not learnt: request another label'
         )
       vectors[row, column] = 1.0
     if isinstance(data.labels, types.Classes) and len(set(chosen)) != 1:
       raise errors.UserError(
-        f'--labels={label!r} names {len(set(chosen))} classes: one holds at a '
-        f'time; there are {errors.listed(names)}'
+        f'--labels={label!r} names {len(set(chosen))} classes: give exactly '
+        f'one of {errors.listed(names)}'
       )
   return vectors, list(labels)
 
 
 def image_paths(given: Sequence[str]) -> list[str]:
-  """The files that --images names, given once or several times.
+  """Converts --images to paths.
 
   Args:
-    given: each the name of a file, or several names joined by commas.
+    given: the values of the flag, which may be repeated; each is a path, or
+      several paths joined by commas.
 
   Raises:
-    UserError: one of them does not exist.
+    UserError: a path is not a file.
   """
   paths: list[str] = []
   for text in given:
     whole = os.path.expanduser(text)
-    if os.path.exists(whole):  # whatever commas its name has
+    if os.path.exists(whole):  # a path may contain commas
       paths.append(whole)
     else:
       paths += map(os.path.expanduser, flags.ListParser().parse(text))
   for path in paths:
     if not os.path.isfile(path):
       what = 'it is a folder' if os.path.isdir(path) else 'no such file'
-      raise errors.UserError(f'--images={path} cannot be read: {what}')
+      raise errors.UserError(
+        f'--images={path} cannot be read: {what}; give paths of image files'
+      )
   return paths
 
 
 def check_name(name: str) -> None:
-  """Raises UserError unless --name can be that of two files in a folder."""
+  """Raises UserError unless --name can name files in WORKDIR/generate."""
   try:
     size = len(name.encode())
   except UnicodeEncodeError as error:
-    raise errors.UserError(f'--name={name!r} is no text in UTF-8') from error
+    raise errors.UserError(
+      f'--name={name!r} is not valid UTF-8: give another name'
+    ) from error
   is_path = os.path.basename(name) != name or '\0' in name
   if is_path or name in ('', '.', '..'):
     raise errors.UserError(
-      f'--name={name!r} must be the name of a file in WORKDIR/generate, no path'
+      f'--name={name!r} must be the name of a file in WORKDIR/generate, not a '
+      'path'
     )
   if size > _LONGEST_NAME:
     raise errors.UserError(
@@ -98,7 +105,7 @@ def check_name(name: str) -> None:
 
 
 def check_mover(config: ml_collections.ConfigDict, mover: str) -> None:
-  """Raises UserError unless an experiment has a mover."""
+  """Raises UserError unless the experiment has this mover, or it is none."""
   known = ('none', *movers.names(config))
   if mover in known:
     return
@@ -106,7 +113,7 @@ def check_mover(config: ml_collections.ConfigDict, mover: str) -> None:
   if mover.startswith(glossary.FURTHER_ACTOR):
     section = config.actor_critic
     more = (
-      ' Further actors are those of config.actor_critic.more_distance_weights='
+      ' Further actors are set by config.actor_critic.more_distance_weights='
       f'{section.more_distance_weights}'
     )
   raise errors.UserError(

@@ -1,4 +1,4 @@
-"""Results that are no trainings: what they follow from, kept as JSON."""
+"""Results other than trainings: JSON files with the inputs of each result."""
 
 import json
 from collections.abc import Callable, Collection
@@ -12,13 +12,15 @@ from lcjax.training import checkpoints, provenance
 
 
 def identity(job: jobs.Job, replicate: int) -> dict[str, Any]:
-  """What tells the trainings of one replicate from any others.
+  """Identifies the trainings that a replicate has now, by stage name.
 
-  The digest of their parameters; for those from before there were digests,
-  their wall time, which no second training repeats to the last digit.
+  The value is the digest of the parameters, or None if there is no checkpoint.
+  Older versions stored no digest; for their trainings it is the wall time,
+  which is different, in its last digits, for every training.
   """
   found: dict[str, Any] = {}
   for one in stage.trainings(job.config):
+    # All replicates share the classifier of the first one.
     at = replicate if one is not stage.CLASSIFIER else 0
     meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
     found[one.name] = None
@@ -34,21 +36,22 @@ RESULTS = frozenset({'generate', 'compare', 'edit', 'figures'})
 def result_key(
   job: jobs.Job, sections: Collection[str], replicate: int
 ) -> dict[str, dict[str, Any]]:
-  """What a result that is no training follows from, as JSON.
+  """All inputs that determine a result, as JSON.
 
   Args:
-    job: what to do.
-    sections: of `RESULTS` that the result reads.
-    replicate: which one.
+    job: config and workdir of the run.
+    sections: those of `RESULTS` that the result depends on.
+    replicate: index from 0.
 
   Returns:
-    'config' (how many seeds and devices there are changes nothing in one
-    replicate), 'trainings', and 'read' of the training and the held-out split.
+    'config', without the numbers of seeds and devices, which do not affect a
+    replicate; 'trainings', see `identity`; and 'read', the digests of the
+    training and the held-out split.
   """
   config = stage.results_of(job.config) | {'seed': job.config.seed + replicate}
   for name in ('num_seeds', 'parallel', *RESULTS.difference(sections)):
     del config[name]
-  # Samples alone, which nobody judges, start from images of the test split.
+  # A result that does not depend on `config.compare` uses the test split.
   split = job.config.compare.split if 'compare' in sections else 'test'
   return {
     'config': json.loads(json.dumps(config)),
@@ -64,21 +67,22 @@ def stored(
   check: Callable[[dict[str, Any]], None] = lambda found: None,
   replicate: int = 0,
 ) -> dict[str, Any] | None:
-  """A JSON result from before, if it follows from the same config and data.
+  """Reads a stored JSON result and checks that it is up to date.
 
   Args:
-    job: says whether another config's result may be overwritten.
-    path: of a JSON object with the items of `key`.
-    key: from `result_key`.
-    check: raises ValueError, KeyError, TypeError or AttributeError for an
-      object that is not such a result.
-    replicate: which one the key is of.
+    job: config and workdir of the run; with `overwrite`, None is returned
+      instead of raising an error.
+    path: file of the result, a JSON object that includes the items of `key`.
+    key: the current inputs, from `result_key`.
+    check: raises ValueError, KeyError, TypeError or AttributeError if the
+      object is not a valid result.
+    replicate: index of the replicate that the result belongs to.
 
   Returns:
-    The object; None if it is missing, or follows from earlier trainings.
+    The object; None if it is missing, or was made from other trainings.
 
   Raises:
-    UserError: the result follows from another config or other data, or is
+    UserError: the result was made with another config or other data, or is
       damaged.
   """
   if not path.exists():
@@ -100,8 +104,8 @@ def stored(
     if job.overwrite:
       return None
     raise errors.UserError(
-      f'{path} is no result of a run ({type(error).__name__}: {error}): delete '
-      'it, or --overwrite to make it again'
+      f'{path} is not a result of a run ({type(error).__name__}: {error}): '
+      'delete it, or --overwrite to make it again'
     ) from error
   if refused is not None:
     if job.overwrite:
@@ -113,5 +117,5 @@ def stored(
 
 
 def _follows_from(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-  """Config and data of a result, as a training stores them."""
+  """Config and data digests of a result, in the format of a training."""
   return {**found['config'], provenance.READ: found.get(provenance.READ)}

@@ -60,8 +60,8 @@ def refused(job):
 @pytest.mark.parametrize(
   ('counts', 'said'),
   [
-    ((5, 0, 5), "class 'b', and the train split no row"),
-    ((5, 1, 5), "class 'b', and the train split a single row"),
+    ((5, 0, 5), "class 'b', but the train split has no row"),
+    ((5, 1, 5), "class 'b', but the train split has a single row"),
   ],
 )
 def test_a_class_that_is_requested_and_not_trained(job, counts, said):

@@ -64,7 +64,9 @@ def test_what_is_no_result_is_named(tmp_path, text):
   path = epath.Path(tmp_path) / '0.json'
   path.write_text(text)
   key = {'config': {}, 'trainings': {}}
-  with pytest.raises(errors.UserError, match=r'0\.json is no result of a run'):
+  with pytest.raises(
+    errors.UserError, match=r'0\.json is not a result of a run'
+  ):
     results.stored(job, path, key)
   again = job._replace(overwrite=True)
   assert results.stored(again, path, key) is None
