@@ -1,4 +1,4 @@
-"""What `launch.compare` says at its end: the table, and pictures."""
+"""The report of `launch.compare`: tables, image grids and figures."""
 
 import os
 import platform
@@ -22,18 +22,18 @@ from lcjax.evaluation import (
 from lcjax.experiment import files, jobs, stage
 from lcjax.training import parallel
 
-_GRID_PIXELS = 112  # about: a side of a grid's images
+_GRID_PIXELS = 112  # approximate side of a grid's images on the page
 
 DESCRIPTION = (
-  'A variational autoencoder was trained once, without labels. All of this '
-  'happens in its latent space: critics learn where real data lie and where an '
-  'attribute holds, and a mover takes a latent there: an actor network in one '
-  'pass (actor), gradient steps on the latent itself (optimizer), or sampling '
-  'from noise by a denoiser of encodings (guided_denoiser). '
-  'Decoded samples are judged by a classifier that was trained on real images '
-  'alone and took part in nothing else. All movers start from the same noise, '
-  'those that try a row again from more of it, and are asked for the same '
-  'labels; rows of realism alone for none.'
+  'A variational autoencoder was trained once, without labels; everything '
+  'else happens in its latent space. Critics learn which latents are realistic '
+  'and which have an attribute. A mover moves a latent there: an actor network '
+  'in one pass (actor), gradient steps on the latent itself (optimizer), or '
+  'sampling from noise by a denoiser of encodings (guided_denoiser). '
+  'Decoded samples are judged by an independent classifier, trained on real '
+  'images only and used for nothing else. All movers start from the same noise '
+  'and get the same requested labels, except that retries draw additional '
+  'noise, and that rows of realism alone get no labels.'
 )
 
 _LAST_COLUMNS = (
@@ -48,7 +48,7 @@ _LAST_COLUMNS = (
 
 
 def readme_metrics(kind: types.Kind) -> tuple[str, ...]:
-  """Columns of a table that fits a README."""
+  """Columns of the short table, which fits a README."""
   if kind == 'classes':
     return 'accuracy', 'worst_class_accuracy', *_LAST_COLUMNS
   scores = 'accuracy', 'macro_precision', 'macro_recall', 'macro_f1'
@@ -56,9 +56,17 @@ def readme_metrics(kind: types.Kind) -> tuple[str, ...]:
 
 
 def grid(row: judging.Row, num_rows: int, num_attributes: int) -> np.ndarray:
-  """[num_rows, Y, H, W, C]: a column for every attribute, in order.
+  """Images with each requested attribute, one column per attribute.
 
-  The first images where no attributes were requested.
+  If no attributes were requested, the first images fill the columns.
+
+  Args:
+    row: samples of a row of the table.
+    num_rows: images per attribute; missing ones are black.
+    num_attributes: Y.
+
+  Returns:
+    [num_rows, Y, H, W, C].
   """
   blank = np.zeros_like(row.images[0])
   cells = []
@@ -73,14 +81,14 @@ def grid(row: judging.Row, num_rows: int, num_attributes: int) -> np.ndarray:
 
 
 def notes(config: ml_collections.ConfigDict, judge: judging.Judge) -> list[str]:
-  """What a reader has to know of the data behind the table."""
+  """Notes on the data behind the table."""
   section, train, test = config.compare, judge.train, judge.test
   number = (
     f'{section.num_samples} samples per row, but {len(test)} real images and '
-    'reconstructions (a Frechet distance of fewer is larger). Requested labels '
-    f'and reference images: the {section.split} split, {len(test)} images; '
-    f'{len(train)} training images. Features: last hidden layer of the judge; '
-    f'k = {section.num_neighbours} neighbours.'
+    'reconstructions (fewer images give a larger Frechet distance). Requested '
+    f'labels and reference images are from the {section.split} split, '
+    f'{len(test)} images; {len(train)} training images. Features: last hidden '
+    f'layer of the judge; k = {section.num_neighbours} neighbours.'
   )
   requested = judging.requested_attributes(test, section.num_samples)
   if isinstance(test.labels, types.Classes):
@@ -90,28 +98,29 @@ def notes(config: ml_collections.ConfigDict, judge: judging.Judge) -> list[str]:
   return [
     number,
     *_left_out(requested, test.attribute_names),
-    f'{train.attribute_names[rarest]} holds in {counts[0]} training images and '
-    f'{counts[1]} of the {section.split} split. Precision, recall and F1 are '
-    'means over attributes, so the few images of the rarest count as much as '
-    'those of any other.',
+    f'{train.attribute_names[rarest]}, the rarest attribute, is present in '
+    f'{counts[0]} training images and in {counts[1]} of the {section.split} '
+    'split. Precision, recall and F1 are means over attributes, so the few '
+    'images of the rarest count as much as those of any other.',
   ]
 
 
 def _left_out(requested: np.ndarray, names: Sequence[str]) -> list[str]:
-  """Says which attributes may be missing in means over attributes."""
+  """A note on attributes that means over attributes may leave out."""
   never = [
     name for name, y in zip(names, requested.T, strict=True) if not y.any()
   ]
   if not never:
     return []
   return [
-    f'Never requested: {", ".join(never)}. Where the judge does not see one of '
-    'them in a row either, precision, recall and F1 are means over the others.'
+    f'Never requested: {", ".join(never)}. If the judge does not predict one '
+    'of them in a row either, precision, recall and F1 there are means over '
+    'the others.'
   ]
 
 
 def versions() -> dict[str, str]:
-  """Of Python and the packages that numbers depend on."""
+  """Versions of Python and of the packages that affect the results."""
   packages = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scikit-learn')
   found = {name: metadata.version(name) for name in packages}
   return {
@@ -121,21 +130,20 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> str:
-  """What the numbers were measured on."""
+  """Describes the devices and CPU, for the measured speeds."""
   cores, machine = os.cpu_count(), platform.machine()
   return f'{parallel.describe_devices()}, {cores} CPU cores, {machine}'
 
 
 def measured_on() -> dict[str, Any]:
-  """What a seed is judged with and on, kept with its result."""
+  """Hardware and package versions, stored with the result of a seed."""
   return {'hardware': hardware(), 'versions': versions()}
 
 
 def measured_on_all(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-  """The same of all results; another version or machine is named beside."""
-  found = [
-    measured_on() | dict(run) for run in runs
-  ]  # older results do not say
+  """Merges `measured_on` of all results; lists all values that differ."""
+  # Results of older versions lack the entries: the current ones are assumed.
+  found = [measured_on() | dict(run) for run in runs]
   return {
     'hardware': '; '.join(dict.fromkeys(run['hardware'] for run in found)),
     'versions': {
@@ -151,7 +159,7 @@ def summarize(
   judge: judging.Judge,
   runs: list[dict[str, Any]],
 ) -> dict[str, Any]:
-  """Everything in metrics.json: rows with mean and std, and how they came."""
+  """The contents of metrics.json: scores as mean and std, and their context."""
   config = job.config
   seconds = {
     name: float(np.mean([run['seconds'][name] for run in runs]))
@@ -193,11 +201,11 @@ def write(
   """Writes report.html and report.md.
 
   Args:
-    folder: of both.
-    job: what was done.
+    folder: of both files.
+    job: config and workdir of the run.
     report: from `summarize`.
-    rows: of the first seed, whose samples are shown.
-    curves: records of its trainings by name.
+    rows: the first seed's rows, for the grids of samples.
+    curves: logged metrics of the first seed's trainings, by name.
   """
   config, workdir = job.config, job.workdir
   names = report['attribute_names']
@@ -219,15 +227,15 @@ def write(
     {
       'title': 'Quality against compute',
       'caption': f'{glossary.metric(score).label} and Frechet distance. The '
-      'curve: optimizer-G from one start after so many steps at most, first '
-      'seed. All others, and all speeds, are those of the table: means over '
-      'seeds, optimizer-G from as many starts as there. An actor takes one '
-      'pass of its network.',
+      'curve: optimizer-G on the first seed, from one start, by maximum number '
+      'of steps. Everything else, and all speeds, are the values of the table: '
+      'means over seeds, with optimize.num_starts starts for optimizer-G. An '
+      'actor takes a single step, one pass of its network.',
       'png': quality,
     },
     {
       'title': 'Training curves',
-      'caption': 'First seed, every stage.',
+      'caption': 'All stages of the first seed.',
       'png': plots.curves(curves),
     },
   ]
@@ -237,12 +245,12 @@ def write(
       0,
       {
         'title': 'Transforming held-out images',
-        'caption': 'Original, reconstruction, then the encoding moved towards '
-        'each requested label by the actor.',
+        'caption': 'Original, reconstruction, then the encoding moved by the '
+        'actor towards each requested label.',
         'png': transformed.read_bytes(),
       },
     )
-  # As large on the page as small images are at four pixels for one.
+  # Small images are enlarged up to 4 times, to about `_GRID_PIXELS`.
   side = max(next(iter(rows.values())).images.shape[1:3])
   scale = max(1, min(4, _GRID_PIXELS // side))
   page = {k: v for k, v in report.items() if k != 'curve'} | {
@@ -256,7 +264,7 @@ def write(
     'figures': figures,
   }
   files.write(folder / 'report.html', reports.render_html(page))
-  # A table that fits a README, then everything.
+  # A short table that fits a README, then all columns.
   tables = [
     reports.markdown_table(report['rows'], readme_metrics(report['labels'])),
     reports.markdown_table(report['rows']),

@@ -1,4 +1,4 @@
-"""Which names of optax are optimisers, and whether one can take a step."""
+"""Finds optax optimisers by name, and checks that they can take a step."""
 
 import inspect
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from lcjax import errors
 def _is_optimizer(name: str) -> bool:
   """Whether optax has an optimiser of that name.
 
-  Its parts (`scale_by_adam`), wrappers (`lookahead`) and helpers (`clip`,
-  `global_norm`) are callable, too, but take no learning rate, or do not turn a
-  gradient's sign.
+  Excludes other callables: wrappers (`lookahead`) and helpers (`clip`,
+  `global_norm`), which take no learning rate, and the `scale_by_*` parts, which
+  do not negate the gradient.
   """
   make = getattr(optax, name, None)
   if (
@@ -26,19 +26,19 @@ def _is_optimizer(name: str) -> bool:
     return False
   try:
     return 'learning_rate' in inspect.signature(make).parameters
-  except ValueError:  # an alias of a type
+  except ValueError:  # a type alias has no signature
     return False
 
 
 def find(name: str, key: str) -> Callable[..., optax.GradientTransformation]:
-  """An optimiser of optax by its name.
+  """Finds an optax optimiser by its name.
 
   Args:
     name: such as 'adam'.
-    key: dotted name of its section of the config, for errors.
+    key: dotted key of the optimiser's config section, for errors.
 
   Raises:
-    UserError: there is no such optimiser.
+    UserError: optax has no optimiser of that name.
   """
   if not _is_optimizer(name):
     known = [one for one in dir(optax) if _is_optimizer(one)]
@@ -54,8 +54,8 @@ def check_step(tx: optax.GradientTransformation, what: str) -> None:
   """Raises UserError unless an optimiser can take a training step.
 
   Args:
-    tx: called with gradients, its state and the parameters, and nothing else.
-    what: it is, for errors.
+    tx: the optimiser; its `update` gets gradients, state and parameters only.
+    what: a name for the optimiser, for errors.
   """
   params = {'kernel': jnp.ones((2, 3)), 'bias': jnp.ones(3)}
 
@@ -63,8 +63,8 @@ def check_step(tx: optax.GradientTransformation, what: str) -> None:
     updates, _ = tx.update(params, tx.init(params), params)
     return optax.apply_updates(params, updates)
 
-  # Whatever optax raises of a wrong argument, or of an optimiser that asks for
-  # more than gradients.
+  # optax may raise anything, for wrong arguments or for an optimiser whose
+  # `update` needs further inputs.
   try:
     jax.eval_shape(step, params)
   except Exception as error:

@@ -1,4 +1,4 @@
-"""One resumable training: checkpoints, log, progress and signals around it."""
+"""Runs one resumable training: checkpoints, log, progress bar and signals."""
 
 import time
 from collections.abc import Callable
@@ -24,17 +24,16 @@ from lcjax.training import (
 
 
 class Stage(NamedTuple):
-  """A training by its name.
+  """Describes a training.
 
   Attributes:
-    name: of its folder.
-    section: of the config that is its own.
+    name: also the name of its folder.
+    section: the config section with its settings.
     launcher: the module of `launch` that runs it.
-    sections: of the config that its result depends on.
+    sections: config sections that its result depends on.
     shown: metrics in the progress bar.
-    changes: pairs of a key of its own section and the value that holds instead
-      of the config's.
-    labels: whether it learns from attributes, not from images alone.
+    changes: (key, value) pairs that override the config's values in `section`.
+    labels: whether it learns from attributes as well as from images.
   """
 
   name: str
@@ -85,17 +84,17 @@ DENOISER = Stage(
 
 
 def root_of(workdir: epath.Path, replicate: int) -> epath.Path:
-  """WORKDIR, or WORKDIR/seeds/REPEAT from the second seed on."""
+  """WORKDIR for replicate 0, else WORKDIR/seeds/REPLICATE."""
   return workdir if replicate == 0 else workdir / 'seeds' / str(replicate)
 
 
 def folder_of(workdir: epath.Path, stage: Stage, replicate: int) -> epath.Path:
-  """Where a training of one replicate lies."""
+  """The folder of one replicate's training."""
   return root_of(workdir, replicate) / stage.name
 
 
 def actors(config: ml_collections.ConfigDict) -> dict[str, Stage]:
-  """The training of every actor by the mover's name, the main one first."""
+  """The actors' trainings by the name of their mover, the main actor first."""
   further = {
     f'{glossary.FURTHER_ACTOR}{weight:g}': ACTOR_CRITIC._replace(
       name=f'{ACTOR_CRITIC.name}_lambda_{weight:g}',
@@ -117,36 +116,37 @@ def trainings(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
   )
 
 
-# Keys of a `train` section that change no result, or may change midway.
+# Keys of a `train` section that may change before a training is resumed.
 HOUSEKEEPING = (
   'log_every',
   'evaluate_every',
   'checkpoint_every',
   'keep',
   'keep_every',
-  'nonfinite',  # so that a training that has stopped can go on by skipping
+  'nonfinite',  # so that a stopped training can be resumed with 'skip'
 )
 
 
 def own_section(
   config: ml_collections.ConfigDict, stage: Stage
 ) -> ml_collections.ConfigDict:
-  """The section that a stage reads, with its changes."""
+  """The stage's config section, with its changes applied."""
   section = config[stage.section].copy_and_resolve_references()
   section.update(dict(stage.changes))
   return section
 
 
 def results_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """The config without what changes no result.
+  """The part of the config that can affect a training's result.
 
-  Neither where data lie does, nor, in a training, which others there are.
+  Leaves out the locations of data, `HOUSEKEEPING`, and the list of additional
+  actors, which affects no other training.
   """
   found = config.to_dict()
   for place in ('dir', 'cache_dir'):
     del found['data'][place]
   if found['data']['name'] not in dataset.CROPPED:
-    del found['data']['background']  # there it is of own images alone
+    del found['data']['background']  # only affects users' images in `generate`
   del found['actor_critic']['more_distance_weights']
   for stage in trainings(config):
     for name in HOUSEKEEPING:
@@ -157,7 +157,7 @@ def results_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
 def dependencies(
   config: ml_collections.ConfigDict, stage: Stage, replicate: int
 ) -> dict[str, Any]:
-  """All of the config that a stage's result follows from."""
+  """The part of the config, with the seed, that determines a stage's result."""
   found = results_of(config)
   kept = {name: found[name] for name in stage.sections}
   kept[stage.section] |= dict(stage.changes)
@@ -165,14 +165,14 @@ def dependencies(
 
 
 def follows_from(job: jobs.Job, stage: Stage, replicate: int) -> dict[str, Any]:
-  """All that a stage's result follows from: of the config, and the data."""
+  """All inputs that determine a stage's result: `dependencies` and data."""
   read = build.digests(job, ('train', 'validation'), stage.labels)
   found = dependencies(job.config, stage, replicate)
   return found | {provenance.READ: read}
 
 
 def advice(job: jobs.Job, replicate: int) -> provenance.Advice:
-  """What the refusal of an earlier training has to know."""
+  """Context for the error if a stored training does not match the job."""
   return provenance.Advice(
     replicate, job.varied, defaults=job.defaults, upgrade=keys.upgrade
   )
@@ -181,13 +181,13 @@ def advice(job: jobs.Job, replicate: int) -> provenance.Advice:
 def schedule_of(
   config: ml_collections.ConfigDict, stage: Stage
 ) -> runner.Schedule:
-  """The `train` section of a stage, as the runner takes it."""
+  """Converts the `train` section of a stage for the runner."""
   section = config[stage.section].train
   return runner.Schedule(*(section[key] for key in runner.Schedule._fields))
 
 
 class Finished(NamedTuple):
-  """A finished training: its state, and the seconds it took."""
+  """The state of a finished training, and its duration in seconds."""
 
   state: Any
   seconds: float
@@ -209,7 +209,7 @@ def load(
       follows_from(job, stage, replicate),
       advice(job, replicate),
     )
-  except errors.UserError as error:  # it may advise to train anew
+  except errors.UserError as error:  # the remedy may be to retrain
     raise errors.UserError(f'{error} ({command} --overwrite)') from error
   if found is None:
     raise errors.UserError(
@@ -218,7 +218,7 @@ def load(
   last = config[stage.section].train.num_steps
   if found.step < last:
     raise errors.UserError(
-      f'{stage.name} in {folder} stands at step {found.step} of {last}: run '
+      f'{stage.name} in {folder} is at step {found.step} of {last}: run '
       f'{command}'
     )
   return Finished(found.state, found.meta['seconds'])
@@ -234,22 +234,22 @@ def train(
   evaluate: Callable[[Any], dict[str, float]],
   key: jax.Array,
 ) -> None:
-  """Runs a training to its end; resumes a started one, skips a finished one.
+  """Runs a training to its end; resumes if started, does nothing if finished.
 
   Args:
-    job: what to do.
-    stage: which training.
-    replicate: which one, from 0.
-    make_state: the state before the first step.
+    job: config and workdir of the run.
+    stage: describes the training.
+    replicate: its number, from 0.
+    make_state: makes the state before the first step.
     make_step: builds the pure step, given the axis to average over or None.
-    make_batches: (first step, K) -> stacked batches.
-    evaluate: validation values of a state.
-    key: of the whole training.
+    make_batches: (first step, K) -> batches of K steps, stacked.
+    evaluate: state -> validation metrics.
+    key: the training's random key.
 
   Raises:
-    UserError: the folder holds a training with another config, or of other
-      data.
-    Interrupted: a signal came; the checkpoint is complete.
+    UserError: the folder contains a training of another config or other data,
+      or one that cannot be read, and `job.overwrite` is False.
+    Interrupted: stopped by a signal; the state has been checkpointed.
   """
   config = job.config
   schedule = schedule_of(config, stage)
@@ -274,24 +274,24 @@ def train(
     if not job.overwrite:
       parallel.raise_together(refused)
     restored = None
-    # The earlier training stays until its replacement is finished.
+    # The earlier training is kept until its replacement is finished.
     if jax.process_index() == 0:
       backup = checkpoints.move_to_backup(folder)
-      print(f'{title}: {backup} keeps the earlier training until this is done')
-    parallel.any_process(False)  # the others wait for that
+      print(f'{title}: earlier training kept in {backup} until this is done')
+    parallel.any_process(False)  # a barrier: the others wait for the move
   if restored is not None and restored.step >= schedule.num_steps:
-    _delete_backup(folder)  # if this was killed just before
+    _delete_backup(folder)  # if the last run was killed before doing so
     print(f'{title}: finished before, nothing to do')
     return
   jobs.note_config(job)
   if restored is None:
     if metrics_log.read(folder):
-      print(f'{title}: no checkpoint is there, from step 0 again ({folder})')
+      print(f'{title}: no checkpoint found, restarting at step 0 ({folder})')
     state, spent = make_state(), 0.0
   else:
     state, spent = restored.state, restored.meta['seconds']
     if provenance.is_unread(restored.meta['config'], current):
-      current = provenance.without_read(current)  # unknown it remains
+      current = provenance.without_read(current)  # stays unverified
     print(f'{title}: resuming from step {restored.step}')
   training = runner.Run(
     title=title,
@@ -311,13 +311,13 @@ def train(
 
 
 def _delete_backup(folder: epath.Path) -> None:
-  """Deletes what the training in a folder, now finished, has replaced."""
+  """Deletes the earlier training that the one in a folder has replaced."""
   if jax.process_index() == 0:
     checkpoints.delete(checkpoints.backup(folder))
 
 
 def curves(job: jobs.Job) -> dict[str, list[dict[str, Any]]]:
-  """Records of every training of the first replicate, by stage name."""
+  """Logged metrics of the first replicate's trainings, by stage name."""
   return {
     stage.name: metrics_log.read(folder_of(job.workdir, stage, 0))
     for stage in trainings(job.config)

@@ -1,4 +1,4 @@
-"""Which trainings there are to do, and which of them one program can hold."""
+"""Trainings of ablations, and their grouping into ensembles."""
 
 import functools
 import json
@@ -15,13 +15,13 @@ from lcjax.training import checkpoints, provenance
 
 
 class Task(NamedTuple):
-  """A training to be done.
+  """One training of one ablation.
 
   Attributes:
-    name: of its ablation.
-    job: of its ablation: a config, and a workdir of its own.
-    which: its stage.
-    replicate: which one, from 0.
+    name: of the ablation.
+    job: of the ablation, with its own config and workdir.
+    which: the stage.
+    replicate: number of the replicate, from 0.
   """
 
   name: str
@@ -31,43 +31,43 @@ class Task(NamedTuple):
 
   @property
   def folder(self) -> epath.Path:
-    """Where the finished training lies, as if it had been run alone."""
+    """Folder of the finished training; the same as if it is run alone."""
     return stage.folder_of(self.job.workdir, self.which, self.replicate)
 
   @property
   def config(self) -> ml_collections.ConfigDict:
-    """The config with the stage's changes."""
+    """The config with the stage's changes applied."""
     return training_parts.own_config(self.job.config, self.which)
 
   @property
   def title(self) -> str:
-    """For the reader of an error or of a progress bar."""
+    """A name for error messages and progress bars."""
     seed = self.job.config.seed + self.replicate
     return f'{self.which.name} of {self.name} (seed {seed})'
 
 
 def dependencies(task: Task) -> dict[str, Any]:
-  """All that a training's result follows from, as JSON stores it."""
+  """All inputs that determine a training's result, as JSON."""
   found = stage.follows_from(task.job, task.which, task.replicate)
   return json.loads(json.dumps(found))
 
 
 def text(follows_from: Mapping[str, Any]) -> str:
-  """The same text for the same mapping."""
+  """Serialises a mapping as text; equal mappings give equal text."""
   return json.dumps(follows_from, sort_keys=True)
 
 
 def identity(task: Task) -> str:
-  """The same text for trainings that have the same result."""
+  """A text that is equal for trainings with the same result."""
   return text(dependencies(task))
 
 
 def is_finished(task: Task) -> bool:
-  """Whether the training lies in its folder.
+  """Whether the training in its folder is finished.
 
   Raises:
-    UserError: one with another config, or of other data, does, and it may not
-      be replaced.
+    UserError: the folder contains a training of another config or other data,
+      or one that cannot be read, and the job's `overwrite` is False.
   """
   try:
     found = checkpoints.check_same_config(
@@ -78,31 +78,31 @@ def is_finished(task: Task) -> bool:
   except errors.UserError:
     if not task.job.overwrite:
       raise
-    return False  # there is another, or none that could be read
+    return False  # will be replaced
   last = task.job.config[task.which.section].train.num_steps
   return found is not None and found[0] >= last
 
 
 def _leaves(task: Task) -> dict[str, Any]:
-  """Of the config by dotted key, what the step or the loop around it reads."""
+  """Config values that the step or the training loop reads, by dotted key."""
   kept = stage.dependencies(task.job.config, task.which, task.replicate)
-  del kept['seed']  # an argument of its own
+  del kept['seed']  # each member has its own key, state and batches
   if task.which is not stage.VAE and 'vae' in kept:
-    # Later trainings see encodings, whatever VAE has made them.
+    # Later trainings read encodings; of the VAE only their size matters.
     kept['vae'] = {'latent_size': kept['vae']['latent_size']}
   kept[task.which.section] = task.config[task.which.section].to_dict()
   return keys.flatten(kept)
 
 
 def _is_number(key: str, value: Any) -> bool:
-  """Whether members of one program may differ in a leaf of the config."""
+  """Whether members of an ensemble may differ in this value of the config."""
   return isinstance(value, float) and '.arguments.' not in key
 
 
 def _signature(task: Task) -> str:
-  """The same text for trainings that one program can hold."""
+  """A text that is equal for trainings that can form an ensemble."""
   found: dict[str, Any] = {'section': task.which.section}
-  # Its labels may be of another kind, its arrays of another size.
+  # Other data may have another kind of labels or other array sizes.
   found[provenance.READ] = dependencies(task)[provenance.READ]
   for key, value in _leaves(task).items():
     if not _is_number(key, value):
@@ -113,11 +113,11 @@ def _signature(task: Task) -> str:
 
 
 def groups(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
-  """Which trainings form an ensemble, in the order of their first ones.
+  """Groups trainings into ensembles, ordered by their first members.
 
   Args:
-    tasks: no two of the same identity.
-    limit: members of a group at most.
+    tasks: all with different `identity`.
+    limit: maximum number of members of a group.
   """
   found: dict[str, list[Task]] = {}
   for task in tasks:
@@ -130,7 +130,7 @@ def groups(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
 
 
 def numbers(group: Sequence[Task]) -> dict[str, np.ndarray]:
-  """The floats of the config that members differ in, [M] by dotted key."""
+  """Config floats in which the M members differ: dotted key -> [M] values."""
   leaves = [_leaves(task) for task in group]
   return {
     key: np.asarray([own[key] for own in leaves], np.float32)
@@ -142,7 +142,7 @@ def numbers(group: Sequence[Task]) -> dict[str, np.ndarray]:
 def with_numbers(
   config: ml_collections.ConfigDict, values: dict[str, Any]
 ) -> ml_collections.ConfigDict:
-  """A copy of the config that holds tracers at some dotted keys."""
+  """Copies the config and sets values, maybe tracers, by dotted key."""
   own = config.copy_and_resolve_references()
   with own.unlocked(), own.ignore_type():
     for key, value in values.items():

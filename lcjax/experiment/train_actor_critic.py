@@ -1,4 +1,4 @@
-"""Trains what moves latents: optimizer-G's critics, then actors and critics.
+"""Trains the critics of optimizer-G, then each actor with its critic.
 
 The data set is encoded once; all trainings see encodings and labels only.
 """
@@ -26,7 +26,7 @@ CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
 
 @dataclasses.dataclass(frozen=True)
 class LatentData:
-  """What all trainings share: the networks and the encoded data."""
+  """The networks and the encoded data, shared by all trainings on latents."""
 
   networks: build.Networks
   train: encodings.Encodings
@@ -36,7 +36,7 @@ class LatentData:
 
   @property
   def mean_scale(self) -> jax.Array:
-    """[Z] training mean of the encoder's scale."""
+    """[Z] mean of the encoder's scale over the training data."""
     return jnp.asarray(self.train.mean_scale)
 
 
@@ -85,7 +85,7 @@ def prepare_with(
 def make_batches(
   latents: LatentData, batch_size: int
 ) -> Callable[[int, int], dict[str, np.ndarray]]:
-  """Builds (first step, K) -> stacked batches of encodings and attributes."""
+  """Builds (first step, K) -> K stacked batches of encodings and attributes."""
   data = latents.train
 
   def make(step: int, count: int) -> dict[str, np.ndarray]:
@@ -111,7 +111,7 @@ def make_batches(
 def make_critics_state(
   config: ml_collections.ConfigDict, networks: build.Networks, seed: int
 ) -> Callable[[], state.TrainState]:
-  """Builds the function that makes D_attr's and D_realism's first state."""
+  """Builds a function that makes the first state of D_attr and D_realism."""
   section = config.latent_critics
   key = build.stage_key(seed, 'latent_critics/init')
   attribute_key, realism_key = jax.random.split(key)
@@ -137,7 +137,7 @@ def make_critics_state(
 def make_critics_training(
   config: ml_collections.ConfigDict, latents: LatentData
 ) -> training_parts.Training:
-  """The training of D_attr(z) and D_realism(z) of one replicate."""
+  """Builds one replicate's training of D_attr(z) and D_realism(z)."""
   networks, labels = latents.networks, latents.labels
   attribute_fn = apply.Apply(networks.attribute_critic)
   realism_fn = apply.Apply(networks.realism_critic)
@@ -199,7 +199,7 @@ def make_critics_training(
 
 
 def train_critics(job: jobs.Job, replicate: int, latents: LatentData) -> None:
-  """Trains D_attr(z) and D_realism(z) of one replicate."""
+  """Trains one replicate's D_attr(z) and D_realism(z)."""
   parts = make_critics_training(job.config, latents)
   training_parts.run_alone(job, stage.LATENT_CRITICS, replicate, parts)
 
@@ -207,16 +207,16 @@ def train_critics(job: jobs.Job, replicate: int, latents: LatentData) -> None:
 def make_actor_optimizers(
   config: ml_collections.ConfigDict,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
-  """The optimisers of actor and critic, each with its own number of updates.
+  """The optimisers of actor and critic, built with their numbers of updates.
 
-  The critic takes one update a step. The actor takes one in
-  `critic_steps_per_actor_step`, and with a distance penalty a second one from
-  encodings.
+  The critic is updated at every step, the actor at every
+  `critic_steps_per_actor_step`-th: once and, with a distance penalty and
+  `actor_on_encodings`, a second time on encodings.
   """
   section = config.actor_critic
   num_steps = section.train.num_steps
   turns = num_steps // section.critic_steps_per_actor_step
-  # The weight may be a tracer: members of an ensemble may differ in it.
+  # `&`, as the weight may be a tracer: ensemble members may differ in it.
   on_encodings = (section.distance_weight > 0) & section.actor_on_encodings
   return (
     build.make_optimizer(
@@ -236,7 +236,7 @@ def make_actor_state(
   num_attributes: int,
   seed: int,
 ) -> Callable[[], state.TrainState]:
-  """Builds the function that makes actor's and critic's first state."""
+  """Builds a function that makes the first state of actor and critic."""
   key = build.stage_key(seed, 'actor_critic/init')
   actor_key, critic_key = jax.random.split(key)
   z = jnp.zeros((1, config.vae.latent_size))
@@ -260,7 +260,7 @@ def make_actor_state(
 def critic_weights(
   section: ml_collections.ConfigDict,
 ) -> latent_steps.CriticWeights:
-  """Of the kinds of rows, as `config.actor_critic` has them."""
+  """The weights in the critic's loss, from `config.actor_critic`."""
   return latent_steps.CriticWeights(
     moved=section.moved_weight,
     prior=section.prior_weight,
@@ -272,11 +272,11 @@ def critic_weights(
 def make_actor_training(
   config: ml_collections.ConfigDict, latents: LatentData
 ) -> training_parts.Training:
-  """The training of G(z, y) and D(z, y) of one replicate.
+  """Builds one replicate's training of an actor G(z, y) and critic D(z, y).
 
   Args:
-    config: `training.own_config` of one of `stage.actors`.
-    latents: of the replicate.
+    config: from `training_parts.own_config` for one of `stage.actors`.
+    latents: the replicate's networks and encodings.
   """
   networks = latents.networks
   actor_fn = apply.Apply(networks.actor)
@@ -343,20 +343,20 @@ def train_actor(
   latents: LatentData,
   which: stage.Stage,
 ) -> None:
-  """Trains G(z, y) and D(z, y) of one replicate: one of `stage.actors`."""
+  """Trains one of `stage.actors`, G(z, y) with D(z, y), of one replicate."""
   config = training_parts.own_config(job.config, which)
   parts = make_actor_training(config, latents)
   training_parts.run_alone(job, which, replicate, parts)
 
 
 def train(job: jobs.Job, replicate: int, latents: LatentData) -> None:
-  """Trains critics and actors of one replicate."""
+  """Trains the critics and all actors of one replicate."""
   train_critics(job, replicate, latents)
   for which in stage.actors(job.config).values():
     train_actor(job, replicate, latents, which)
 
 
 def train_all(job: jobs.Job) -> None:
-  """Trains critics and actors for every seed."""
+  """Trains the critics and all actors for every seed."""
   for replicate in range(job.config.num_seeds):
     train(job, replicate, prepare(job, replicate))

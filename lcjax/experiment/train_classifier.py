@@ -1,4 +1,4 @@
-"""Trains the pixel classifier that judges samples, on real data only."""
+"""Trains the judge: an image classifier that sees real images only."""
 
 import functools
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def load(
   networks: build.Networks,
   data: dataset.Dataset,
 ) -> stage.Finished:
-  """The trained classifier: one judge for all replicates."""
+  """Restores the trained judge, which all replicates share."""
   config = job.config
   make = make_state(config, networks, data)
   return stage.load(job, stage.CLASSIFIER, 0, make)
@@ -52,14 +52,14 @@ def make_loss(
   pixel_noise: float,
   flip: bool,
 ) -> steps.LossFn:
-  """The judge's loss with such changes of the images."""
+  """The judge's loss, with noise and optional flips as augmentation."""
   logits_and_features = apply.Apply(networks.classifier)
   return objectives.make_classifier_loss(
     lambda p, x: logits_and_features(p, x)[0], labels, pixel_noise, flip
   )
 
 
-# Judges of several seeds evaluate by the same function, compiled once.
+# Cached, so that the judges of several seeds share one compiled evaluation.
 _evaluated_loss = functools.lru_cache(maxsize=16)(make_loss)
 
 
@@ -68,7 +68,7 @@ def make_training(
   data: dataset.Dataset,
   held_out: dataset.Dataset,
 ) -> training_parts.Training:
-  """The judge's training."""
+  """Builds the judge's training."""
   networks = build.build_networks(config, data)
 
   def make_step(

@@ -1,6 +1,7 @@
 """Trains the guided denoiser's two networks on noised encodings.
 
-The denoiser sees no labels; D_attr(z_t, t) learns them on the same latents.
+The denoiser sees no labels. D_attr(z_t, t) learns them from the same noised
+latents.
 """
 
 import functools
@@ -52,13 +53,13 @@ def make_state(
 
 
 class _HeldOut(NamedTuple):
-  """The same latents, noise and times at every evaluation.
+  """Held-out latents, noise and times: the same ones at every evaluation.
 
   Attributes:
-    z: [B, Z] held-out latents, in units of q(z)'s std.
+    z: [B, Z] latents, standardised by the mean and std of q(z).
     eps: [B, Z] noise.
     time: [B] noise times.
-    attributes: [B, Y].
+    attributes: [B, Y] labels of the latents.
   """
 
   z: jax.Array
@@ -67,11 +68,11 @@ class _HeldOut(NamedTuple):
   attributes: jax.Array
 
 
-@functools.lru_cache(maxsize=16)  # replicates share one program
+@functools.lru_cache(maxsize=16)  # replicates share one compiled program
 def _make_validate(
   networks: build.Networks, labels: types.Labels, decay: float
 ) -> Callable[[state.TrainState, _HeldOut], dict[str, jax.Array]]:
-  """Builds jitted `(state, held-out rows) -> validation values`."""
+  """Builds a jitted `(state, held-out rows) -> validation metrics`."""
   velocity_fn = apply.Apply(networks.denoiser)
   attribute_fn = apply.Apply(networks.noised_attribute_critic)
 
@@ -97,7 +98,7 @@ def _make_validate(
 def make_training(
   config: ml_collections.ConfigDict, latents: train_actor_critic.LatentData
 ) -> training_parts.Training:
-  """The denoiser's training of one replicate."""
+  """Builds one replicate's training of the denoiser."""
   networks, labels = latents.networks, latents.labels
   velocity_fn = apply.Apply(networks.denoiser)
   attribute_fn = apply.Apply(networks.noised_attribute_critic)
@@ -153,7 +154,7 @@ def train(
   job: jobs.Job, replicate: int, latents: train_actor_critic.LatentData
 ) -> None:
   """Trains the denoiser of one replicate."""
-  # With the training that it belongs to, not at the first use of the mover.
+  # Fit the class mixture now, not when the guided denoiser is first used.
   class_mixture.for_denoiser(job, replicate, latents.train)
   parts = make_training(job.config, latents)
   training_parts.run_alone(job, stage.DENOISER, replicate, parts)

@@ -41,7 +41,7 @@ def load(
   data: dataset.Dataset,
   replicate: int,
 ) -> stage.Finished:
-  """The trained VAE."""
+  """Restores the trained VAE."""
   config = job.config
   make = make_state(config, networks, data, replicate)
   return stage.load(job, stage.VAE, replicate, make)
@@ -50,7 +50,7 @@ def load(
 def make_loss(
   networks: build.Networks, sigma_x: float, beta: float
 ) -> steps.LossFn:
-  """The VAE's loss at some width of p(x|z) and weight of the KL divergence."""
+  """The VAE's loss, given the std of p(x|z) and the weight of the KL term."""
   return objectives.make_vae_loss(
     apply.Apply(networks.vae, 'encode'),
     apply.Apply(networks.vae, 'decode'),
@@ -59,7 +59,7 @@ def make_loss(
   )
 
 
-# Repetitions evaluate by the same function: it is compiled once.
+# Cached, so that replicates share one compiled evaluation.
 _evaluated_loss = functools.lru_cache(maxsize=16)(make_loss)
 
 
@@ -69,7 +69,7 @@ def make_training(
   held_out: dataset.Dataset,
   replicate: int,
 ) -> training_parts.Training:
-  """The VAE's training of one replicate."""
+  """Builds one replicate's training of the VAE."""
   networks = build.build_networks(config, data)
   seed = config.seed + replicate
 

@@ -1,4 +1,4 @@
-"""A training as pure parts: run alone here, with others in `ensembles`."""
+"""The parts of a training, to run it alone, or in an ensemble (`ensembles`)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,17 +12,17 @@ from lcjax.training import steps
 
 
 class Training(NamedTuple):
-  """What one training consists of, and nothing of how it is run.
+  """The parts of one training, independent of how it is run.
 
   Attributes:
     make_state: makes the state before the first step.
     make_step: (config, constants, axis to average over or None) -> the pure
-      step. Floats of the config's own sections, and the constants, may be
-      tracers: several trainings that differ in those alone share a program.
-    constants: arrays of this training that its step reads, by name.
-    make_batches: (first step, K) -> stacked batches.
-    evaluate: validation values of a state.
-    key: of the whole training.
+      step. Floats in the config, and the constants, may be tracers, so that
+      trainings that differ only in these can share a program.
+    constants: arrays that the step reads, by name.
+    make_batches: (first step, K) -> batches of K steps, stacked.
+    evaluate: state -> validation metrics.
+    key: the training's random key.
   """
 
   make_state: Callable[[], Any]
@@ -38,7 +38,7 @@ class Training(NamedTuple):
 def own_config(
   config: ml_collections.ConfigDict, which: stage.Stage
 ) -> ml_collections.ConfigDict:
-  """The config with a stage's changes in its own section."""
+  """The config with a stage's changes applied to its section."""
   if not which.changes:
     return config
   own = config.copy_and_resolve_references()
@@ -49,13 +49,13 @@ def own_config(
 def run_alone(
   job: jobs.Job, which: stage.Stage, replicate: int, training: Training
 ) -> None:
-  """Runs one training to its end, as `stage.run` does.
+  """Runs one training to its end with `stage.train`.
 
   Args:
-    job: what to do.
+    job: config and workdir of the run.
     which: the training's stage.
-    replicate: which one, from 0.
-    training: made with `own_config(job.config, which)`.
+    replicate: its number, from 0.
+    training: its parts, made from `own_config(job.config, which)`.
   """
   config = own_config(job.config, which)
   stage.train(

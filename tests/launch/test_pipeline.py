@@ -283,7 +283,7 @@ def test_overwrite_keeps_a_backup_until_the_replacement_is_done(
   assert 'is readable: restore them from a copy' in err.splitlines()[-1]
   status, out, err = launch('train_vae', tmp_path, *TINY, rate, '--overwrite')
   assert status == 0, err
-  assert 'keeps the earlier training' in out
+  assert 'earlier training kept in' in out
 
 
 def test_a_result_of_earlier_trainings_does_not_count(finished):

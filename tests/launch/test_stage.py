@@ -159,7 +159,7 @@ def test_lost_checkpoints_are_spoken_of(tmp_path, capsys):
   assert 'no checkpoint' not in capsys.readouterr().out
   checkpoints.delete(tmp_path / 'vae' / 'checkpoints')
   train_vae.train(job, 0)
-  assert 'no checkpoint is there, from step 0 again' in capsys.readouterr().out
+  assert 'no checkpoint found, restarting at step 0' in capsys.readouterr().out
 
 
 def without(found, *keys):
