@@ -11,7 +11,7 @@ from importlib import metadata
 from lcjax.constraints.base import Constraint, Verdict
 from lcjax.constraints.build import near, on_sample, re_encoded
 from lcjax.constraints.compose import all_of, any_of, negate
-from lcjax.constraints.learn import learn_attributes, learn_realism
+from lcjax.constraints.learn import learn_attributes, learn_realism, learn_rule
 from lcjax.errors import UserError
 from lcjax.generators.latent_model import (
   LatentData,
@@ -43,6 +43,7 @@ __all__ = [
   'latent_model',
   'learn_attributes',
   'learn_realism',
+  'learn_rule',
   'mixture_start',
   'near',
   'negate',

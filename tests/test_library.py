@@ -89,12 +89,47 @@ def test_known_pixels_are_kept_and_a_rule_is_met_without_an_encoder(page):
   assert (gaps <= 0.01).mean() > 0.9
   assert (gaps[page['filled'].satisfied] <= 0.01 + 1e-5).all()
   generator, is_bright = page['generator'], page['is_bright']
-  before = is_bright(generator.decode(page['begun'])).mean()
-  found = generator.decode(page['begun'])
+  before = is_bright(generator.decode(page['before'])).mean()
+  found = generator.decode(page['before'])
   assert found.shape == (20, 8, 8) and before < 0.8
   wanted = {'bright': np.ones((20, 1), np.float32)}
-  after = lcjax.optimizer(page['bright'])(page['begun'], wanted)
+  after = lcjax.optimizer(page['bright'])(page['before'], wanted)
   assert is_bright(generator.decode(after.z)).mean() > 0.9
+
+
+def test_a_rule_is_obeyed_and_the_class_stays(page):
+  rows = np.arange(200)
+  wanted, rule = rows % 10, page['leans_left']
+  target = {'attributes': np.eye(10, dtype=np.float32)[wanted]}
+  start = lcjax.mixture_start(page['data'])(target, rows, KEY)
+  want = lcjax.all_of(page['classes'], page['left'], weights=(1.0, 3.0))
+  moved = lcjax.optimizer(want)(start, target)
+  before = rule(page['model'].decode(start)).mean()
+  after = rule(page['model'].decode(moved.z)).mean()
+  assert before < 0.5
+  assert after > 0.9
+  assert judged(page, moved.z, wanted) > 0.8
+  never = lcjax.all_of(page['classes'], lcjax.negate(page['left']))
+  moved = lcjax.optimizer(never)(start, target)
+  assert rule(page['model'].decode(moved.z)).mean() < 0.1
+
+
+@pytest.mark.parametrize(
+  ('rule', 'said'),
+  [
+    (lambda x: x, 'rule: 100 samples give an array of shape (100, 4)'),
+    (lambda x: np.full(100, np.nan), 'rule: a score is nan'),
+    (lambda x: 2.0 * (x[:, 0] > 0), 'rule: a score is 2.0'),
+    (lambda x: np.ones(100), 'rule: its score is 1 for all 100 samples'),
+  ],
+)
+def test_a_rule_that_cannot_be_learnt(small, rule, said):
+  found = refused(
+    lambda: lcjax.learn_rule(
+      small[0], rule, KEY, num_samples=100, progress=False
+    )
+  )
+  assert said in found
 
 
 def test_another_seed_weight_and_target_compile_nothing(page, caplog):
@@ -215,6 +250,18 @@ def small():
 def test_labels_that_say_nothing(small, change, said):
   model, x, y = small
   assert said in refused(lambda: lcjax.encode(model, x, change(y)))
+
+
+def test_names_and_optimisers_that_do_not_fit(small):
+  model, x, _ = small
+  numbers = np.arange(40) % 3
+  found = refused(lambda: lcjax.encode(model, x, numbers, names=['a', 'b']))
+  assert 'names: 2 for classes up to number 2' in found
+  for spec in (
+    lcjax.OptimizerSpec('adamm', 0.1),
+    lcjax.OptimizerSpec('adam', 0.1, (('momentum', 0.9),)),
+  ):
+    assert 'is no optimiser of optax' in refused(spec.make)
 
 
 def test_data_that_lack_something(small):

@@ -52,15 +52,16 @@ class AllOf(_Composed):
     return base.Verdict(loss, met)
 
   def negated(self) -> 'AnyOf':
-    """De Morgan: at least one part does not hold."""
+    """De Morgan: any one of the parts' opposites, see `negate`."""
     return AnyOf(tuple(part.negated() for part in self.parts), self.weights)
 
 
 @flax.struct.dataclass
 class AnyOf(_Composed):
-  """At least one part holds: loss -log sum_i w_i exp(-L_i) / sum_i w_i.
+  """Loss -log((sum_i w_i exp(-L_i)) / sum_i w_i), met if any part is.
 
-  A soft minimum: the part that is nearest to being met pulls the most.
+  A soft minimum: the part with the largest w_i exp(-L_i) has the largest share
+  of the gradient.
 
   Attributes:
     parts: constraints of different names, with losses in nats.
@@ -79,16 +80,16 @@ class AnyOf(_Composed):
     return base.Verdict(loss, jnp.any(jnp.stack([v.met for v in verdicts])))
 
   def negated(self) -> AllOf:
-    """De Morgan: no part holds."""
+    """De Morgan: all of the parts' opposites, see `negate`."""
     return AllOf(tuple(part.negated() for part in self.parts), self.weights)
 
 
-def _check(
+def _checked_weights(
   what: str,
   parts: Sequence[base.Constraint],
   weights: Sequence[jax.Array | float] | None,
 ) -> tuple[jax.Array | float, ...]:
-  """The weights; raises UserError for parts that do not go together."""
+  """The weights, all 1 if None, after checking the parts and their number."""
   if not parts:
     raise errors.UserError(f'{what}: give at least one constraint')
   seen: set[str] = set()
@@ -97,14 +98,15 @@ def _check(
       if name in seen:
         raise errors.UserError(
           f'{what}: two constraints are named {name!r}: give one of them '
-          'another name, so that each has a target of its own'
+          "another name, as by constraint.replace(name='other')"
         )
       seen.add(name)
   if weights is None:
     return (1.0,) * len(parts)
   if len(weights) != len(parts):
     raise errors.UserError(
-      f'{what}: {len(weights)} weights for {len(parts)} constraints'
+      f'{what}: {len(weights)} weights for {len(parts)} constraints: give one '
+      'for each'
     )
   return tuple(weights)
 
@@ -119,9 +121,9 @@ def all_of(
     weights: one for every part; all 1 if None.
 
   Raises:
-    UserError: no parts, two of one name, or another number of weights.
+    UserError: no parts, two of the same name, or the wrong number of weights.
   """
-  return AllOf(parts, _check('all_of', parts, weights))
+  return AllOf(parts, _checked_weights('all_of', parts, weights))
 
 
 def any_of(
@@ -131,16 +133,27 @@ def any_of(
 
   Args:
     *parts: constraints of different names.
-    weights: one for every part; all 1 if None.
+    weights: one for every part, positive; all 1 if None. Losses are compared,
+      so they should be in nats.
 
   Raises:
-    UserError: no parts, two of one name, or another number of weights.
+    UserError: no parts, two of the same name, the wrong number of weights, or
+      one that is not positive.
   """
-  return AnyOf(parts, _check('any_of', parts, weights))
+  checked = _checked_weights('any_of', parts, weights)
+  for weight in checked:
+    if isinstance(weight, int | float) and not weight > 0:
+      raise errors.UserError(
+        f'any_of: a weight is {weight}: it must be positive'
+      )
+  return AnyOf(parts, checked)
 
 
 def negate(constraint: base.Constraint) -> base.Constraint:
   """NOT, by De Morgan's laws for compositions.
+
+  An opposite may be stricter than "not met": that of a critic with threshold .9
+  is D(z) < .1, so a latent in between meets neither.
 
   Raises:
     UserError: a part has no sound opposite.

@@ -1,6 +1,7 @@
 """Critics of latents, learned in memory from encoded data."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,14 +14,14 @@ from lcjax import errors, types
 from lcjax.constraints import attributes, critics
 from lcjax.data import batches
 from lcjax.generators import latent_model
-from lcjax.latent import optimize
+from lcjax.latent import encodings, optimize
 from lcjax.losses import adversarial
 from lcjax.models import apply
 from lcjax.models import critic as critic_lib
 from lcjax.training import fit, latent_steps, objectives, optimizer_spec, steps
 
-_ADAM = optimizer_spec.adam(1e-3)
-_MOVE = optimizer_spec.adam(0.1)
+_CRITIC_ADAM = optimizer_spec.adam(1e-3)
+_LATENT_ADAM = optimizer_spec.adam(0.1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,10 @@ class _AttributeLoss:
 
 @dataclasses.dataclass(frozen=True)
 class _RealismLoss:
-  """Encodings against the prior, and against what optimizer-G makes of it."""
+  """Data against prior latents, moved by optimizer-G and as drawn.
+
+  If the data are themselves draws of the prior, only moved latents are fakes.
+  """
 
   critic_fn: apply.Apply
   inner_steps: int
@@ -50,9 +54,12 @@ class _RealismLoss:
     self, params: Any, batch: steps.Batch, key: jax.Array
   ) -> tuple[jax.Array, steps.Metrics]:
     real, prior = latent_steps.draw_latents(batch, key)
-    current = critics.Critic(jax.lax.stop_gradient(params), 1.0, self.critic_fn)
+    # Threshold 1: no row counts as met early, so all take every step.
+    current = critics.Critic(
+      jax.lax.stop_gradient(params), threshold=1.0, critic_fn=self.critic_fn
+    )
     moved = optimize.optimize_latents(
-      current, prior, {}, _MOVE.make(), self.inner_steps
+      current, prior, {}, _LATENT_ADAM.make(), self.inner_steps
     ).z
     moved = jax.lax.stop_gradient(moved)
     real_logits = self.critic_fn(params, real)
@@ -66,6 +73,23 @@ class _RealismLoss:
       'real': jnp.mean(jax.nn.sigmoid(real_logits)),
       'moved': jnp.mean(jax.nn.sigmoid(fake_logits[0])),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class _RuleLoss:
+  """Cross-entropy of scores in [0, 1], which 'attributes' [B, 1] hold."""
+
+  critic_fn: apply.Apply
+
+  def __call__(
+    self, params: Any, batch: steps.Batch, key: jax.Array
+  ) -> tuple[jax.Array, steps.Metrics]:
+    z, _ = latent_steps.draw_latents(batch, key)
+    logits, scores = self.critic_fn(params, z), batch['attributes'][:, 0]
+    losses = scores * adversarial.real_loss(logits)
+    losses += (1.0 - scores) * adversarial.fake_loss(logits)
+    loss = jnp.mean(losses)
+    return loss, {'loss': loss, 'score': jnp.mean(scores)}
 
 
 def _make_batches(
@@ -99,13 +123,15 @@ def _fit(
   num_steps: int,
   batch_size: int,
   progress: bool,
+  params: Any = None,
 ) -> Any:
   init_key, order_key, step_key = jax.random.split(key, 3)
-  z = jnp.zeros((1, data.encodings.mean.shape[1]))
+  if params is None:
+    params = module.init(init_key, jnp.zeros((1, data.encodings.mean.shape[1])))
   return fit.fit(
     name,
     loss_fn,
-    module.init(init_key, z),
+    params,
     optimizer,
     _make_batches(data, order_key, batch_size),
     step_key,
@@ -121,7 +147,7 @@ def learn_attributes(
   name: str = 'attributes',
   tolerance: float = 0.1,
   hidden_sizes: Sequence[int] = (256, 256),
-  optimizer: optimizer_spec.OptimizerSpec = _ADAM,
+  optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
   num_steps: int = 1000,
   batch_size: int = 256,
   progress: bool = True,
@@ -171,7 +197,7 @@ def learn_realism(
   name: str = 'realism',
   threshold: float = 0.9,
   hidden_sizes: Sequence[int] = (256, 256),
-  optimizer: optimizer_spec.OptimizerSpec = _ADAM,
+  optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
   inner_steps: int = 10,
   num_steps: int = 1000,
   batch_size: int = 256,
@@ -198,7 +224,9 @@ def learn_realism(
   Raises:
     UserError: the loss is not finite.
   """
-  module = critic_lib.Critic(0, tuple(hidden_sizes), 'relu')
+  module = critic_lib.Critic(
+    label_size=0, hidden_sizes=tuple(hidden_sizes), activation='relu'
+  )
   critic_fn = apply.Apply(module)
   params = _fit(
     'learn_realism',
@@ -211,4 +239,124 @@ def learn_realism(
     batch_size,
     progress,
   )
+  return critics.Critic(params, threshold, critic_fn, name)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _move(critic: critics.Critic, z: jax.Array, num_steps: int) -> jax.Array:
+  return optimize.optimize_latents(
+    critic, z, {}, _LATENT_ADAM.make(), num_steps
+  ).z
+
+
+def _scores(
+  model: latent_model.LatentModel,
+  rule: Callable[[np.ndarray], np.ndarray],
+  z: np.ndarray,
+) -> np.ndarray:
+  """The rule's scores [N, 1] of decoded latents; UserError if they are none."""
+  scores = np.asarray(rule(model.decode(z)), np.float32)
+  if scores.shape != (len(z),):
+    raise errors.UserError(
+      f'rule: {len(z)} samples give an array of shape {scores.shape}, it must '
+      f'be ({len(z)},)'
+    )
+  inside = (scores >= 0) & (scores <= 1)  # False for NaN
+  if not inside.all():
+    raise errors.UserError(
+      f'rule: a score is {scores[np.argmin(inside)]}: it must be in [0, 1]'
+    )
+  return scores[:, None]
+
+
+def learn_rule(
+  model: latent_model.LatentModel,
+  rule: Callable[[np.ndarray], np.ndarray],
+  key: jax.Array,
+  *,
+  source: latent_model.LatentData | None = None,
+  name: str = 'rule',
+  threshold: float = 0.9,
+  num_samples: int = 5000,
+  rounds: int = 2,
+  hidden_sizes: Sequence[int] = (256, 256),
+  optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
+  num_steps: int = 1000,
+  batch_size: int = 256,
+  progress: bool = True,
+) -> critics.Critic:
+  """Learns where decoded samples obey a rule, without labels or its gradient.
+
+  A critic D(z) is fitted to scores of decoded latents by cross-entropy. Every
+  further round moves latents against the critic, scores what comes out and goes
+  on training with it: that is where the critic errs, and where it is used.
+
+  Whether a sample obeys is for the rule itself to say: ask it again of
+  `model.decode(moved.z)`.
+
+  Args:
+    model: decodes latents.
+    rule: samples [B, ...] on the host -> scores [B] in [0, 1]; any Python
+      function, called with at most `num_samples` at once, `rounds` + 1 times.
+    key: of draws, initial parameters and batches.
+    source: encoded data, whose labels are not read: half of the latents come
+      from there, half from the prior. All come from the prior if None.
+    name: of the constraint.
+    threshold: met if D(z) is at least this.
+    num_samples: scored before the first round, and in every further one.
+    rounds: after the first fit; 0 learns from unmoved latents alone.
+    hidden_sizes: of the network.
+    optimizer: of its parameters.
+    num_steps: of training, in every round.
+    batch_size: rows per step.
+    progress: whether to show a bar.
+
+  Raises:
+    UserError: scores of another shape, outside of [0, 1] or all equal.
+  """
+  module = critic_lib.Critic(
+    label_size=0, hidden_sizes=tuple(hidden_sizes), activation='relu'
+  )
+  critic_fn = apply.Apply(module)
+  params, pool = None, []
+  for number in range(rounds + 1):
+    prior_key, data_key, fit_key = jax.random.split(
+      jax.random.fold_in(key, number), 3
+    )
+    z = model.draw_prior(np.arange(num_samples), prior_key)
+    if source is not None:
+      seed = int(np.ravel(jax.random.key_data(data_key))[-1])
+      count = num_samples // 2
+      chosen = np.random.default_rng(seed).integers(
+        len(source.encodings.mean), size=count
+      )
+      z[:count] = source.encodings.sample(seed, chosen)
+    if params is not None:
+      critic = critics.Critic(params, threshold, critic_fn)
+      z = np.asarray(_move(critic, z, 100))
+    pool.append((z, _scores(model, rule, z)))
+    latents, scores = (
+      np.concatenate(parts) for parts in zip(*pool, strict=True)
+    )
+    if scores.min() == scores.max():
+      raise errors.UserError(
+        f'rule: its score is {scores[0, 0]:g} for all {len(scores)} samples: '
+        'there is nothing to learn'
+      )
+    data = latent_model.LatentData(
+      encodings.Encodings(latents, np.zeros_like(latents), scores), None
+    )
+    title = f'{name}: round {number} of {rounds}'
+    params = _fit(
+      title,
+      _RuleLoss(critic_fn),
+      module,
+      data,
+      fit_key,
+      optimizer,
+      num_steps,
+      batch_size,
+      progress,
+      params,
+    )
   return critics.Critic(params, threshold, critic_fn, name)

@@ -56,7 +56,7 @@ class OnSample(base.Constraint):
     if self.margin is None:
       raise errors.UserError(
         f'negate({self.name!r}): a penalty has no opposite without a margin: '
-        'give OnSample(margin=...)'
+        'give lcjax.on_sample(..., margin=...)'
       )
     return dataclasses.replace(self, opposite=not self.opposite)
 

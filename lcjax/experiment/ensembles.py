@@ -1,4 +1,4 @@
-"""Runs trainings; those that differ only in numbers form ensembles."""
+"""Runs trainings; those that differ only in seeds or floats share a program."""
 
 import hashlib
 import os
@@ -24,11 +24,11 @@ def use_all_cores() -> None:
   """Creates a virtual CPU device per core, to spread members over cores.
 
   Call before JAX starts. Has no effect on accelerators, if XLA_FLAGS already
-  sets the number of devices, or if LCJAX_DISTRIBUTED has started JAX.
+  sets the number of devices, or if LCJAX_DISTRIBUTED is set.
   """
-  chosen = '--xla_force_host_platform_device_count'
-  started = bool(os.environ.get('LCJAX_DISTRIBUTED'))
-  if not started and chosen not in os.environ.get('XLA_FLAGS', ''):
+  flag = '--xla_force_host_platform_device_count'
+  distributed = bool(os.environ.get('LCJAX_DISTRIBUTED'))
+  if not distributed and flag not in os.environ.get('XLA_FLAGS', ''):
     jax.config.update('jax_num_cpu_devices', os.cpu_count() or 1)
 
 
@@ -37,12 +37,13 @@ def compile_group(
 ) -> ensemble.Ensemble:
   """Compiles the training step of an ensemble as one program."""
   config, make_step = group[0].config, trainings[0].make_step
-  schedule = config[group[0].which.section].train
+  section = config[group[0].which.section].train
   way: ensemble.Way = 'vmap'
   if jax.default_backend() == 'cpu':
-    # Convolutions are slow inside lax loops on CPU. Configs that run them there
-    # set steps_per_call=1; then the loop over members is unrolled, too.
-    way = 'map' if schedule.steps_per_call > 1 else 'unroll'
+    # Convolutions are slow inside lax loops on CPU. Configs that have them set
+    # steps_per_call=1, which avoids the loop over steps; so unroll the loop
+    # over members as well.
+    way = 'map' if section.steps_per_call > 1 else 'unroll'
 
   def make(given: tuple[dict[str, Any], dict[str, Any]]) -> steps.Step:
     values, constants = given
@@ -55,14 +56,19 @@ def compile_group(
     jnp.stack([one.key for one in trainings]),
     jax.local_devices(),
     way,
-    schedule.nonfinite == 'skip',
+    section.nonfinite == 'skip',
   )
 
 
 def make_batches(
   trainings: Sequence[training_parts.Training], rows: np.ndarray
 ) -> Callable[[int, int], dict[str, np.ndarray]]:
-  """Builds (first step, K) -> [P, K, B, ...] batches of members `rows` [P]."""
+  """Builds (first step, K) -> batches [P, K, B, ...].
+
+  Args:
+    trainings: of all members.
+    rows: [P] the member of every row; padding repeats the last one.
+  """
 
   def make(step: int, count: int) -> dict[str, np.ndarray]:
     own = [one.make_batches(step, count) for one in trainings]
@@ -80,13 +86,13 @@ def _fresh(target: epath.Path) -> epath.Path:
 
 
 def _replace(fresh: epath.Path, target: epath.Path) -> None:
-  """Replaces `target` by a finished folder; it never holds a part of it."""
+  """Deletes `target`, then renames the finished folder `fresh` to it."""
   checkpoints.delete(target)
   fresh.rename(target)
 
 
 def copy_folder(source: epath.Path, target: epath.Path) -> None:
-  """Copies a finished folder; `target` never holds a partial copy."""
+  """Copies a finished folder; `target` never holds part of the copy."""
   fresh = _fresh(target)
   shutil.copytree(source, fresh, dirs_exist_ok=True)
   _replace(fresh, target)
@@ -94,17 +100,17 @@ def copy_folder(source: epath.Path, target: epath.Path) -> None:
 
 def _hand_out(
   task: tasks.Task,
-  log: epath.Path,
+  log_folder: epath.Path,
   state: Any,
   follows_from: dict[str, Any],
   seconds: float,
 ) -> None:
-  """Writes a member's folder as if it had been trained alone."""
+  """Writes a member's folder: its log and its last checkpoint."""
   fresh = _fresh(task.folder)
-  schedule = task.config[task.which.section].train
-  for path in log.iterdir():
+  section = task.config[task.which.section].train
+  for path in log_folder.iterdir():
     shutil.copy2(path, fresh / path.name)
-  with checkpoints.open_manager(fresh, schedule.keep) as manager:
+  with checkpoints.open_manager(fresh, section.keep) as manager:
     checkpoints.save(manager, int(state.step), state, follows_from, seconds)
   _replace(fresh, task.folder)
 
@@ -129,7 +135,7 @@ def train_group(
   begun = checkpoints.latest_meta(folder)
   if begun is None:
     meta = {'members': [tasks.dependencies(task) for task in group]}
-  else:  # `_begun` has compared it; old checkpoints have no digests
+  else:  # `_begun` has checked it. Kept as stored: it may lack data digests.
     meta = begun[1]['config']
   title = f'{group[0].which.section}: ensemble of {len(group)}'
   started, spent = time.perf_counter(), 0.0
@@ -143,7 +149,7 @@ def train_group(
     state, spent = found.state, found.meta['seconds']
     print(f'{title}: resuming from step {found.step}')
   logs = [folder / 'members' / str(i) for i in range(len(group))]
-  training = runner.Run(
+  run = runner.Run(
     title=title,
     folder=folder,
     schedule=stage.schedule_of(group[0].config, group[0].which),
@@ -160,10 +166,10 @@ def train_group(
   program = ensemble.program(compiled, len(group))
   with group[0].job.stop_on_signal() as should_stop:
     state = runner.train(
-      training,
+      run,
       program,
       make_batches(trainings, compiled.rows),
-      trainings[0].key,
+      trainings[0].key,  # not used: each member has its own key
       should_stop,
     )
   latest = checkpoints.latest_meta(folder)
@@ -218,7 +224,10 @@ def _begun(
 def _with_same_config(
   member: dict[str, Any], wanted: Sequence[tasks.Task]
 ) -> tasks.Task | None:
-  """The task with a stored member's config; digests of data are ignored."""
+  """The task of a stored member, or one with its config and other data."""
+  for task in wanted:  # configs may be equal and the data still differ
+    if tasks.dependencies(task) == member:
+      return task
   for task in wanted:
     current = provenance.without_read(tasks.dependencies(task))
     advice = stage.advice(task.job, task.replicate)
@@ -233,13 +242,20 @@ def train(
   make_training: MakeTraining,
   limit: int,
 ) -> None:
-  """Runs the unfinished trainings of one stage; identical ones only once.
+  """Runs the unfinished trainings of one stage, identical ones together.
+
+  Interrupted ensembles are resumed whole, even for members that have since been
+  finished elsewhere.
 
   Args:
     root: holds the folders of this stage's ensembles during training.
     wanted: all requested trainings, finished or not.
     make_training: builds the training of an unfinished task.
     limit: maximum number of members per ensemble.
+
+  Raises:
+    UserError: a folder holds another training, or a training is not finite.
+    Interrupted: stopped by a signal.
   """
   same: dict[str, list[tasks.Task]] = {}
   for task in wanted:
@@ -264,8 +280,8 @@ def train(
     ready.append((root / name, group))
   for folder, group in ready:
     names = ', '.join(dict.fromkeys(task.name for task in group))
-    many = 'training' if len(group) == 1 else 'trainings'
-    print(f'{group[0].which.section}: {len(group)} {many} of {names}')
+    noun = 'training' if len(group) == 1 else 'trainings'
+    print(f'{group[0].which.section}: {len(group)} {noun} of {names}')
     train_group(folder, group, make_training)
     done |= {tasks.identity(task): task for task in group}
     _copy_shared(same, done)

@@ -171,6 +171,10 @@ def _parse_labels(
       raise errors.UserError(
         f'labels: a vector must hold class numbers from 0, it holds {y.dtype}'
       )
+    if names is not None and y.max() >= len(names):
+      raise errors.UserError(
+        f'names: {len(names)} for classes up to number {y.max()}'
+      )
     y = np.eye(int(y.max()) + 1 if names is None else len(names))[y]
   if y.ndim != 2 or not np.isin(y, (0, 1)).all():
     raise errors.UserError(

@@ -1,8 +1,9 @@
 """The guided denoiser: realism as the score of q(z), attributes as guidance.
 
-An unconditional denoiser eps(z_t, t), trained on noised z ~ q(z), gives the
-score of q(z) at every noise level. D_attr(z_t, t), trained on the same noised
-latents, gives the gradient towards an attribute. A few dozen steps lead from
+An unconditional denoiser, trained on noised z ~ q(z), predicts the velocity
+(see `velocity`). The noise that follows from it is the score of q(z) at every
+noise level, up to a scale. D_attr(z_t, t), trained on the same noised latents,
+gives the gradient towards an attribute. A few dozen steps lead from
 noise, or from a partly noised encoding, to z. Ho et al., arXiv:2006.11239;
 Song et al., DDIM, arXiv:2010.02502; classifier guidance: Dhariwal & Nichol,
 arXiv:2105.05233.
@@ -27,8 +28,8 @@ class Schedule(NamedTuple):
 
   Attributes:
     num_steps: evaluations of the denoiser.
-    start_time: noise time of the start. 1 is pure noise; below 1 is a partly
-      noised encoding, which keeps part of its content.
+    start_time: noise time of the start, above 0. 1 is pure noise; below 1 is a
+      partly noised encoding, which keeps part of its content.
     eta: 0 samples deterministically (DDIM), 1 ancestrally.
     end_time: noise time of the result; above 0 it is still a noised latent.
   """
@@ -46,8 +47,8 @@ _LEAST_SIGNAL = 0.02
 def scales(t: jax.Array) -> tuple[jax.Array, jax.Array]:
   """(sqrt(alpha_bar), sqrt(1 - alpha_bar)), the scales of z and noise at t.
 
-  The cosine schedule of Nichol & Dhariwal, arXiv:2102.09672, but ending at
-  `_LEAST_SIGNAL` instead of 0.
+  The cosine schedule of Nichol & Dhariwal, arXiv:2102.09672, without their
+  offset s, and stretched to end at `_LEAST_SIGNAL` instead of 0.
   """
   angle = t * jnp.arccos(_LEAST_SIGNAL)
   return jnp.cos(angle), jnp.sin(angle)
@@ -110,19 +111,20 @@ def guided_denoise(
     t = jnp.full(len(z), time)
     (signal, sigma), (next_signal, next_sigma) = scales(time), scales(next_time)
     v = velocity_fn(z, t)
-    # eps = sigma z + signal v plus guidance; the clean latent changes with it.
-    bend = sigma * energy_grad(z, t)
-    eps = sigma * z + signal * v + bend
-    clean = signal * z - sigma * v - (sigma / signal) * bend
+    # Unguided, eps = sigma z + signal v and clean = signal z - sigma v. Adding
+    # guidance to eps moves clean by -sigma / signal of it.
+    guidance = sigma * energy_grad(z, t)
+    eps = sigma * z + signal * v + guidance
+    clean = signal * z - sigma * v - (sigma / signal) * guidance
     # DDIM, equations 12 and 16.
-    added = schedule.eta**2 * (next_sigma / sigma) ** 2
-    added = added * (1.0 - (signal / next_signal) ** 2)
-    along = jnp.sqrt(jnp.maximum(next_sigma**2 - added, 0.0))
-    z = next_signal * clean + along * eps
+    variance = schedule.eta**2 * (next_sigma / sigma) ** 2
+    variance = variance * (1.0 - (signal / next_signal) ** 2)
+    eps_scale = jnp.sqrt(jnp.maximum(next_sigma**2 - variance, 0.0))
+    z = next_signal * clean + eps_scale * eps
     if schedule.eta:  # a deterministic path draws no noise
       step_key = jax.random.fold_in(key, index)
       fresh = noise.normal(step_key, rows, z.shape[1], z.dtype)
-      z = z + jnp.sqrt(added) * fresh
+      z = z + jnp.sqrt(variance) * fresh
     return z, None
 
   steps = jnp.arange(schedule.num_steps), times[:-1], times[1:]

@@ -59,10 +59,10 @@ def open_manager(
     yield manager
   except BaseException:  # mostly Interrupted, while a save is in progress
     with contextlib.suppress(errors.UserError):
-      _finish(manager)
+      finish(manager)
     raise
   else:
-    _finish(manager)
+    finish(manager)
   finally:
     manager.close()
 
@@ -74,7 +74,7 @@ def _not_written(directory: Any, reason: str) -> errors.UserError:
   )
 
 
-def _finish(manager: ocp.CheckpointManager) -> None:
+def finish(manager: ocp.CheckpointManager) -> None:
   """Waits for the save in progress, then seals it."""
   try:
     manager.wait_until_finished()
@@ -161,7 +161,7 @@ def save(
   Raises:
     UserError: this checkpoint or the previous one could not be written.
   """
-  _finish(manager)
+  finish(manager)
   _check_space(epath.Path(manager.directory), state)
   meta = {
     'config': config,

@@ -9,6 +9,8 @@ from typing import Any
 
 import optax
 
+from lcjax import errors
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSpec:
@@ -26,10 +28,16 @@ class OptimizerSpec:
 
   def make(self) -> optax.GradientTransformation:
     """The optax transformation."""
-    make = getattr(optax, self.name)
-    made: optax.GradientTransformation = make(
-      self.learning_rate, **dict(self.arguments)
-    )
+    make = getattr(optax, self.name, None)
+    try:
+      made: optax.GradientTransformation = make(  # type: ignore[misc]
+        self.learning_rate, **dict(self.arguments)
+      )
+    except (TypeError, ValueError) as error:
+      raise errors.UserError(
+        f'{self} is no optimiser of optax whose first argument is the learning '
+        f'rate: {error}'
+      ) from error
     return made
 
 

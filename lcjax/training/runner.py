@@ -29,7 +29,9 @@ class Schedule(NamedTuple):
     checkpoint_every: between checkpoints.
     keep: how many of the newest checkpoints to keep.
     keep_every: also keeps checkpoints at multiples of this step, if not 0.
-    nonfinite: 'stop' at gradients that are not finite, or 'skip' the update.
+    nonfinite: what to do about gradients that are not finite. 'skip' skips the
+      update; 'stop' applies it, and training stops at the next metric or
+      checkpoint that is not finite.
   """
 
   num_steps: int
@@ -66,7 +68,7 @@ class Program(NamedTuple):
 
 
 def alone(step: steps.Step) -> Program:
-  """The program of a single training, from `parallel.compile_step`."""
+  """The program of a single training; `step` is from `compile_step`."""
   return Program(
     step,
     pack=lambda state: state,
@@ -91,7 +93,11 @@ class Member(NamedTuple):
 
 
 class _Logs:
-  """A hook that passes metrics on to the logs of all members, one call late."""
+  """Splits metrics over the members' logs, with one transfer per call.
+
+  Passes them on one call late, so that the device is never idle; the logs
+  themselves write one call later still.
+  """
 
   def __init__(
     self,
@@ -111,16 +117,18 @@ class _Logs:
       return
     step, metrics = self._pending
     self._pending = None
-    own = self._split(jax.device_get(metrics))
-    for log, values in zip(self._logs, own, strict=True):
+    per_member = self._split(jax.device_get(metrics))
+    for log, values in zip(self._logs, per_member, strict=True):
       log(step, None, values)
 
   def flush(self) -> None:
+    """Writes what is pending."""
     self._pass_on()
     for log in self._logs:
       log.flush()
 
   def sync(self) -> None:
+    """Writes what is pending and syncs the files to disk."""
     self._pass_on()
     for log in self._logs:
       log.sync()
@@ -135,16 +143,17 @@ class Run(NamedTuple):
   """A training or an ensemble to run, from a fresh or restored state.
 
   Attributes:
-    title: for the progress bar and errors.
+    title: for the progress bar and the message of a stop.
     folder: of the checkpoints.
     schedule: of the training.
-    follows_from: JSON of the inputs that determine the result, compared before
-      a resume.
+    follows_from: inputs that determine the result, as JSON stores them;
+      compared before a resume.
     members: all trainings of the program.
     state: to start or resume from, unpacked.
     seconds: training time up to that state.
     started: `time.perf_counter()` when this process began to work on it.
-    shown: metrics in the progress bar, such as 'train/loss'.
+    shown: metrics in the progress bar, of the first member, such as
+      'train/loss'.
   """
 
   title: str
@@ -165,7 +174,7 @@ def train(
   key: jax.Array,
   should_stop: Callable[[], bool],
 ) -> Any:
-  """Trains to the last step; takes no step if `run.state` is there already.
+  """Trains up to `num_steps`; takes no step if `run.state` is there already.
 
   Args:
     run: what to train.
@@ -175,7 +184,7 @@ def train(
     should_stop: checked before every call.
 
   Returns:
-    The last state, unpacked.
+    The final state, unpacked.
 
   Raises:
     UserError: a metric or a state is not finite, or a file cannot be written.
@@ -191,7 +200,7 @@ def train(
     for member in run.members
   ]
   log = _Logs(logs, program.metrics)
-  last_step = first
+  previous = first
   with (
     checkpoints.open_manager(
       run.folder, schedule.keep, schedule.keep_every, first
@@ -214,29 +223,32 @@ def train(
     def save(step: int, state: Any) -> None:
       log.sync()  # first, so that no checkpoint is ahead of the logs
       whole = program.unpack(state)
-      for member, own in zip(run.members, program.members(whole), strict=True):
-        checkpoints.check_state_finite(member.title, step, own)
+      states = program.members(whole)
+      for member, one in zip(run.members, states, strict=True):
+        checkpoints.check_state_finite(member.title, step, one)
       seconds = run.seconds + time.perf_counter() - run.started
       checkpoints.save(manager, step, whole, run.follows_from, seconds)
 
     def evaluate(step: int, state: Any) -> None:
       log.flush()
       states = program.members(program.unpack(state))
-      for member, own, its_log in zip(run.members, states, logs, strict=True):
-        values = member.evaluate(own)
+      for member, one, its_log in zip(run.members, states, logs, strict=True):
+        values = member.evaluate(one)
         loop.check_finite(member.title, step, values)
         its_log.write(step, values, 'validation')
 
     def periodic(step: int, state: Any, metrics: steps.Metrics) -> None:
-      nonlocal last_step
-      count, last_step = step - last_step, step
+      nonlocal previous
+      count, previous = step - previous, step
       ends = step == schedule.num_steps
       if loop.crossed(step, count, schedule.evaluate_every) or ends:
         evaluate(step, state)
       if loop.crossed(step, count, schedule.checkpoint_every) or ends:
+        # Most metrics are not logged, hence not checked: check them here. A
+        # skipped update leaves a metric that is not finite, but a finite state.
         if not schedule.skips:
-          own = program.metrics(jax.device_get(metrics))
-          for member, values in zip(run.members, own, strict=True):
+          per_member = program.metrics(jax.device_get(metrics))
+          for member, values in zip(run.members, per_member, strict=True):
             scalars = {name: float(v) for name, v in values.items()}
             loop.check_finite(member.title, step, scalars)
         save(step, state)
@@ -255,10 +267,12 @@ def train(
       reached = int(state.step)
       if reached < schedule.num_steps:
         save(reached, state)
+        checkpoints.finish(manager)  # raises if the write failed
         raise errors.Interrupted(
           f'{run.title} is checkpointed at step {reached}'
         )
       if parallel.any_process(should_stop()):  # signalled in the last steps
+        checkpoints.finish(manager)
         raise errors.Interrupted(f'{run.title} is finished')
     finally:
       log.close()

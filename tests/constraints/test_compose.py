@@ -219,7 +219,11 @@ def test_re_encoded_asks_the_inner_constraint_elsewhere():
     (lambda: compose.all_of(), 'give at least one constraint'),
     (
       lambda: compose.all_of(RIGHT, UPPER, weights=(1.0,)),
-      '1 weights for 2 constraints',
+      '1 weights for 2 constraints: give one for each',
+    ),
+    (
+      lambda: compose.any_of(RIGHT, UPPER, weights=(1.0, 0.0)),
+      'any_of: a weight is 0.0: it must be positive',
     ),
     (
       lambda: compose.negate(compose.all_of(RIGHT, near.Near(jnp.ones(2)))),

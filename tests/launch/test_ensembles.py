@@ -343,3 +343,20 @@ def test_inputs_are_read_once(monkeypatch):
   for name in 'ab':
     read.data(task(name).job)
   assert calls == ['train', 'validation']
+
+
+def test_a_stored_member_is_found_by_its_data_where_configs_are_equal(
+  monkeypatch,
+):
+  job = jobs.Job(tiny(), epath.Path('w'))
+  first, second = (tasks.Task(name, job, stage.VAE, 0) for name in 'ab')
+  depends = {
+    task.name: tasks.dependencies(first) | {'read': {'train': task.name}}
+    for task in (first, second)
+  }
+  monkeypatch.setattr(tasks, 'dependencies', lambda task: depends[task.name])
+  for task in (first, second):
+    found = ensembles._with_same_config(depends[task.name], [first, second])
+    assert found is task
+  other = depends['a'] | {'read': {'train': 'c'}}
+  assert ensembles._with_same_config(other, [first, second]) is first
