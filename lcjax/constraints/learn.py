@@ -149,7 +149,7 @@ def learn_attributes(
   hidden_sizes: Sequence[int] = (256, 256),
   optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
   num_steps: int = 1000,
-  batch_size: int = 256,
+  batch_size: int = 128,
   progress: bool = True,
 ) -> attributes.Attributes:
   """Learns which labels hold at z ~ q(z|x).
@@ -200,7 +200,7 @@ def learn_realism(
   optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
   inner_steps: int = 10,
   num_steps: int = 1000,
-  batch_size: int = 256,
+  batch_size: int = 128,
   progress: bool = True,
 ) -> critics.Critic:
   """Learns where real data are: D(z) of arXiv:1711.05772, section 3.
@@ -282,7 +282,7 @@ def learn_rule(
   hidden_sizes: Sequence[int] = (256, 256),
   optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
   num_steps: int = 1000,
-  batch_size: int = 256,
+  batch_size: int = 128,
   progress: bool = True,
 ) -> critics.Critic:
   """Learns where decoded samples obey a rule, without labels or its gradient.
