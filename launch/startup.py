@@ -168,7 +168,12 @@ def run(
   # Lists these flags in the --help of every launcher.
   for flag in ('config', 'workdir', 'overwrite'):
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
-  app.run(guarded, flags_parser=parse)
+  try:
+    app.run(guarded, flags_parser=parse)
+  except BrokenPipeError:  # as of `--help | head`: nobody reads on
+    # What is still buffered would raise again when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def fail(error: errors.UserError) -> NoReturn:

@@ -157,6 +157,12 @@ def compare_all(job: jobs.Job) -> None:
         f'compare: {job.workdir / name / metrics_log.FILE} is empty or missing:'
         ' restore it from a copy, or the report will lack its curves'
       )
+  stored = len(list((folder / 'runs').glob('*.json')))
+  if stored > config.num_seeds:
+    print(
+      f'compare: {stored} seeds were judged before, this report has '
+      f'{config.num_seeds}; --config.num_seeds={stored} for all'
+    )
   judge = rows_lib.load_judge(job, before.train, before.test)
   runs, first_rows = [], before.rows
   for replicate, found in enumerate(before.runs):

@@ -109,13 +109,11 @@ def check_mover(config: ml_collections.ConfigDict, mover: str) -> None:
   known = ('none', *movers.names(config))
   if mover in known:
     return
-  more = ''
+  hint = errors.nearest(mover, known)
   if mover.startswith(glossary.FURTHER_ACTOR):
-    section = config.actor_critic
-    more = (
-      ' Further actors are set by config.actor_critic.more_distance_weights='
-      f'{section.more_distance_weights}'
+    hint = (
+      'further actors are set by config.actor_critic.more_distance_weights='
+      f'{config.actor_critic.more_distance_weights}, and trained by '
+      'launch.train_actor_critic'
     )
-  raise errors.UserError(
-    f'--mover={mover} does not exist: {errors.nearest(mover, known)}{more}'
-  )
+  raise errors.UserError(f'--mover={mover} does not exist: {hint}')

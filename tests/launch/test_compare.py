@@ -286,3 +286,13 @@ def test_a_result_keeps_what_it_was_measured_on(run, monkeypatch):
   assert report['hardware'] == 'first machine; second machine'
   assert report['versions'] == compare_report.versions()
   assert run.judged == [0, 1]
+
+
+def test_seeds_that_a_report_leaves_out_are_said(run, capsys):
+  run()
+  assert 'this report has' not in capsys.readouterr().out
+  run(num_seeds=1)
+  assert (
+    'compare: 3 seeds were judged before, this report has 1; '
+    '--config.num_seeds=3 for all'
+  ) in capsys.readouterr().out

@@ -218,3 +218,16 @@ def test_a_signal_ends_a_launcher_wherever_it_comes(number, do):
   )
   assert found.returncode == interrupts.RESUME_ME
   assert 'lcjax: interrupted; finished stages are kept.' in found.stderr
+
+
+def test_help_that_nobody_reads_on_is_no_traceback():
+  command = f'{sys.executable} -m launch.generate --help | head -n 1'
+  found = subprocess.run(
+    ['bash', '-c', command],
+    capture_output=True,
+    text=True,
+    timeout=50,
+    check=True,
+  )
+  assert found.stdout.count('\n') == 1
+  assert found.stderr == ''
