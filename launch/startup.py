@@ -170,7 +170,7 @@ def run(
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
   try:
     app.run(guarded, flags_parser=parse)
-  except BrokenPipeError:  # as of `--help | head`: nobody reads on
+  except BrokenPipeError:  # the reader has quit, as in `--help | head`
     # What is still buffered would raise again when Python ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(128 + signal.SIGPIPE)

@@ -1,4 +1,4 @@
-"""What a constraint is: a loss of one latent, and whether it is met."""
+"""Constraints: a differentiable loss of one latent, and whether it is met."""
 
 import abc
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ import jax
 
 from lcjax import errors
 
-# What is requested of one row, by name of the constraint that reads it.
+# The request of one row, by name of the constraint that reads it.
 Target = Mapping[str, Any]
 
 
 class Verdict(NamedTuple):
-  """What a constraint says of one latent.
+  """The result of a constraint for one latent.
 
   Attributes:
     loss: [] at least 0, in nats, differentiable in z.
@@ -62,9 +62,7 @@ class Constraint(abc.ABC):
     """Names that must be in `target`."""
 
   def references(self) -> tuple[str, ...]:
-    """Those of `targets` that are latents to stay close to: a mover takes
-    its start for those that are not given.
-    """
+    """Those of `targets` that are reference latents, by default the start."""
     return ()
 
 

@@ -37,7 +37,7 @@ class _ReencodeOne:
 
 
 def near(data: latent_model.LatentData, name: str = 'near') -> near_lib.Near:
-  """Stay close to a reference; the start, if no target of this name is given.
+  """Keeps a latent close to a reference: its target, by default the start.
 
   Args:
     data: encoded by a model with an encoder, whose mean scale says what counts
@@ -89,10 +89,10 @@ def on_sample(
 def re_encoded(
   model: latent_model.LatentModel, constraint: base.Constraint
 ) -> on_sample_lib.ReEncoded:
-  """Asks a constraint of the mean encoding of the decoded sample.
+  """Applies a constraint to the mean encoding of the decoded sample.
 
-  A stricter test than asking the latent itself: critics know encodings, and err
-  on latents that were moved against them.
+  A stricter test than on the latent itself: critics are trained on encodings,
+  and err on latents that were moved against them.
 
   Args:
     model: with an encoder that takes what its decoder gives.

@@ -21,7 +21,7 @@ class Critic(base.Constraint):
     threshold: met if D(z) is at least this; 0 is always met.
     critic_fn: (params, z [Z]) -> logit v []; static.
     name: of the constraint; static.
-    opposite: whether this asks for the opposite: loss -log(1 - D(z)), met if
+    opposite: whether this is the opposite: loss -log(1 - D(z)), met if
       D(z) is below 1 - threshold, the same margin on the other side; static.
   """
 

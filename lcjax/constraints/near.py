@@ -13,8 +13,8 @@ from lcjax.losses import distance
 class Near(base.Constraint):
   """The distance penalty L_dist(z, reference); arXiv:1711.05772, section 3.
 
-  Its target is the reference [Z]. It is always met: it says how far, never
-  that this is too far.
+  Its target is the reference [Z]. It is always met: a distance has no
+  natural threshold.
 
   Attributes:
     mean_scale: [Z] what counts as near: training mean of the encoder's scale.
@@ -30,7 +30,7 @@ class Near(base.Constraint):
     return base.Verdict(loss, jnp.bool_(True))
 
   def negated(self) -> base.Constraint:
-    """Raises UserError: far from a point says nothing without a margin."""
+    """Raises UserError: a distance has no opposite without a margin."""
     raise errors.UserError(
       f'negate({self.name!r}): a distance has no opposite without a margin; '
       'leave it out of what is negated'

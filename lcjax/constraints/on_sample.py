@@ -25,7 +25,7 @@ class OnSample(base.Constraint):
     name: of the constraint and its target; static.
     takes_target: whether `penalty_fn` reads a target of this name; static.
     margin: a penalty above it is the opposite; without one there is none.
-    opposite: whether this asks for the opposite: loss max(0, margin - penalty),
+    opposite: whether this is the opposite: loss max(0, margin - penalty),
       met if the penalty exceeds the margin; static.
   """
 
@@ -73,12 +73,12 @@ class OnSample(base.Constraint):
 class ReEncoded(base.Constraint):
   """A constraint on the encoding of the decoded sample.
 
-  Critics of latents know encodings. Of a latent between them, or one that was
-  moved against the critic, the sample tells more than the latent itself.
+  Critics are trained on encodings. For a latent between encodings, or one that
+  was moved against the critic, the decoded sample is the better evidence.
 
   Attributes:
     params: of the model.
-    inner: asked of the mean encoding of decode(z).
+    inner: applied to the mean encoding of decode(z).
     reencode_fn: (params, z [Z]) -> mean encoding [Z] of decode(z); static.
   """
 

@@ -1,1 +1,1 @@
-"""Generative models, as all that the method needs of them."""
+"""The interface to pretrained generative models."""

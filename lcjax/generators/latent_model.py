@@ -1,4 +1,4 @@
-"""A generative model as the method sees it, and data encoded by it."""
+"""The interface to a generative model, and data encoded by it."""
 
 import dataclasses
 import functools

@@ -1,1 +1,1 @@
-"""What moves latents until a constraint is met, and where they start."""
+"""Movers, which change latents until a constraint is met, and their starts."""

@@ -1,4 +1,4 @@
-"""What a mover returns, and what every mover checks."""
+"""The result of a mover, and the checks that all movers share."""
 
 from typing import NamedTuple
 

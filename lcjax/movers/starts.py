@@ -15,7 +15,7 @@ Start = Callable[[base.Target, np.ndarray, jax.Array], np.ndarray]
 
 
 def prior_start(model: latent_model.LatentModel) -> Start:
-  """Draws of the model's prior, whatever is asked for."""
+  """Draws from the model's prior; the target is ignored."""
 
   def start(
     target: base.Target, rows: np.ndarray, key: jax.Array
@@ -32,10 +32,10 @@ def mixture_start(
   name: str = 'attributes',
   seed: int = 0,
 ) -> Start:
-  """Draws of a Gaussian mixture of the data's latents, with the asked labels.
+  """Draws latents with the requested labels from a Gaussian mixture of the data.
 
-  Of classes there is a mixture each, of independent attributes one around a
-  linear map of them, and of data without labels a single one.
+  Classes have a mixture each; independent attributes share one around a linear
+  map of them; data without labels have a single one.
 
   Args:
     data: what the mixture is fitted to, by scikit-learn.
