@@ -32,7 +32,7 @@ def mixture_start(
   name: str = 'attributes',
   seed: int = 0,
 ) -> Start:
-  """Draws latents with the requested labels from a Gaussian mixture of the data.
+  """Draws latents with the requested labels from a Gaussian mixture.
 
   Classes have a mixture each; independent attributes share one around a linear
   map of them; data without labels have a single one.
