@@ -110,10 +110,11 @@ def check_mover(config: ml_collections.ConfigDict, mover: str) -> None:
   if mover in known:
     return
   hint = errors.nearest(mover, known)
-  if mover.startswith(glossary.FURTHER_ACTOR):
+  prefix, section = glossary.FURTHER_ACTOR, config.actor_critic
+  if mover.startswith(prefix) and not section.more_distance_weights:
     hint = (
       'further actors are set by config.actor_critic.more_distance_weights='
-      f'{config.actor_critic.more_distance_weights}, and trained by '
+      f'{section.more_distance_weights}, and trained by '
       'launch.train_actor_critic'
     )
   raise errors.UserError(f'--mover={mover} does not exist: {hint}')
