@@ -37,8 +37,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# One worker for each core; the tests of a file share their trainings.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -48,7 +48,7 @@ setuptools.setup(
     'cuda': ['jax[cuda13]>=0.10'],
     'tpu': ['jax[tpu]>=0.10'],
     'gcs': ['fsspec', 'gcsfs'],  # workdirs in gs:// buckets
-    'test': ['mypy', 'pytest', 'ruff'],
+    'test': ['mypy', 'pytest', 'pytest-xdist', 'ruff'],
     # Compared with JAX in `python -m launch.benchmark`.
     'bench': ['torch>=2.5'],
     # Reading prepared TFDS data sets needs no TensorFlow, ...

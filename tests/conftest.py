@@ -1,11 +1,19 @@
 """Eight virtual CPU devices and strict broadcasting, set before JAX starts."""
 
 import os
+import tempfile
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 # In these tests, compiling takes longer than running.
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true'
+# So tests, their workers and processes share what one of them has compiled, in
+# a cache that is new for every run and removed at its end.
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+  _CACHE = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+  os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 # With fewer threads than devices, collectives can deadlock. The two timeouts
 # turn such a hang into an error within seconds.
 os.environ['NPROC'] = '16'

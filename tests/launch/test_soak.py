@@ -49,12 +49,8 @@ TINY_STEPS = [
 ]
 
 
-def start(workdir, cache):
-  environment = os.environ | {
-    'XLA_FLAGS': '',
-    'JAX_COMPILATION_CACHE_DIR': str(cache),
-    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
-  }
+def start(workdir):
+  environment = os.environ | {'XLA_FLAGS': ''}
   command = [sys.executable, '-c', SCRIPT, '--config=configs/digits.py']
   return subprocess.Popen(
     [*command, f'--workdir={workdir}', *TINY_STEPS, *OFTEN],
@@ -66,8 +62,8 @@ def start(workdir, cache):
   )
 
 
-def finish(workdir, cache):
-  process = start(workdir, cache)
+def finish(workdir):
+  process = start(workdir)
   out, _ = process.communicate(timeout=300)
   assert process.returncode == 0, out
 
@@ -104,15 +100,14 @@ def wait_for_a_save_under_way(workdir, process):
 
 @pytest.mark.filterwarnings('ignore')  # restored without shardings, on purpose
 def test_killed_at_any_moment_it_ends_in_the_same_place(tmp_path):
-  cache = tmp_path / 'cache'
   undisturbed, killed = tmp_path / 'undisturbed', tmp_path / 'killed'
   started = time.monotonic()
-  finish(undisturbed, cache)
+  finish(undisturbed)
   # Half of it is compiling, which none of the others needs again.
   whole = 0.5 * (time.monotonic() - started)
   moments = random.Random(SEED)
   for number in range(NUM_KILLS):
-    process = start(killed, cache)
+    process = start(killed)
     if number % 3 == 2:
       time.sleep(moments.uniform(0.3, 0.9) * whole / NUM_KILLS)
       wait_for_a_save_under_way(killed, process)
@@ -121,7 +116,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_place(tmp_path):
       time.sleep(moments.uniform(0.3, 1.0) * whole)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-  finish(killed, cache)
+  finish(killed)
   expected, found = results(undisturbed), results(killed)
   assert len(expected) == 6
   assert found.keys() == expected.keys()
