@@ -20,28 +20,37 @@ from lcjax.generators.latent_model import (
   label_prior,
   latent_model,
 )
-from lcjax.movers.base import Moved
+from lcjax.movers.actor import Adversary, learn_actor
+from lcjax.movers.base import Moved, Mover, verdicts
+from lcjax.movers.denoiser import denoiser, learn_denoiser
 from lcjax.movers.optimizer import optimizer
 from lcjax.movers.starts import mixture_start, prior_start
+from lcjax.movers.wrappers import backtrack, retry, stay, then
 from lcjax.training.optimizer_spec import OptimizerSpec, adam
 
 __version__ = metadata.version('lcjax')
 
 __all__ = [
+  'Adversary',
   'Constraint',
   'LatentData',
   'LatentModel',
   'Moved',
+  'Mover',
   'OptimizerSpec',
   'UserError',
   'Verdict',
   'adam',
   'all_of',
   'any_of',
+  'backtrack',
+  'denoiser',
   'encode',
   'label_prior',
   'latent_model',
+  'learn_actor',
   'learn_attributes',
+  'learn_denoiser',
   'learn_realism',
   'learn_rule',
   'mixture_start',
@@ -51,4 +60,8 @@ __all__ = [
   'optimizer',
   'prior_start',
   're_encoded',
+  'retry',
+  'stay',
+  'then',
+  'verdicts',
 ]

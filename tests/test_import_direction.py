@@ -27,7 +27,12 @@ ALLOWED = {
   'lcjax.losses': set(),
   'lcjax.evaluation': {'lcjax.data'},
   'lcjax.latent': {'lcjax.losses'},
-  'lcjax.generators': {'lcjax.latent'},
+  'lcjax.generators': {
+    'lcjax.data',
+    'lcjax.models',
+    'lcjax.latent',
+    'lcjax.training',
+  },
   'lcjax.constraints': {
     'lcjax.data',
     'lcjax.models',
@@ -37,6 +42,7 @@ ALLOWED = {
     'lcjax.generators',
   },
   'lcjax.movers': {
+    'lcjax.models',
     'lcjax.latent',
     'lcjax.training',
     'lcjax.generators',

@@ -6,7 +6,13 @@ import jax
 import numpy as np
 
 from launch.benchmarks import ours, rounds, torch_latents, torch_peer
-from lcjax.experiment import build, loading, stage, train_actor_critic
+from lcjax.experiment import (
+  build,
+  loading,
+  movers,
+  stage,
+  train_actor_critic,
+)
 from lcjax.training import state
 
 _BATCH_SIZES = (64, 256, 1024)
@@ -54,8 +60,8 @@ def optimizer_g(options: ours.Options) -> list[rounds.Measurement]:
       bound.train.mean_scale,
       bound.labels,
     )
-    optimizer = bound.make_optimizer(section, 'optimize')
     max_steps = min(_MAX_STEPS, section.max_steps)
+    optimizer = movers.make_optimizer(bound, section, max_steps=max_steps)
     rng = np.random.default_rng(batch_size)
     start = rng.standard_normal(
       (batch_size, config.vae.latent_size), np.float32
@@ -65,8 +71,8 @@ def optimizer_g(options: ours.Options) -> list[rounds.Measurement]:
 
     def advance_ours(
       count: int,
-      given: tuple = (max_steps, start, y, np.ones_like(y), start),
-      move=optimizer,
+      given: tuple = (optimizer, start, y),
+      move=movers.move,
       kept=kept,
     ) -> None:
       for _ in range(count):

@@ -27,6 +27,10 @@ class Attributes(base.Constraint):
     name: of the constraint and its target; static.
     opposite: whether this asks for anything but y: loss -log(1 - p(y)), met if
       p(y) is below the tolerance; static.
+    noised_params: of a classifier of noised latents, for a guided denoiser;
+      None if there is none.
+    noised_fn: (noised params, z_t [Z], t []) -> logits [Y], where z_t is in
+      standard units of q(z); None if there is none; static.
   """
 
   params: Any
@@ -37,13 +41,27 @@ class Attributes(base.Constraint):
   labels: types.Labels = flax.struct.field(pytree_node=False)
   name: str = flax.struct.field(pytree_node=False, default='attributes')
   opposite: bool = flax.struct.field(pytree_node=False, default=False)
+  noised_params: Any = None
+  noised_fn: Callable[[Any, jax.Array, jax.Array], jax.Array] | None = (
+    flax.struct.field(pytree_node=False, default=None)
+  )
 
   def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
     """See the class for the target."""
+    return self._judge(self.classifier_fn(self.params, z), target)
+
+  def noisy(
+    self, unit: jax.Array, t: jax.Array, clean: jax.Array, target: base.Target
+  ) -> jax.Array:
+    """By the classifier of noised latents, if there is one."""
+    if self.noised_fn is None:
+      return super().noisy(unit, t, clean, target)
+    return self._judge(self.noised_fn(self.noised_params, unit, t), target).loss
+
+  def _judge(self, logits: jax.Array, target: base.Target) -> base.Verdict:
     wanted = target[self.name]
     y, mask = wanted if isinstance(wanted, tuple) else (wanted, None)
     mask = jnp.ones_like(y) if mask is None else mask
-    logits = self.classifier_fn(self.params, z)
     if self.opposite:
       loss = self.labels.complement_cross_entropy(logits, y, mask)
       # -log(1 - p) is below -log(1 - tolerance) just where p < tolerance.

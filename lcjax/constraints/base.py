@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from lcjax import errors
 
@@ -64,6 +65,52 @@ class Constraint(abc.ABC):
   def references(self) -> tuple[str, ...]:
     """Those of `targets` that are reference latents, by default the start."""
     return ()
+
+  def noisy(
+    self, unit: jax.Array, t: jax.Array, clean: jax.Array, target: Target
+  ) -> jax.Array:
+    """The loss at a noise time, for the guidance of a denoiser.
+
+    Unless a subclass knows more about noised latents, the loss at the latent
+    that the denoiser expects to end at. Its gradient does not pass through the
+    denoiser: that would cost a backward pass of it in every step.
+
+    Args:
+      unit: [Z] the noised latent, in standard units of q(z).
+      t: [] noise time; 0 is none.
+      clean: [Z] the denoiser's estimate of the latent without noise.
+      target: as in a call.
+
+    Returns:
+      [] loss in nats.
+    """
+    del unit, t
+    return self(clean, target).loss
+
+
+def condition(
+  constraint: Constraint, target: Target, masked: bool
+) -> jax.Array:
+  """What an actor is told of a target: [B, C].
+
+  Args:
+    constraint: whose targets to tell, except for references.
+    target: arrays of B rows by name. An array, or (y, mask).
+    masked: whether an actor is told masks, as (y * mask, mask); otherwise y.
+  """
+  parts = []
+  for name in constraint.targets():
+    if name in constraint.references():
+      continue
+    wanted = target[name]
+    y, mask = wanted if isinstance(wanted, tuple) else (wanted, None)
+    if masked:
+      mask = jnp.ones_like(y) if mask is None else mask
+      parts += [y * mask, mask]
+    else:
+      parts.append(y)
+  flat = [jnp.reshape(part, (len(part), -1)) for part in parts]
+  return jnp.concatenate(flat, axis=1)
 
 
 def check_target(constraint: Constraint, target: Target) -> None:

@@ -1,5 +1,7 @@
 """Constraints composed by AND, OR and NOT."""
 
+import functools
+import operator
 from collections.abc import Sequence
 
 import flax
@@ -51,6 +53,14 @@ class AllOf(_Composed):
       loss, met = loss + term, met & verdict.met
     return base.Verdict(loss, met)
 
+  def noisy(
+    self, unit: jax.Array, t: jax.Array, clean: jax.Array, target: base.Target
+  ) -> jax.Array:
+    """The weighted sum of the parts' losses there."""
+    losses = [part.noisy(unit, t, clean, target) for part in self.parts]
+    terms = [w * v for w, v in zip(self.weights, losses, strict=True)]
+    return functools.reduce(operator.add, terms)
+
   def negated(self) -> 'AnyOf':
     """De Morgan: any one of the parts' opposites, see `negate`."""
     return AnyOf(tuple(part.negated() for part in self.parts), self.weights)
@@ -74,10 +84,21 @@ class AnyOf(_Composed):
   def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
     """Each part reads its own target."""
     verdicts = [part(z, target) for part in self.parts]
-    losses = jnp.stack([verdict.loss for verdict in verdicts])
-    weights = jnp.stack([jnp.asarray(w, losses.dtype) for w in self.weights])
-    loss = -jax.nn.logsumexp(-losses, b=weights / jnp.sum(weights))
+    loss = self._soft_minimum([verdict.loss for verdict in verdicts])
     return base.Verdict(loss, jnp.any(jnp.stack([v.met for v in verdicts])))
+
+  def noisy(
+    self, unit: jax.Array, t: jax.Array, clean: jax.Array, target: base.Target
+  ) -> jax.Array:
+    """The soft minimum of the parts' losses there."""
+    return self._soft_minimum(
+      [part.noisy(unit, t, clean, target) for part in self.parts]
+    )
+
+  def _soft_minimum(self, parts: Sequence[jax.Array]) -> jax.Array:
+    losses = jnp.stack(parts)
+    weights = jnp.stack([jnp.asarray(w, losses.dtype) for w in self.weights])
+    return -jax.nn.logsumexp(-losses, b=weights / jnp.sum(weights))
 
   def negated(self) -> AllOf:
     """De Morgan: all of the parts' opposites, see `negate`."""

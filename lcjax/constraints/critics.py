@@ -23,6 +23,8 @@ class Critic(base.Constraint):
     name: of the constraint; static.
     opposite: whether this is the opposite: loss -log(1 - D(z)), met if
       D(z) is below 1 - threshold, the same margin on the other side; static.
+    of_density: whether D says where the data lie. A denoiser is not guided by
+      it then: its score says the same, at every noise level; static.
   """
 
   params: Any
@@ -32,6 +34,7 @@ class Critic(base.Constraint):
   )
   name: str = flax.struct.field(pytree_node=False, default='realism')
   opposite: bool = flax.struct.field(pytree_node=False, default=False)
+  of_density: bool = flax.struct.field(pytree_node=False, default=False)
 
   def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
     """Needs no target."""
@@ -44,6 +47,14 @@ class Critic(base.Constraint):
     return base.Verdict(
       adversarial.real_loss(logit), probability >= self.threshold
     )
+
+  def noisy(
+    self, unit: jax.Array, t: jax.Array, clean: jax.Array, target: base.Target
+  ) -> jax.Array:
+    """0 for a critic of the density."""
+    if self.of_density and not self.opposite:
+      return jnp.zeros((), clean.dtype)
+    return super().noisy(unit, t, clean, target)
 
   def negated(self) -> 'Critic':
     """Low D(z) instead of high."""

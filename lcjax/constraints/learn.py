@@ -12,13 +12,19 @@ from flax import linen as nn
 
 from lcjax import errors, types
 from lcjax.constraints import attributes, critics
-from lcjax.data import batches
 from lcjax.generators import latent_model
 from lcjax.latent import encodings, optimize
 from lcjax.losses import adversarial
 from lcjax.models import apply
 from lcjax.models import critic as critic_lib
-from lcjax.training import fit, latent_steps, objectives, optimizer_spec, steps
+from lcjax.models import denoiser as denoiser_lib
+from lcjax.training import (
+  denoiser_steps,
+  latent_steps,
+  objectives,
+  optimizer_spec,
+  steps,
+)
 
 _CRITIC_ADAM = optimizer_spec.adam(1e-3)
 _LATENT_ADAM = optimizer_spec.adam(0.1)
@@ -37,6 +43,22 @@ class _AttributeLoss:
       self.logits_fn(params, z), batch['attributes'], self.labels
     )
     return loss, {'loss': loss, 'accuracy': accuracy}
+
+
+@dataclasses.dataclass(frozen=True)
+class _NoisedAttributeLoss:
+  """Of latents in standard units."""
+
+  logits_fn: apply.Apply
+  labels: types.Labels
+
+  def __call__(
+    self, params: Any, batch: steps.Batch, key: jax.Array
+  ) -> tuple[jax.Array, steps.Metrics]:
+    rows = denoiser_steps.noised_rows(batch, key)
+    return denoiser_steps.attribute_loss(
+      self.logits_fn, params, rows, self.labels
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,52 +114,11 @@ class _RuleLoss:
     return loss, {'loss': loss, 'score': jnp.mean(scores)}
 
 
-def _make_batches(
-  data: latent_model.LatentData, key: jax.Array, batch_size: int
-) -> Callable[[int, int], dict[str, np.ndarray]]:
-  seed = tuple(int(part) for part in np.ravel(jax.random.key_data(key)))
-  found = data.encodings
-
-  def make(step: int, count: int) -> dict[str, np.ndarray]:
-    rows = batches.stacked_indices(
-      seed, step, count, batch_size, len(found.mean)
-    )
-    numbers = np.broadcast_to(np.arange(batch_size), rows.shape)
-    return {
-      'mean': found.mean[rows],
-      'scale': found.scale[rows],
-      'attributes': found.attributes[rows],
-      'row': numbers,
-    }
-
-  return make
-
-
-def _fit(
-  name: str,
-  loss_fn: steps.LossFn,
-  module: nn.Module,
-  data: latent_model.LatentData,
-  key: jax.Array,
-  optimizer: optimizer_spec.OptimizerSpec,
-  num_steps: int,
-  batch_size: int,
-  progress: bool,
-  params: Any = None,
+def _init(
+  module: nn.Module, data: latent_model.LatentData, key: jax.Array
 ) -> Any:
-  init_key, order_key, step_key = jax.random.split(key, 3)
-  if params is None:
-    params = module.init(init_key, jnp.zeros((1, data.encodings.mean.shape[1])))
-  return fit.fit(
-    name,
-    loss_fn,
-    params,
-    optimizer,
-    _make_batches(data, order_key, batch_size),
-    step_key,
-    num_steps,
-    progress,
-  )
+  """The parameters of a network of latents before training."""
+  return module.init(key, jnp.zeros((1, data.encodings.mean.shape[1])))
 
 
 def learn_attributes(
@@ -146,6 +127,7 @@ def learn_attributes(
   *,
   name: str = 'attributes',
   tolerance: float = 0.1,
+  noised: bool = False,
   hidden_sizes: Sequence[int] = (256, 256),
   optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
   num_steps: int = 1000,
@@ -159,6 +141,8 @@ def learn_attributes(
     key: of the initial parameters, batches and noise.
     name: of the constraint and its target.
     tolerance: met if every attribute has |y - p| below this.
+    noised: whether to learn a classifier of noised latents as well, which
+      guides a denoiser better than one of latents without noise.
     hidden_sizes: of the network.
     optimizer: of its parameters.
     num_steps: of training.
@@ -176,18 +160,38 @@ def learn_attributes(
     len(data.labels), tuple(hidden_sizes), 'relu'
   )
   logits_fn = apply.Apply(module)
-  params = _fit(
+  init_key, fit_key, noised_key = jax.random.split(key, 3)
+  params = latent_model.fit_network(
     'learn_attributes',
     _AttributeLoss(logits_fn, data.labels),
-    module,
+    _init(module, data, init_key),
     data,
-    key,
+    fit_key,
     optimizer,
     num_steps,
     batch_size,
     progress,
   )
-  return attributes.Attributes(params, tolerance, logits_fn, data.labels, name)
+  found = attributes.Attributes(params, tolerance, logits_fn, data.labels, name)
+  if not noised:
+    return found
+  size = data.encodings.mean.shape[1]
+  noised_module = denoiser_lib.ResidualMlp(
+    hidden_sizes[0], len(hidden_sizes), len(data.labels), 'silu'
+  )
+  noised_fn = apply.Apply(noised_module)
+  params = latent_model.fit_network(
+    'learn_attributes: noised',
+    _NoisedAttributeLoss(noised_fn, data.labels),
+    noised_module.init(init_key, jnp.zeros((1, size)), jnp.zeros(1)),
+    latent_model.standardised(data),
+    noised_key,
+    optimizer,
+    num_steps,
+    batch_size,
+    progress,
+  )
+  return dataclasses.replace(found, noised_params=params, noised_fn=noised_fn)
 
 
 def learn_realism(
@@ -228,18 +232,19 @@ def learn_realism(
     label_size=0, hidden_sizes=tuple(hidden_sizes), activation='relu'
   )
   critic_fn = apply.Apply(module)
-  params = _fit(
+  init_key, fit_key = jax.random.split(key)
+  params = latent_model.fit_network(
     'learn_realism',
     _RealismLoss(critic_fn, inner_steps, data.from_prior),
-    module,
+    _init(module, data, init_key),
     data,
-    key,
+    fit_key,
     optimizer,
     num_steps,
     batch_size,
     progress,
   )
-  return critics.Critic(params, threshold, critic_fn, name)
+  return critics.Critic(params, threshold, critic_fn, name, of_density=True)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -320,8 +325,8 @@ def learn_rule(
   critic_fn = apply.Apply(module)
   params, pool = None, []
   for number in range(rounds + 1):
-    prior_key, data_key, fit_key = jax.random.split(
-      jax.random.fold_in(key, number), 3
+    init_key, prior_key, data_key, fit_key = jax.random.split(
+      jax.random.fold_in(key, number), 4
     )
     z = model.draw_prior(np.arange(num_samples), prior_key)
     if source is not None:
@@ -346,17 +351,17 @@ def learn_rule(
     data = latent_model.LatentData(
       encodings.Encodings(latents, np.zeros_like(latents), scores), None
     )
-    title = f'{name}: round {number} of {rounds}'
-    params = _fit(
-      title,
+    if params is None:
+      params = _init(module, data, init_key)
+    params = latent_model.fit_network(
+      f'{name}: round {number} of {rounds}',
       _RuleLoss(critic_fn),
-      module,
+      params,
       data,
       fit_key,
       optimizer,
       num_steps,
       batch_size,
       progress,
-      params,
     )
   return critics.Critic(params, threshold, critic_fn, name)

@@ -200,6 +200,34 @@ def make_optimizer(
     ) from error
 
 
+@dataclasses.dataclass(frozen=True)
+class Configured:
+  """An optimizer section as a value, see `optimizer_spec.Spec`.
+
+  Attributes:
+    text: the section as JSON.
+    num_updates: over which its learning rate decays.
+    key: dotted name of the section, for errors.
+  """
+
+  text: str
+  num_updates: int
+  key: str
+
+  def make(self) -> optax.GradientTransformation:
+    """The optax transformation."""
+    section = ml_collections.ConfigDict(json.loads(self.text))
+    return make_optimizer(section, self.num_updates, self.key)
+
+
+def configured(
+  section: ml_collections.ConfigDict, num_updates: int, key: str
+) -> Configured:
+  """An optimizer section as a value; see `Configured` for the arguments."""
+  text = json.dumps(section.to_dict(), sort_keys=True)
+  return Configured(text, num_updates, key)
+
+
 @functools.cache  # every load of data checks the same config
 def _check_optimizer(text: str, key: str) -> None:
   section = ml_collections.ConfigDict(json.loads(text))
@@ -230,6 +258,32 @@ def make_optimizers(
   )
 
 
+def compose_constraint(
+  section: ml_collections.ConfigDict,
+  realism: critics.Critic,
+  attribute: attributes.Attributes,
+  close: near.Near,
+) -> compose.AllOf:
+  """All three, with the weights and thresholds of a section.
+
+  Args:
+    section: `config.optimize` or a section with the same keys.
+    realism: D_realism.
+    attribute: D_attr.
+    close: the distance penalty.
+  """
+  return compose.all_of(
+    dataclasses.replace(realism, threshold=section.realism_threshold),
+    dataclasses.replace(attribute, tolerance=section.attribute_tolerance),
+    close,
+    weights=(
+      section.realism_weight,
+      section.attribute_weight,
+      section.distance_weight,
+    ),
+  )
+
+
 def make_constraint(
   section: ml_collections.ConfigDict,
   networks: Networks,
@@ -249,7 +303,8 @@ def make_constraint(
   """
 
   def with_params(attribute_params: Any, realism_params: Any) -> compose.AllOf:
-    return compose.all_of(
+    return compose_constraint(
+      section,
       critics.Critic(
         realism_params,
         section.realism_threshold,
@@ -262,11 +317,6 @@ def make_constraint(
         labels,
       ),
       near.Near(mean_scale),
-      weights=(
-        section.realism_weight,
-        section.attribute_weight,
-        section.distance_weight,
-      ),
     )
 
   return with_params
@@ -293,23 +343,6 @@ def make_decode(networks: Networks) -> Callable[..., Any]:
     return jnp.round(255.0 * pixels).astype(jnp.uint8)
 
   return decode
-
-
-def make_image_attributes(networks: Networks) -> Callable[..., Any]:
-  """Builds jitted `(vae params, D_attr params, z) -> D_attr(z')`.
-
-  z' is the mean encoding of the image that z decodes to. D_attr is trained on
-  encodings only. For latents between encodings, or optimised against D_attr,
-  the decoded image is more informative. Uses neither the judge nor labels.
-  """
-  decode, encode = make_decode(networks), make_encode(networks)
-
-  @jax.jit
-  def image_attributes(params: Any, attribute: Any, z: jax.Array) -> jax.Array:
-    mean, _ = encode(params, decode(params, z))
-    return apply.Apply(networks.attribute_critic)(attribute, mean)
-
-  return image_attributes
 
 
 def make_judge(networks: Networks) -> Callable[..., Any]:

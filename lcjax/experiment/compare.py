@@ -1,6 +1,5 @@
 """Judges every mover next to real data, the prior and cheap baselines."""
 
-import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -38,11 +37,11 @@ def quality_curve(
 
   Always from a single start per row, so that only the steps vary.
   """
-  single = dataclasses.replace(bound, num_starts=1)
   curve = []
   for max_steps in config.compare.curve_steps:
+    single = movers.make_optimizer(bound, config.optimize, max_steps=max_steps)
     moved, seconds = judging.timed(
-      functools.partial(movers.move, single, 'optimizer', max_steps=max_steps),
+      functools.partial(movers.move, single),
       config.generate.batch_size,
       start,
       y,

@@ -1,17 +1,15 @@
 """Edits one attribute of real images with every mover, and scores them."""
 
+import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from lcjax.evaluation import edit_scores
-from lcjax.experiment import loading, movers, stage
+from lcjax.experiment import movers as movers_lib
+from lcjax.experiment import stage
 from lcjax.experiment.loaded_run import LoadedRun
-from lcjax.latent import backtrack
-from lcjax.movers.base import Moved
-
-_NUM_POINTS = 40  # that backtracking tries on the line to the start
+from lcjax.movers import base, wrappers
 
 
 def make_requests(loaded: LoadedRun) -> edit_scores.Requests:
@@ -47,29 +45,16 @@ def score(
 BACKTRACKED = 'actor_backtracked'
 
 
-def apply(
-  loaded: LoadedRun,
-  bound: loading.BoundMovers,
-  mover: str,
-  start: np.ndarray,
-  asked: np.ndarray,
-  mask: np.ndarray,
-  tolerance: float | None = None,
-) -> Moved:
-  """Edits encodings by one mover.
+def make_backtracked(
+  loaded: LoadedRun, tolerance: float | None = None
+) -> wrappers.Backtrack:
+  """The actor's edits, backtracked while D_attr agrees.
 
   Args:
     loaded: the run.
-    bound: its movers, with their settings for edits.
-    mover: one of `movers.names`, or `BACKTRACKED`.
-    start: [N, Z] encodings.
-    asked: [N, Y] requested attributes.
-    mask: [N, Y], 1 for attributes that the loss includes.
-    tolerance: of backtracking; the config's, if None.
+    tolerance: of D_attr; the config's, if None.
   """
-  config = loaded.job.config
-  if mover != BACKTRACKED:
-    return movers.move(bound, mover, start, asked, edit=True, mask=mask)
+  config, bound = loaded.job.config, loaded.bound
   actors = stage.actors(config)
   # Backtracking keeps more of the identity than a distance penalty does, so
   # start from the actor that was penalised least.
@@ -77,38 +62,30 @@ def apply(
     actors,
     key=lambda name: stage.own_section(config, actors[name]).distance_weight,
   )
-  moved = movers.move(bound, freest, start, asked, edit=True)
   if tolerance is None:
     tolerance = config.edit.backtrack_tolerance
+  return wrappers.backtrack(
+    bound.actors[freest].mover,
+    dataclasses.replace(bound.attributes, tolerance=tolerance),
+    batch_size=bound.batch_size,
+  )
 
-  def holds(z: np.ndarray) -> np.ndarray:
-    logits = jnp.asarray(bound.attribute_critic(z))
-    y, counted = jnp.asarray(asked), jnp.asarray(mask)
-    within = bound.labels.within(logits, y, counted, tolerance)
-    return np.asarray(within)
 
-  z = backtrack.backtrack(holds, start, moved.z, _NUM_POINTS)
-  return Moved(z, start)
+def make_movers(loaded: LoadedRun) -> dict[str, base.Mover]:
+  """Every mover with its settings for edits, by name."""
+  config = loaded.job.config
+  movers = movers_lib.make_edit_movers(
+    config, loaded.bound, config.edit.optimize, 'edit.optimize'
+  )
+  return {**movers, BACKTRACKED: make_backtracked(loaded)}
 
 
 def measure(
-  loaded: LoadedRun,
-  bound: loading.BoundMovers,
-  mover: str,
-  requests: edit_scores.Requests,
-  tolerance: float | None = None,
+  loaded: LoadedRun, mover: base.Mover, requests: edit_scores.Requests
 ) -> dict[str, Any]:
-  """Edits every image by one mover, see `apply`, and scores it."""
-  moved = apply(
-    loaded,
-    bound,
-    mover,
-    requests.start,
-    requests.asked,
-    requests.mask,
-    tolerance,
-  )
-  scores = score(loaded, requests, moved.z, bound.decode(moved.z))
+  """Edits every image by one mover and scores it."""
+  moved = movers_lib.move(mover, requests.start, requests.asked, requests.mask)
+  scores = score(loaded, requests, moved.z, loaded.bound.decode(moved.z))
   if moved.steps is not None and moved.satisfied is not None:
     scores['steps_mean'] = moved.steps.mean()
     scores['satisfied'] = moved.satisfied.mean()

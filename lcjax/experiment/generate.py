@@ -27,6 +27,7 @@ from lcjax.experiment import (
   stage,
 )
 from lcjax.latent import mixtures, samplers
+from lcjax.movers import base
 
 STARTS = ('prior', 'mixture', 'encodings')
 
@@ -114,7 +115,7 @@ def write(
   folder: epath.Path,
   bound: loading.BoundMovers,
   starts: Starts,
-  mover: str,
+  mover: base.Mover,
   y: np.ndarray,
   column_names: list[str],
   name: str,
@@ -125,7 +126,7 @@ def write(
     folder: created if missing.
     bound: movers of one replicate.
     starts: R latents.
-    mover: one of `movers.names`, or 'none'.
+    mover: of the latents.
     y: [C, Y] label vectors.
     column_names: C names.
     name: of the files, without extension.
@@ -136,8 +137,7 @@ def write(
   num_rows, num_columns = len(starts.z), len(y)
   z = np.repeat(starts.z, num_columns, axis=0)
   requested = np.tile(y, (num_rows, 1))
-  edit = not starts.is_noise
-  moved = movers.move(bound, mover, z, requested, edit=edit)
+  moved = movers.move(mover, z, requested)
   images = bound.decode(moved.z)
   cells = images.reshape(num_rows, num_columns, *images.shape[1:])
   first_columns = [bound.decode(starts.z)[:, None]]
@@ -192,13 +192,18 @@ def generate(
     y, names = held_out_labels(
       held_out, config.generate.num_columns, config.seed
     )
+  of_noise = movers.make_movers(config, bound)
+  of_encodings = movers.make_edit_movers(
+    config, bound, config.optimize, 'optimize'
+  )
   for start, mover in pairs:
     starts = make_starts(config, bound, held_out, start, images)
+    made = of_noise if starts.is_noise else of_encodings
     path = write(
       workdir / 'generate',
       bound,
       starts,
-      mover,
+      made[mover],
       y,
       names,
       name or f'{start}_{mover}',

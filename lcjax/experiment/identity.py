@@ -8,13 +8,14 @@ import numpy as np
 from lcjax import types
 from lcjax.data import dataset
 from lcjax.evaluation import edit_scores, paper_figures, reports
-from lcjax.experiment import edits, loading, stage
+from lcjax.experiment import edits, loading, movers, stage
 from lcjax.experiment.loaded_run import (
   Drawn,
   LoadedRun,
   pictured_actors,
   spaced,
 )
+from lcjax.movers import base
 
 SUCCESS_GOAL = 0.95  # the frontier is quoted where success reaches it
 # Symbols of the settings that a frontier sweeps.
@@ -81,7 +82,7 @@ def attribute_table(
 
 
 def picture_block(
-  loaded: LoadedRun, bound: loading.BoundMovers, mover: str
+  loaded: LoadedRun, name: str, mover: base.Mover
 ) -> paper_figures.Block:
   """The first held-out images, one attribute changed in each column.
 
@@ -94,8 +95,9 @@ def picture_block(
   rows = np.repeat(np.arange(num_rows), num_attributes)
   changed = np.tile(np.arange(num_attributes), num_rows)
   asked, mask = test.labels.change(y[rows], changed)
+  bound = loaded.bound
   start, _ = bound.encode(images)
-  moved = edits.apply(loaded, bound, mover, start[rows], asked, mask)
+  moved = movers.move(mover, start[rows], asked, mask)
   edited = bound.decode(moved.z)
   edited[y[rows, changed] > 0.5] = 0
   cells = edited.reshape(num_rows, num_attributes, *edited.shape[1:])
@@ -103,7 +105,7 @@ def picture_block(
   return paper_figures.Block(
     images=np.concatenate([known, cells], axis=1),
     column_labels=['original', 'decoded', *spaced(test.attribute_names)],
-    title=mover.replace('_', ' '),
+    title=name.replace('_', ' '),
     first_columns=2,
   )
 
@@ -111,15 +113,15 @@ def picture_block(
 def identity_edits(loaded: LoadedRun) -> Drawn:
   """Held-out images, one attribute changed per column, by every mover."""
   config, test = loaded.job.config, loaded.test
-  bound = loading.with_optimizer(
-    loaded.bound, config.edit.optimize, 'edit.optimize'
-  )
+  made = edits.make_movers(loaded)
   requests = edits.make_requests(loaded)
   scores = edits.references(loaded, requests) | {
-    mover: edits.measure(loaded, bound, mover, requests)
-    for mover in edit_movers(bound)
+    name: edits.measure(loaded, made[name], requests)
+    for name in edit_movers(loaded.bound)
   }
-  blocks = [picture_block(loaded, bound, m) for m in pictured(bound)]
+  blocks = [
+    picture_block(loaded, name, made[name]) for name in pictured(loaded.bound)
+  ]
   nature = (
     'Leakage does not apply: of classes, one cannot change alone.'
     if isinstance(test.labels, types.Classes)
@@ -154,8 +156,8 @@ def sweep(
     for value in values:
       section = config.edit.optimize.copy_and_resolve_references()
       section[key] = float(value)
-      changed = loading.with_optimizer(bound, section, 'edit.optimize')
-      scores = edits.measure(loaded, changed, 'optimizer', requests)
+      mover = movers.make_optimizer(bound, section, 'edit.optimize')
+      scores = edits.measure(loaded, mover, requests)
       found.append({key: value} | scores)
     return found
 
@@ -164,8 +166,8 @@ def sweep(
     for value in values:
       section = config.denoise.copy_and_resolve_references()
       section.edit_time = float(value)
-      changed = loading.with_denoiser(bound, section)
-      scores = edits.measure(loaded, changed, 'guided_denoiser', requests)
+      mover = movers.make_edit_denoiser(bound, section)
+      scores = edits.measure(loaded, mover, requests)
       found.append({'edit_time': value} | scores)
     return found
 
@@ -176,12 +178,12 @@ def sweep(
   return {
     'actor': [
       {'distance_weight': weights[name]}
-      | edits.measure(loaded, bound, name, requests)
+      | edits.measure(loaded, bound.actors[name].mover, requests)
       for name in sorted(weights, key=lambda name: weights[name])
     ],
     'actor, backtracked': [
       {'backtrack_tolerance': value}
-      | edits.measure(loaded, bound, edits.BACKTRACKED, requests, value)
+      | edits.measure(loaded, edits.make_backtracked(loaded, value), requests)
       for value in config.edit.backtrack_tolerances
     ],
     'optimizer': settings('distance_weight', config.edit.distance_weights),

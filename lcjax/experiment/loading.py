@@ -1,4 +1,4 @@
-"""Loads the trained models of one replicate as jitted functions."""
+"""Loads the trained models of one replicate and binds their parameters."""
 
 import dataclasses
 import functools
@@ -10,19 +10,22 @@ import ml_collections
 import numpy as np
 
 from lcjax import types
+from lcjax.constraints import attributes, critics
 from lcjax.data import dataset
 from lcjax.experiment import (
   build,
   class_mixture,
   jobs,
-  mover_fns,
   stage,
   train_actor_critic,
   train_denoiser,
   train_vae,
 )
+from lcjax.generators import latent_model, vae
 from lcjax.latent import encodings, mixtures
 from lcjax.models import apply
+from lcjax.movers import actor as actor_lib
+from lcjax.movers import denoiser as denoiser_lib
 from lcjax.training import parallel, state
 
 
@@ -30,12 +33,12 @@ class BoundActor(NamedTuple):
   """An actor and its critic.
 
   Attributes:
-    move: (z, y) -> z.
+    mover: the actor.
     critic: (z, y) -> D(z, y).
     seconds: training time of both.
   """
 
-  move: Callable[..., Any]
+  mover: actor_lib.Actor
   critic: Callable[..., Any]
   seconds: float
 
@@ -45,68 +48,63 @@ class BoundCritics:
   """A VAE and its latent critics: everything that optimizer-G needs.
 
   Attributes:
+    model: the VAE, whose samples are images in [0, 1].
     encode: uint8 images -> (mean, scale) of q(z|x).
     decode: z -> uint8 images.
-    optimizer: (max_steps, start, y, mask, reference) -> `optimize.Optimized`.
-    make_optimizer: (section with the keys of `config.optimize`, its name) ->
-      an `optimizer` with those settings.
-    attribute_critic: z -> D_attr(z).
-    image_attributes: z -> D_attr at the encoding of the decoded z. More
-      reliable for latents that are not encodings, since D_attr is trained on
-      encodings only.
-    realism_critic: z -> D_realism(z).
+    attributes: the constraint D_attr, with a target of the same name.
+    realism: the constraint D_realism.
+    attribute_critic: z -> logits of D_attr.
+    realism_critic: z -> logits of D_realism.
     train: encodings of the training split.
     seconds: training time of each stage.
-    max_steps: maximum number of updates of optimizer-G.
-    num_starts: number of tries of optimizer-G when it starts from noise.
     labels: names and kind of the attributes.
+    batch_size: latents per call.
   """
 
+  model: latent_model.LatentModel
   encode: Callable[[np.ndarray], Any]
   decode: Callable[[np.ndarray], np.ndarray]
-  optimizer: Callable[..., Any]
-  make_optimizer: Callable[[ml_collections.ConfigDict, str], Callable[..., Any]]
+  attributes: attributes.Attributes
+  realism: critics.Critic
   attribute_critic: Callable[..., Any]
-  image_attributes: Callable[..., Any]
   realism_critic: Callable[..., Any]
   train: encodings.Encodings
   seconds: dict[str, float]
-  max_steps: int
-  num_starts: int
   labels: types.Labels
+  batch_size: int
+
+  @property
+  def data(self) -> latent_model.LatentData:
+    """The encodings with their labels."""
+    return latent_model.LatentData(self.train, self.labels)
 
 
 @dataclasses.dataclass(frozen=True)
 class BoundMovers(BoundCritics):
-  """All movers of one replicate: jitted functions with bound parameters.
+  """All trained parts of one replicate's movers.
 
   Attributes:
     actors: actors by mover name; the main one is 'actor'.
-    denoiser: (edit, key, start, y, mask, reference, rows) -> z; see
-      `mover_fns.make_denoiser`.
-    make_denoiser: section with the keys of `config.denoise` -> a `denoiser`
-      with those settings.
-    denoise: the settings of `denoiser`.
+    velocity: the denoiser's network.
+    mixture: the class mixture in standard units of q(z), for the first phase of
+      the guided denoiser; None if it has none.
   """
 
   actors: dict[str, BoundActor]
-  denoiser: Callable[..., Any]
-  make_denoiser: Callable[[ml_collections.ConfigDict], Callable[..., Any]]
-  denoise: ml_collections.ConfigDict
+  velocity: denoiser_lib.Velocity
+  mixture: mixtures.Noised | None
 
 
 def _in_batches(
   config: ml_collections.ConfigDict,
   fn: Callable[..., Any],
   *params: Any,
-  one_shape: bool = False,
 ) -> Callable[..., Any]:
   """Binds the first arguments of `fn` and batches any number of rows."""
   return lambda *arrays: encodings.in_batches(
     parallel.over_devices(lambda *parts: fn(*params, *parts)),
     *arrays,
     batch_size=config.generate.batch_size,
-    one_shape=one_shape,
   )
 
 
@@ -125,8 +123,8 @@ def load_critics(
   """
   config = job.config
   networks = build.build_networks(config, data)
-  vae = train_vae.load(job, networks, data, replicate)
-  critics = stage.load(
+  loaded = train_vae.load(job, networks, data, replicate)
+  found = stage.load(
     job,
     stage.LATENT_CRITICS,
     replicate,
@@ -134,45 +132,33 @@ def load_critics(
       config, networks, config.seed + replicate
     ),
   )
-  params = vae.state['vae'].params
+  params = loaded.state['vae'].params
   decay = config.latent_critics.average_decay
-  attribute = state.averaged(critics.state['attribute'], decay)
-  realism = state.averaged(critics.state['realism'], decay)
-  train = train_actor_critic.encode(config, networks, params, data)
-
+  attribute = attributes.Attributes(
+    state.averaged(found.state['attribute'], decay),
+    config.optimize.attribute_tolerance,
+    apply.Apply(networks.attribute_critic),
+    data.labels,
+  )
+  realism = critics.Critic(
+    state.averaged(found.state['realism'], decay),
+    config.optimize.realism_threshold,
+    apply.Apply(networks.realism_critic),
+    of_density=True,
+  )
   bind = functools.partial(_in_batches, config)
-
-  def make_optimizer(
-    section: ml_collections.ConfigDict, key: str
-  ) -> Callable[..., Any]:
-    fn = mover_fns.make_optimizer_g(
-      section, key, networks, train.mean_scale, data.labels
-    )
-    return lambda max_steps, *arrays: bind(fn, attribute, realism, max_steps)(
-      *arrays
-    )
-
   return BoundCritics(
+    model=vae.of_vae(networks.vae, params, config.vae.latent_size),
     encode=bind(build.make_encode(networks), params),
     decode=bind(build.make_decode(networks), params),
-    optimizer=make_optimizer(config.optimize, 'optimize'),
-    make_optimizer=make_optimizer,
-    attribute_critic=bind(
-      jax.jit(apply.Apply(networks.attribute_critic)), attribute
-    ),
-    # Rejection sampling passes fewer rows each round: avoid recompilation.
-    image_attributes=bind(
-      build.make_image_attributes(networks),
-      params,
-      attribute,
-      one_shape=True,
-    ),
-    realism_critic=bind(jax.jit(apply.Apply(networks.realism_critic)), realism),
-    train=train,
-    seconds={'vae': vae.seconds, 'latent_critics': critics.seconds},
-    max_steps=config.optimize.max_steps,
-    num_starts=config.optimize.num_starts,
+    attributes=attribute,
+    realism=realism,
+    attribute_critic=bind(jax.jit(attribute.classifier_fn), attribute.params),
+    realism_critic=bind(jax.jit(realism.critic_fn), realism.params),
+    train=train_actor_critic.encode(config, networks, params, data),
+    seconds={'vae': loaded.seconds, 'latent_critics': found.seconds},
     labels=data.labels,
+    batch_size=config.generate.batch_size,
   )
 
 
@@ -209,36 +195,27 @@ def load_movers(
     train_denoiser.make_state(config, networks, seed),
   )
   decay = config.denoiser.average_decay
-  velocity = state.averaged(denoiser.state['velocity'], decay)
-  noised = state.averaged(denoiser.state['attribute'], decay)
-
-  bind = functools.partial(_in_batches, config)
-
   fitted = class_mixture.for_denoiser(job, replicate, base.train)
   noised_mixture = None
   if fitted is not None:
     noised_mixture = mixtures.prepare(
       fitted.mixture, base.train.aggregate_mean, base.train.aggregate_std
     )
-
-  def make_denoiser(section: ml_collections.ConfigDict) -> Callable[..., Any]:
-    fn = mover_fns.make_denoiser(
-      section, networks, base.train, data.labels, noised_mixture
-    )
-
-    def sample(edit: bool, key: jax.Array, *arrays: np.ndarray) -> Any:
-      key_data = np.asarray(jax.random.key_data(key))
-      return bind(fn, velocity, noised, edit, key_data, one_shape=True)(*arrays)
-
-    return sample
-
-  actor_fn = jax.jit(apply.Apply(networks.actor))
+  attribute = dataclasses.replace(
+    base.attributes,
+    noised_params=state.averaged(denoiser.state['attribute'], decay),
+    noised_fn=apply.Apply(networks.noised_attribute_critic),
+  )
   critic_fn = jax.jit(apply.Apply(networks.critic))
-  decay = config.actor_critic.average_decay
   actors = {
     name: BoundActor(
-      bind(actor_fn, state.averaged(pair.state['actor'], decay)),
-      bind(critic_fn, pair.state['critic'].params),
+      actor_lib.Actor(
+        state.averaged(pair.state['actor'], config.actor_critic.average_decay),
+        base.attributes,
+        apply.Apply(networks.actor),
+        batch_size=base.batch_size,
+      ),
+      _in_batches(config, critic_fn, pair.state['critic'].params),
       pair.seconds,
     )
     for name, pair in pairs.items()
@@ -254,40 +231,11 @@ def load_movers(
     'class_mixture': 0.0 if fitted is None else fitted.seconds,
   }
   return BoundMovers(
-    **shared | {'seconds': seconds},
+    **shared | {'seconds': seconds, 'attributes': attribute},
     actors=actors,
-    denoiser=make_denoiser(config.denoise),
-    make_denoiser=make_denoiser,
-    denoise=config.denoise,
-  )
-
-
-def with_optimizer(
-  bound: BoundMovers, section: ml_collections.ConfigDict, key: str
-) -> BoundMovers:
-  """Returns a copy whose optimizer-G has other settings.
-
-  Args:
-    bound: movers of one replicate.
-    section: settings with the keys of `config.optimize`.
-    key: name of the section, for error messages.
-  """
-  return dataclasses.replace(
-    bound,
-    optimizer=bound.make_optimizer(section, key),
-    max_steps=section.max_steps,
-  )
-
-
-def with_denoiser(
-  bound: BoundMovers, section: ml_collections.ConfigDict
-) -> BoundMovers:
-  """Returns a copy whose guided denoiser has other settings.
-
-  Args:
-    bound: movers of one replicate.
-    section: settings with the keys of `config.denoise`.
-  """
-  return dataclasses.replace(
-    bound, denoiser=bound.make_denoiser(section), denoise=section
+    velocity=denoiser_lib.Velocity(
+      state.averaged(denoiser.state['velocity'], decay),
+      apply.Apply(networks.denoiser),
+    ),
+    mixture=noised_mixture,
   )

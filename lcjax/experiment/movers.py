@@ -1,5 +1,6 @@
-"""Movers: move the latents of one replicate towards requested attributes."""
+"""The movers of an experiment, made of one replicate's trained parts."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -7,15 +8,16 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from lcjax.experiment import stage
+from lcjax.constraints import base as constraints
+from lcjax.constraints import build as constraints_build
+from lcjax.constraints import compose, mixture, near, on_sample
+from lcjax.experiment import build, stage
 from lcjax.experiment.loading import BoundCritics, BoundMovers
-from lcjax.latent import encodings, noise, samplers
-from lcjax.movers.base import Moved
+from lcjax.movers import base, denoiser, optimizer, starts, wrappers
 
-# Seed of the noise that further tries start from: the same for every replicate
-# and call, and far above the usual seeds of replicates.
-_FURTHER_STARTS = 10_000
-_ACCEPTED_ROWS = 4096  # rows per call when rejection sampling checks D_attr
+# Of all noise that movers draw: the same for every replicate and call, as
+# replicates already differ in their models and starts.
+_KEY = 10_000
 
 
 def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
@@ -24,151 +26,229 @@ def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   return *stage.actors(config), *others
 
 
-def optimize(
-  bound: BoundCritics,
-  start: np.ndarray,
-  y: np.ndarray,
-  max_steps: int | None = None,
-  mask: np.ndarray | None = None,
-  reference: np.ndarray | None = None,
-  num_starts: int = 1,
-) -> Moved:
-  """Moves latents by optimizer-G.
+def make_want(
+  bound: BoundCritics, section: ml_collections.ConfigDict
+) -> compose.AllOf:
+  """What optimizer-G minimises; arXiv:1711.05772, section 3.
 
   Args:
     bound: models of one replicate.
-    start: [B, Z].
-    y: [B, Y] requested attributes.
-    max_steps: maximum number of updates; `bound.max_steps` if None.
-    mask: [B, Y], 0 for attributes to ignore; None uses all attributes.
-    reference: [B, Z] latents to stay close to; the start if None.
-    num_starts: number of tries per row. The first starts from `start`, the
-      others from new noise; the best try is kept.
-
-  Returns:
-    The moved latents. Steps are summed over the tries of a row.
+    section: `config.optimize` or a section with the same keys.
   """
-  max_steps = bound.max_steps if max_steps is None else max_steps
-  mask = np.ones_like(y) if mask is None else mask
-  steps = np.zeros(len(y), np.int32)  # summed over the tries of a row
-
-  def attempt(rows: np.ndarray, number: int) -> samplers.Tried:
-    begun = start
-    if number:  # new noise, but the same in every call
-      seed = _FURTHER_STARTS + number
-      begun = samplers.prior(len(y), start.shape[1], seed)
-    near = begun if reference is None else reference
-    moved = bound.optimizer(
-      max_steps, begun[rows], y[rows], mask[rows], near[rows]
-    )
-    steps[rows] += np.asarray(moved.steps)
-    return samplers.Tried((moved.z, begun[rows]), moved.satisfied, moved.cost)
-
-  best = samplers.retry(attempt, len(y), num_starts, only_refused=False)
-  z, begun = best.found
-  return Moved(z, begun, steps, best.accepted, best.cost)
-
-
-def _denoise(
-  bound: BoundMovers, start: np.ndarray, y: np.ndarray, edit: bool
-) -> Moved:
-  """Moves latents by the guided denoiser.
-
-  Samples from noise are redrawn while D_attr rejects them, with at most
-  `bound.denoise.num_starts` draws per row. Edits are drawn once.
-  """
-  start_key, sample_key = jax.random.split(jax.random.key(_FURTHER_STARTS))
-
-  def sample(
-    start: np.ndarray, y: np.ndarray, rows: np.ndarray, number: int
-  ) -> np.ndarray:
-    key, mask = jax.random.fold_in(sample_key, number), np.ones_like(y)
-    found = bound.denoiser(edit, key, start, y, mask, start, rows)
-    return np.asarray(found)
-
-  section = bound.denoise
-  if edit or section.num_starts == 1:
-    return Moved(sample(start, y, np.arange(len(y)), 0), start)
-  size = start.shape[1]
-
-  def draw(y: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
-    """Draws latents and appends their starts: [B, 2 Z]."""
-    begun = start  # the first round draws all rows
-    if number:
-      key = jax.random.fold_in(start_key, number)
-      begun = noise.draw(key, rows, size)
-    return np.concatenate([sample(begun, y, rows, number), begun], axis=1)
-
-  accept = accepts(bound)
-  found = samplers.keep_accepted(
-    draw,
-    lambda drawn, y: accept(drawn[:, :size], y),
-    y,
-    section.num_starts,
+  return build.compose_constraint(
+    section,
+    bound.realism,
+    bound.attributes,
+    near.Near(jnp.asarray(bound.train.mean_scale)),
   )
-  return Moved(found[:, :size], found[:, size:])
 
 
-def move(
-  bound: BoundMovers,
-  mover: str,
-  start: np.ndarray,
-  y: np.ndarray,
+def make_realistic(
+  bound: BoundCritics, section: ml_collections.ConfigDict
+) -> Callable[[np.ndarray], base.Moved]:
+  """Optimizer-G with realism as the only constraint, a single try per row."""
+  mover = make_optimizer(bound, section)
+
+  def realistic(start: np.ndarray) -> base.Moved:
+    nothing = np.zeros((len(start), len(bound.labels)), np.float32)
+    return move(mover, start, nothing, mask=nothing)
+
+  return realistic
+
+
+def make_optimizer(
+  bound: BoundCritics,
+  section: ml_collections.ConfigDict,
+  key: str = 'optimize',
   max_steps: int | None = None,
-  edit: bool = False,
-  mask: np.ndarray | None = None,
-) -> Moved:
-  """Moves latents towards attributes.
+) -> optimizer.Optimizer:
+  """Optimizer-G with a single try per row.
 
   Args:
-    bound: movers of one replicate.
-    mover: one of `names`, or 'none'.
-    start: [B, Z].
-    y: [B, Y] requested attributes.
-    max_steps: maximum number of updates of optimizer-G; `bound.max_steps` if
-      None.
-    edit: whether the starts are encodings. The denoiser then adds noise to
-      them; otherwise, it takes the starts as the noise. Optimizer-G tries an
-      edit only once.
-    mask: [B, Y], 0 for attributes that optimizer-G ignores; None uses all.
-      Other movers always use all attributes: the actor takes them as input,
-      and the denoiser's noise erases those of the start.
-
-  Returns:
-    The moved latents.
+    bound: models of one replicate.
+    section: `config.optimize` or a section with the same keys.
+    key: name of the section, for error messages.
+    max_steps: instead of the section's.
   """
-  if mover == 'guided_denoiser':
-    return _denoise(bound, start, y, edit)
-  if mover in bound.actors:
-    return Moved(bound.actors[mover].move(start, y), start)
-  z = start
-  if mover == 'actor_then_optimizer':
-    z = bound.actors['actor'].move(z, y)
-  if mover not in ('optimizer', 'actor_then_optimizer'):
-    return Moved(z, start)
-  tries = bound.num_starts if mover == 'optimizer' and not edit else 1
-  reference = start if mover == 'actor_then_optimizer' else None
-  found = optimize(bound, z, y, max_steps, mask, reference, tries)
-  return found if mover == 'optimizer' else found._replace(start=start)
+  return optimizer.Optimizer(
+    make_want(bound, section),
+    section.max_steps if max_steps is None else max_steps,
+    build.configured(section.optimizer, section.max_steps, f'{key}.optimizer'),
+    bound.batch_size,
+  )
+
+
+def make_denoiser(
+  bound: BoundMovers,
+  section: ml_collections.ConfigDict,
+  start_time: float | None = None,
+) -> denoiser.Denoiser:
+  """The guided denoiser with a single try per row.
+
+  At noise times above `section.mixture_above`, only the coarse shape of q(z) is
+  left. There, the closed-form class mixture is a better denoiser and classifier
+  than the networks; below, the networks are better.
+
+  Args:
+    bound: models of one replicate.
+    section: `config.denoise` or a section with the same keys.
+    start_time: see `denoiser.Denoiser`.
+  """
+  mean = jnp.asarray(bound.train.aggregate_mean)
+  std = jnp.asarray(bound.train.aggregate_std)
+
+  time = 1.0 if start_time is None else start_time
+  above, num_steps = section.mixture_above, section.num_steps
+  phases = []
+  if time > above:
+    assert bound.mixture is not None
+    count = max(1, round(num_steps * (time - above) / time))
+    num_steps = max(1, num_steps - count)
+    phases.append(
+      denoiser.Phase(
+        denoiser.MixtureVelocity(bound.mixture),
+        _guidance(
+          bound,
+          mixture.MixtureClass(bound.mixture, mean, std),
+          section.mixture_attribute_weight,
+          section.distance_weight,
+        ),
+        1.0,
+        above,
+        count,
+        section.eta,
+      )
+    )
+  phases.append(
+    denoiser.Phase(
+      bound.velocity,
+      _guidance(
+        bound,
+        bound.attributes,
+        section.attribute_weight,
+        section.distance_weight,
+      ),
+      1.0,
+      0.0,
+      num_steps,
+      section.eta,
+    )
+  )
+  return denoiser.Denoiser(
+    mean, std, tuple(phases), start_time, bound.batch_size
+  )
+
+
+def _guidance(
+  bound: BoundCritics,
+  attributes: constraints.Constraint,
+  attribute_weight: float,
+  distance_weight: float,
+) -> constraints.Constraint | None:
+  """The constraints of weight above 0; None if there are none."""
+  close = near.Near(jnp.asarray(bound.train.mean_scale))
+  pairs = [(attributes, attribute_weight), (close, distance_weight)]
+  used = [(part, weight) for part, weight in pairs if weight]
+  if not used:
+    return None
+  parts, weights = zip(*used, strict=True)
+  return compose.all_of(*parts, weights=weights)
+
+
+def make_accept(
+  bound: BoundCritics, accept_above: float
+) -> on_sample.ReEncoded:
+  """The test of rejection sampling.
+
+  D_attr, at the encoding of the decoded z, gives every requested value a
+  probability above `accept_above`. D_attr is trained on encodings, so it is
+  more reliable there than at latents that were moved against it.
+  """
+  attributes = dataclasses.replace(
+    bound.attributes, tolerance=1.0 - accept_above
+  )
+  return constraints_build.re_encoded(bound.model, attributes)
 
 
 def accepts(
-  bound: BoundMovers,
+  bound: BoundCritics, accept_above: float
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-  """Builds `(z [B, Z], y [B, Y]) -> [B]`, the test of rejection sampling.
+  """`make_accept` as a function `(z [B, Z], y [B, Y]) -> [B]`."""
+  want = make_accept(bound, accept_above)
+  return lambda z, y: base.verdicts(want, z, {'attributes': y}).met
 
-  Accepts a row if D_attr, at the encoding of the decoded z, gives every
-  requested value a probability above `bound.denoise.accept_above`.
+
+def make_movers(
+  config: ml_collections.ConfigDict, bound: BoundMovers
+) -> dict[str, base.Mover]:
+  """Every mover of noise, by name, and 'none'."""
+  single = make_optimizer(bound, config.optimize)
+  prior = starts.prior_start(bound.model)
+  movers: dict[str, base.Mover] = {'none': wrappers.stay()}
+  movers |= {name: actor.mover for name, actor in bound.actors.items()}
+  movers['optimizer'] = wrappers.retry(
+    single, prior, tries=config.optimize.num_starts, always=True
+  )
+  movers['actor_then_optimizer'] = wrappers.then(movers['actor'], single)
+  movers['guided_denoiser'] = wrappers.retry(
+    make_denoiser(bound, config.denoise),
+    prior,
+    make_accept(bound, config.denoise.accept_above)
+    if config.denoise.num_starts > 1
+    else None,
+    tries=config.denoise.num_starts,
+  )
+  return movers
+
+
+def make_edit_denoiser(
+  bound: BoundMovers, section: ml_collections.ConfigDict
+) -> base.Mover:
+  """The guided denoiser of partly noised encodings."""
+  mover = make_denoiser(bound, section, section.edit_time)
+  return wrappers.retry(mover, starts.prior_start(bound.model), tries=1)
+
+
+def make_edit_movers(
+  config: ml_collections.ConfigDict,
+  bound: BoundMovers,
+  section: ml_collections.ConfigDict,
+  key: str,
+) -> dict[str, base.Mover]:
+  """Every mover of encodings, by name, and 'none'; each tries once.
+
+  Args:
+    config: of the experiment.
+    bound: models of one replicate.
+    section: settings of optimizer-G, with the keys of `config.optimize`.
+    key: name of the section, for error messages.
   """
+  single = make_optimizer(bound, section, key)
+  actors = {name: actor.mover for name, actor in bound.actors.items()}
+  return {
+    'none': wrappers.stay(),
+    **actors,
+    'optimizer': single,
+    'actor_then_optimizer': wrappers.then(actors['actor'], single),
+    'guided_denoiser': make_edit_denoiser(bound, config.denoise),
+  }
 
-  @jax.jit
-  def hold(logits: jax.Array, y: jax.Array) -> jax.Array:
-    tolerance = 1.0 - bound.denoise.accept_above
-    return bound.labels.within(logits, y, jnp.ones_like(y), tolerance)
 
-  def accept(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # Each round has fewer rows; batching limits how many shapes are compiled.
-    logits = bound.image_attributes(z)
-    return encodings.in_batches(hold, logits, y, batch_size=_ACCEPTED_ROWS)
+def move(
+  mover: base.Mover,
+  start: np.ndarray,
+  y: np.ndarray,
+  mask: np.ndarray | None = None,
+) -> base.Moved:
+  """Moves latents [B, Z] towards attributes [B, Y].
 
-  return accept
+  Args:
+    mover: any.
+    start: [B, Z].
+    y: [B, Y] requested attributes.
+    mask: [B, Y], 0 for attributes to ignore; None uses all. An actor takes all
+      as input, whatever the mask.
+  """
+  mask = np.ones_like(y) if mask is None else mask
+  target = {'attributes': (y, mask)}
+  return mover(start, target, np.arange(len(start)), jax.random.key(_KEY))

@@ -1,6 +1,5 @@
 """Figures that start from prior samples: holes, contours, grids and paths."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from lcjax.experiment import (
 )
 from lcjax.experiment.loaded_run import Drawn, LoadedRun, pictured_actors
 from lcjax.latent import samplers
+from lcjax.movers.base import Moved
 
 # Columns of the paper's CelebA figure: a bit for each of its ten attributes.
 CELEBA_VECTORS = (
@@ -70,9 +70,7 @@ def model_block(
   section, num_columns = config.figures, config.figures.num_columns
   mean, _ = model.encode(test.images)
   start = samplers.prior(section.num_samples, mean.shape[1], config.seed)
-  y = judging.requested_attributes(test, section.num_samples)
-  # All attributes are masked out: realism is the only constraint.
-  moved = movers.optimize(model, start, y, mask=np.zeros_like(y))
+  moved = movers.make_realistic(model, config.optimize)(start)
   images = {
     'data': test.images,
     'reconstruction': model.decode(mean),
@@ -152,8 +150,7 @@ def realism_contours(loaded: LoadedRun) -> Drawn:
   mean_scale = bound.train.mean_scale
   first, second = (int(i) for i in np.argsort(mean_scale)[:2])
   prior = samplers.prior(1, len(mean_scale), config.seed)
-  y = loaded.test.attributes[:1]
-  moved = movers.optimize(bound, prior, y, mask=np.zeros_like(y))
+  moved = movers.make_realistic(bound, config.optimize)(prior)
   encoded, _ = bound.encode(loaded.test.images[:1])
   latents = {
     'prior sample': prior[0],
@@ -266,7 +263,8 @@ def attribute_grid(loaded: LoadedRun) -> Drawn:
     columns, accuracy = [bound.decode(start[: section.num_rows])], []
     for vector in vectors:
       y = np.tile(vector, (len(start), 1))
-      images = bound.decode(movers.move(bound, mover, start, y).z)
+      moved = movers.move(bound.actors[mover].mover, start, y)
+      images = bound.decode(moved.z)
       columns.append(images[: section.num_rows])
       scores = metrics.classification_scores(
         loaded.predict(images), y, test.labels
@@ -324,8 +322,12 @@ def optimizer_path(loaded: LoadedRun) -> Drawn:
   count = max(section.num_rows, section.num_samples)
   y = judging.requested_attributes(test, count)
   start = samplers.prior(count, bound.train.mean.shape[1], config.seed)
-  move = functools.partial(movers.optimize, bound, start, y)
-  found = {steps: move(max_steps=steps) for steps in section.path_steps}
+
+  def move(steps: int) -> Moved:
+    mover = movers.make_optimizer(bound, config.optimize, max_steps=steps)
+    return movers.move(mover, start, y)
+
+  found = {steps: move(steps) for steps in section.path_steps}
   cells, notes, numbers = [], [], {}
   for steps, moved in found.items():
     realism = probabilities(bound.realism_critic(moved.z))

@@ -84,7 +84,7 @@ def baseline_rows(
   config = job.config
   seed, many = config.seed + replicate, config.mixture.num_components
   z, attributes = bound.train.sample(seed), bound.train.attributes
-  accept = movers.accepts(bound)
+  accept = movers.accepts(bound, config.denoise.accept_above)
 
   def fit(components: int) -> mixtures.Sampler:
     if isinstance(labels, types.Classes):
@@ -137,9 +137,10 @@ def unlabelled_rows(
   seed: int,
 ) -> dict[str, judging.Row]:
   """Realism without labels: two movers, and a mixture model as baseline."""
-  section = config.denoise.copy_and_resolve_references()
-  section.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
-  denoiser = loading.with_denoiser(bound, section)
+  own = config.copy_and_resolve_references()
+  own.denoise.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
+  made = movers.make_movers(own, bound)
+  optimizer, denoiser = made['optimizer'], made['guided_denoiser']
   nothing = np.zeros((len(start), bound.train.attributes.shape[1]))
   nothing = nothing.astype(np.float32)
   started = time.perf_counter()
@@ -155,11 +156,11 @@ def unlabelled_rows(
     ),
     'realism_optimizer': (
       bound.seconds['latent_critics'],
-      lambda z, y: movers.move(bound, 'optimizer', z, y, mask=y).z,
+      lambda z, y: movers.move(optimizer, z, y, mask=y).z,
     ),
     'realism_denoiser': (
       bound.seconds['denoiser'],
-      lambda z, y: movers.move(denoiser, 'guided_denoiser', z, y).z,
+      lambda z, y: movers.move(denoiser, z, y).z,
     ),
   }
   rows = {}
@@ -179,7 +180,7 @@ def mover_scores(
   """Scores by the mover's own critic, and the optimiser's steps."""
   if mover == 'guided_denoiser':  # it has no critic
     seconds = bound.seconds['denoiser'] + bound.seconds['class_mixture']
-    if bound.denoise.num_starts > 1:  # D_attr accepts or rejects samples
+    if moved.tries is not None:  # D_attr accepts or rejects samples
       seconds += bound.seconds['latent_critics']
     return {'training_seconds': seconds}
   real, labels = bound.train.sample(0), bound.train.attributes
@@ -214,9 +215,10 @@ def mover_rows(
 ) -> dict[str, judging.Row]:
   """The prior, and the same noise moved to the same requests by each mover."""
   rows = {'prior': judging.Row(bound.decode(start), y, start, {})}
+  made = movers.make_movers(config, bound)
   for mover in movers.names(config):
     moved, seconds = judging.timed(
-      functools.partial(movers.move, bound, mover),
+      functools.partial(movers.move, made[mover]),
       config.generate.batch_size,
       start,
       y,

@@ -289,10 +289,11 @@ def make_actor_training(
   ) -> steps.Step:
     section = config.actor_critic
     actor_tx, critic_tx = make_actor_optimizers(config)
+
     return latent_steps.make_actor_critic_step(
       actor_fn,
       critic_fn,
-      constants['mean_scale'],
+      latent_steps.distance_to_start(constants['mean_scale']),
       actor_tx,
       critic_tx,
       critic_weights(section),

@@ -10,7 +10,10 @@ import jax
 import numpy as np
 
 from lcjax import errors, types
+from lcjax.data import batches
 from lcjax.latent import encodings, noise
+from lcjax.training import fit, optimizer_spec, steps
+from lcjax.training import state as state_lib
 
 _BATCH_SIZE = 512
 _PROBED_ROWS = 3
@@ -242,3 +245,91 @@ def label_prior(
   z = model.draw_prior(np.arange(num_samples), key)
   y, kind = _parse_labels(label_fn(model.decode(z)), num_samples, names)
   return LatentData(encodings.Encodings(z, np.zeros_like(z), y), kind, True)
+
+
+def make_batches(
+  data: LatentData,
+  key: jax.Array,
+  batch_size: int,
+  targets: Any = None,
+) -> Callable[[int, int], dict[str, Any]]:
+  """Builds `(first step, K) -> K stacked batches` of encodings.
+
+  Args:
+    data: to draw rows from.
+    key: of their order.
+    batch_size: rows per batch.
+    targets: a tree of arrays with N rows, drawn along as 'targets', and as
+      'other_targets' of other rows; left out if None.
+  """
+  seed = tuple(int(part) for part in np.ravel(jax.random.key_data(key)))
+  found = data.encodings
+
+  def draw(order: int, step: int, count: int) -> np.ndarray:
+    own_seed = (*seed, order) if order else seed
+    return batches.stacked_indices(
+      own_seed, step, count, batch_size, len(found.mean)
+    )
+
+  def make(step: int, count: int) -> dict[str, Any]:
+    rows = draw(0, step, count)
+    numbers = np.broadcast_to(np.arange(batch_size), rows.shape)
+    made: dict[str, Any] = {
+      'mean': found.mean[rows],
+      'scale': found.scale[rows],
+      'attributes': found.attributes[rows],
+      'row': numbers,
+    }
+    if targets is not None:
+      others = draw(1, step, count)
+      made['targets'] = jax.tree.map(lambda leaf: leaf[rows], targets)
+      made['other_targets'] = jax.tree.map(lambda leaf: leaf[others], targets)
+    return made
+
+  return make
+
+
+def standardised(data: LatentData) -> LatentData:
+  """The same data in standard units of q(z)."""
+  found = data.encodings
+  mean, std = found.aggregate_mean, found.aggregate_std
+  return dataclasses.replace(
+    data,
+    encodings=encodings.Encodings(
+      (found.mean - mean) / std, found.scale / std, found.attributes
+    ),
+  )
+
+
+def fit_network(
+  name: str,
+  loss_fn: steps.LossFn,
+  params: Any,
+  data: LatentData,
+  key: jax.Array,
+  optimizer: optimizer_spec.OptimizerSpec,
+  num_steps: int,
+  batch_size: int,
+  progress: bool,
+  average_decay: float = 0.0,
+) -> Any:
+  """Trains one network on latents in memory, see `fit.fit`.
+
+  Returns:
+    Its parameters, averaged if there is a decay.
+  """
+  order_key, step_key = jax.random.split(key)
+  network = state_lib.create_network(
+    params, optimizer.make(), average_decay > 0
+  )
+  state = fit.fit(
+    name,
+    fit.OneNetwork(loss_fn, optimizer, average_decay),
+    (),
+    state_lib.create({'network': network}),
+    make_batches(data, order_key, batch_size),
+    step_key,
+    num_steps,
+    progress,
+  )
+  return state_lib.averaged(state['network'], average_decay)

@@ -1,6 +1,7 @@
 """`module.apply` as a value, which losses and constraints take for a module."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from flax import linen as nn
@@ -15,11 +16,12 @@ class Apply:
 
   Attributes:
     module: a Flax module.
-    method: its name; `__call__` if None.
+    method: its name, or a function (module, arrays) -> arrays at the top of a
+      file; `__call__` if None.
   """
 
   module: nn.Module
-  method: str | None = None
+  method: str | Callable[..., Any] | None = None
 
   def __call__(self, params: Any, *arrays: Any) -> Any:
     """What the method returns."""

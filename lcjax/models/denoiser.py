@@ -8,14 +8,14 @@ from lcjax.models import networks
 
 
 def embed_time(t: jax.Array, size: int) -> jax.Array:
-  """Sines and cosines of noise times [B] in [0, 1]: [B, size].
+  """Sines and cosines of noise times [...] in [0, 1]: [..., size].
 
   Vaswani et al., arXiv:1706.03762, section 3.5, with frequencies that suit the
   unit interval instead of integer positions.
   """
   exponents = jnp.linspace(0.0, jnp.log(1000.0), size // 2, dtype=t.dtype)
   frequencies = jnp.exp(exponents)
-  angles = t[:, None] * frequencies[None, :]
+  angles = jnp.multiply.outer(t, frequencies)
   return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
 
@@ -36,7 +36,7 @@ class ResidualMlp(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, t: jax.Array) -> jax.Array:
-    """Maps latents [B, Z] at noise times [B] to [B, out_size]."""
+    """Maps latents [..., Z] at noise times [...] to [..., out_size]."""
     act = networks.ACTIVATIONS[self.activation]
     time = act(nn.Dense(self.width)(embed_time(t, 64)))
     hidden = nn.Dense(self.width)(z)

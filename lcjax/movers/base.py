@@ -1,12 +1,21 @@
-"""The result of a mover, and the checks that all movers share."""
+"""Movers: what they take and return, and the checks that all of them share.
 
-from typing import NamedTuple
+A mover is called with latents, a target, row numbers and a key, and returns
+`Moved`. Row i of the result follows from row i of the arguments and the key.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from lcjax import errors
 from lcjax.constraints import base
+from lcjax.latent import encodings
+from lcjax.training import parallel
+
+BATCH_SIZE = 1024  # latents per call
 
 
 class Moved(NamedTuple):
@@ -16,9 +25,10 @@ class Moved(NamedTuple):
     z: [B, Z].
     start: [B, Z] where they started: as given, or further noise if a row was
       tried again.
-    steps: [B] updates taken, or None without an optimiser.
+    steps: [B] updates taken, of all tries; None without an optimiser.
     satisfied: [B] whether the constraint is met, or None if it was not asked.
     cost: [B] loss of the constraint at z, or None if it was not asked.
+    tries: [B] tries made, or None for a mover that tries once.
   """
 
   z: np.ndarray
@@ -26,6 +36,115 @@ class Moved(NamedTuple):
   steps: np.ndarray | None = None
   satisfied: np.ndarray | None = None
   cost: np.ndarray | None = None
+  tries: np.ndarray | None = None
+
+
+class Verdicts(NamedTuple):
+  """`Verdict`s of B rows, on the host: loss [B] and met [B]."""
+
+  loss: np.ndarray
+  met: np.ndarray
+
+
+class Mover(Protocol):
+  """Moves latents; its parameters and constraint are bound."""
+
+  def __call__(
+    self,
+    start: np.ndarray,
+    target: base.Target,
+    rows: np.ndarray | None = None,
+    key: jax.Array | None = None,
+  ) -> Moved:
+    """Moves latents.
+
+    Args:
+      start: [B, Z].
+      target: arrays of B rows by name of the constraint that reads them;
+        references that are missing are the start.
+      rows: [B] global row numbers, which noise depends on; 0 to B - 1 if None.
+      key: of the noise; only movers that draw noise need one.
+
+    Raises:
+      UserError: a target is missing or has another number of rows, or a result
+        is not finite.
+    """
+
+
+def in_batches(
+  fn: Callable[..., Any],
+  bound: Any,
+  *trees: Any,
+  batch_size: int = BATCH_SIZE,
+  one_shape: bool = False,
+) -> Any:
+  """Applies a jitted `fn(bound, *trees)` to all rows, over all devices.
+
+  Args:
+    fn: whose result is a tree of arrays with as many rows as those of `trees`.
+    bound: a tree that every row needs, such as a mover.
+    *trees: of arrays with B rows each.
+    batch_size: rows per call.
+    one_shape: see `encodings.in_batches`.
+  """
+  leaves, structure = jax.tree.flatten(trees)
+
+  def call(*parts: jax.Array) -> Any:
+    return fn(bound, *jax.tree.unflatten(structure, parts))
+
+  return encodings.in_batches(
+    parallel.over_devices(call),
+    *map(np.asarray, leaves),
+    batch_size=batch_size,
+    one_shape=one_shape,
+  )
+
+
+def own_target(
+  want: base.Constraint, start: np.ndarray, target: base.Target
+) -> dict[str, Any]:
+  """The targets that a constraint reads; missing references are the start.
+
+  Raises:
+    UserError: see `check_request`.
+  """
+  full = dict.fromkeys(want.references(), start) | dict(target)
+  check_request(want, start, full)
+  return {name: full[name] for name in want.targets()}
+
+
+@jax.jit
+def _verdicts(want: base.Constraint, z: jax.Array, target: Any) -> base.Verdict:
+  return jax.vmap(want)(z, target)
+
+
+def verdicts(
+  want: base.Constraint,
+  z: np.ndarray,
+  target: base.Target,
+  batch_size: int = BATCH_SIZE,
+) -> Verdicts:
+  """Asks a constraint of every row, on the host.
+
+  Args:
+    want: the constraint.
+    z: [B, Z].
+    target: arrays of B rows by name; missing references are z itself.
+    batch_size: rows per call.
+
+  Returns:
+    Losses and met, [B] each.
+
+  Raises:
+    UserError: see `check_request`.
+  """
+  z = np.asarray(z, np.float32)
+  own = own_target(want, z, target)
+  # One shape, as rejection sampling asks of fewer rows in every round.
+  found = in_batches(
+    _verdicts, want, z, own, batch_size=batch_size, one_shape=True
+  )
+  return Verdicts(found.loss, found.met)
 
 
 def check_request(

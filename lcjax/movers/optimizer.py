@@ -1,6 +1,5 @@
 """Optimizer-G as a mover: gradient steps on each latent itself."""
 
-import functools
 from typing import Any
 
 import flax
@@ -8,26 +7,12 @@ import jax
 import numpy as np
 
 from lcjax.constraints import base as constraints
-from lcjax.latent import encodings, optimize
+from lcjax.latent import optimize
 from lcjax.movers import base
 from lcjax.training import optimizer_spec
 
 _ADAM = optimizer_spec.adam(0.1)
-_BATCH_SIZE = 1024
 _SMALLEST_LOOP = 16  # a loop of fewer rows would cost no less
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def _optimize(
-  want: constraints.Constraint,
-  spec: optimizer_spec.OptimizerSpec,
-  max_steps: jax.Array,
-  start: jax.Array,
-  target: Any,
-) -> optimize.Optimized:
-  return optimize.optimize_latents(
-    want, start, target, spec.make(), max_steps, _SMALLEST_LOOP
-  )
 
 
 @flax.struct.dataclass
@@ -40,11 +25,15 @@ class Optimizer:
     want: the constraint.
     max_steps: of every row; it stops at the first step at which it is met.
     spec: the optimiser of z; static.
+    batch_size: latents per call; static.
   """
 
   want: constraints.Constraint
   max_steps: int
-  spec: optimizer_spec.OptimizerSpec = flax.struct.field(pytree_node=False)
+  spec: optimizer_spec.Spec = flax.struct.field(pytree_node=False)
+  batch_size: int = flax.struct.field(
+    pytree_node=False, default=base.BATCH_SIZE
+  )
 
   def __call__(
     self,
@@ -53,41 +42,31 @@ class Optimizer:
     rows: np.ndarray | None = None,
     key: jax.Array | None = None,
   ) -> base.Moved:
-    """Moves latents.
-
-    Args:
-      start: [B, Z].
-      target: arrays of B rows by name of the constraint that reads them; the
-        reference of `near` is the start if it is not given.
-      rows: not used: every row follows from its start and target alone.
-      key: not used.
-
-    Raises:
-      UserError: a target is missing or has another number of rows, or the
-        constraint is not finite somewhere.
-    """
+    """See `base.Mover`; draws no noise."""
     del rows, key
     start = np.asarray(start, np.float32)
-    target = dict.fromkeys(self.want.references(), start) | dict(target)
-    base.check_request(self.want, start, target)
-    own = {name: target[name] for name in self.want.targets()}
-    leaves, tree = jax.tree.flatten(own)
-
-    def move(start: jax.Array, *leaves: jax.Array) -> optimize.Optimized:
-      targets = jax.tree.unflatten(tree, leaves)
-      return _optimize(self.want, self.spec, self.max_steps, start, targets)
-
-    found = encodings.in_batches(
-      move, start, *map(np.asarray, leaves), batch_size=_BATCH_SIZE
+    own = base.own_target(self.want, start, target)
+    found = base.in_batches(
+      _optimize, self, start, own, batch_size=self.batch_size
     )
     moved = base.Moved(found.z, start, found.steps, found.satisfied, found.cost)
     base.check_moved(moved)
     return moved
 
 
+@jax.jit
+def _optimize(
+  mover: Optimizer, start: jax.Array, target: Any
+) -> optimize.Optimized:
+  tx = mover.spec.make()
+  return optimize.optimize_latents(
+    mover.want, start, target, tx, mover.max_steps, _SMALLEST_LOOP
+  )
+
+
 def optimizer(
   want: constraints.Constraint,
-  spec: optimizer_spec.OptimizerSpec = _ADAM,
+  spec: optimizer_spec.Spec = _ADAM,
   max_steps: int = 100,
 ) -> Optimizer:
   """Optimizer-G for a constraint.

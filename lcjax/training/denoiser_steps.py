@@ -13,6 +13,60 @@ from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
 
 
+def noised_rows(
+  batch: steps.Batch,
+  key: jax.Array,
+  mean: jax.Array | float = 0.0,
+  std: jax.Array | float = 1.0,
+) -> steps.Batch:
+  """Draws z ~ q(z|x), noise times and noise.
+
+  Args:
+    batch: as in `latent_steps`.
+    key: of the noise.
+    mean: [1, Z] or scalar mean of q(z).
+    std: [1, Z] or scalar standard deviation of q(z).
+
+  Returns:
+    'noised' latents [B, Z] in standard units, their 'time' [B], the 'velocity'
+    [B, Z] to predict, and 'attributes'.
+  """
+  latent_key, time_key = jax.random.split(key)
+  real, eps = latent_steps.draw_latents(batch, latent_key)
+  unit = (real - mean) / std
+  time = noise.uniform(time_key, batch['row'])
+  return {
+    'noised': denoise.add_noise(unit, time, eps),
+    'time': time,
+    'velocity': denoise.velocity(unit, time, eps),
+    'attributes': batch['attributes'],
+  }
+
+
+def velocity_loss(
+  velocity_fn: Callable[..., jax.Array], params: Any, rows: steps.Batch
+) -> tuple[jax.Array, steps.Metrics]:
+  """Mean squared error of the predicted velocity, for `noised_rows`."""
+  predicted = velocity_fn(params, rows['noised'], rows['time'])
+  loss = jnp.mean(jnp.square(predicted - rows['velocity']))
+  return loss, {'velocity_mse': loss}
+
+
+def attribute_loss(
+  attribute_fn: Callable[..., jax.Array],
+  params: Any,
+  rows: steps.Batch,
+  labels: types.Labels,
+) -> tuple[jax.Array, steps.Metrics]:
+  """Cross-entropy of a classifier of noised latents, for `noised_rows`."""
+  loss, accuracy = objectives.classification(
+    attribute_fn(params, rows['noised'], rows['time']),
+    rows['attributes'],
+    labels,
+  )
+  return loss, {'attribute_loss': loss, 'attribute_accuracy': accuracy}
+
+
 def make_denoiser_step(
   velocity_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
   attribute_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
@@ -47,19 +101,13 @@ def make_denoiser_step(
     params: Any, rows: steps.Batch, key: jax.Array
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
-    predicted = velocity_fn(params, rows['noised'], rows['time'])
-    loss = jnp.mean(jnp.square(predicted - rows['velocity']))
-    return loss, {'velocity_mse': loss}
+    return velocity_loss(velocity_fn, params, rows)
 
   def attribute_objective(
     params: Any, rows: steps.Batch, key: jax.Array
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
-    logits = attribute_fn(params, rows['noised'], rows['time'])
-    loss, accuracy = objectives.classification(
-      logits, rows['attributes'], labels
-    )
-    return loss, {'attribute_loss': loss, 'attribute_accuracy': accuracy}
+    return attribute_loss(attribute_fn, params, rows, labels)
 
   updates = {
     'velocity': steps.make_update(
@@ -78,16 +126,7 @@ def make_denoiser_step(
     state: state_lib.TrainState, batch: steps.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, steps.Metrics]:
     key = jax.random.fold_in(key, state.step)
-    latent_key, time_key = jax.random.split(key)
-    real, eps = latent_steps.draw_latents(batch, latent_key)
-    unit = (real - mean[None]) / std[None]
-    time = noise.uniform(time_key, batch['row'])
-    rows = {
-      'noised': denoise.add_noise(unit, time, eps),
-      'time': time,
-      'velocity': denoise.velocity(unit, time, eps),
-      'attributes': batch['attributes'],
-    }
+    rows = noised_rows(batch, key, mean[None], std[None])
     return steps.take_step(updates, state, rows, key)
 
   return step

@@ -1,11 +1,11 @@
-"""Trains one network in memory, without files or a config."""
+"""Trains in memory, without files or a config."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
 
 import jax
-import numpy as np
 import tqdm
 
 from lcjax.training import loop, optimizer_spec, steps
@@ -14,48 +14,74 @@ from lcjax.training import state as state_lib
 _STEPS_PER_CALL = 50
 
 
-@functools.lru_cache(maxsize=64)  # the same loss and optimiser compile once
-def _compiled(
-  loss_fn: steps.LossFn, optimizer: optimizer_spec.OptimizerSpec
-) -> steps.Step:
-  update = steps.make_update(loss_fn, optimizer.make())
-  step = steps.make_train_step({'network': update})
-  compiled: steps.Step = jax.jit(steps.scan_steps(step), donate_argnums=0)
-  return compiled
+class Recipe(Hashable, Protocol):
+  """What is trained, as a value: equal recipes share a compiled program."""
+
+  def make_step(self, constants: Any) -> steps.Step:
+    """Builds the pure step, given a tree of arrays that it does not train."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OneNetwork:
+  """Minimises a loss of the network named 'network'.
+
+  Attributes:
+    loss_fn: hashable, and equal to another of the same meaning.
+    optimizer: of its parameters.
+    average_decay: of their moving average, if the state keeps one.
+  """
+
+  loss_fn: steps.LossFn
+  optimizer: optimizer_spec.OptimizerSpec
+  average_decay: float = 0.0
+
+  def make_step(self, constants: Any) -> steps.Step:
+    """See `Recipe`; there are no constants."""
+    del constants
+    update = steps.make_update(
+      self.loss_fn, self.optimizer.make(), self.average_decay
+    )
+    return steps.make_train_step({'network': update})
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(recipe: Recipe) -> Callable[..., Any]:
+  def many(state: Any, constants: Any, batches: Any, key: jax.Array) -> Any:
+    step = steps.scan_steps(recipe.make_step(constants))
+    return step(state, batches, key)
+
+  return jax.jit(many, donate_argnums=0)
 
 
 def fit(
   name: str,
-  loss_fn: steps.LossFn,
-  params: Any,
-  optimizer: optimizer_spec.OptimizerSpec,
-  make_batches: Callable[[int, int], dict[str, np.ndarray]],
+  recipe: Recipe,
+  constants: Any,
+  state: state_lib.TrainState,
+  make_batches: Callable[[int, int], Any],
   key: jax.Array,
   num_steps: int,
   progress: bool,
-) -> Any:
-  """Minimises a loss from given parameters.
+) -> state_lib.TrainState:
+  """Trains from a given state.
 
   Args:
     name: shown with the progress, and in errors.
-    loss_fn: hashable, and equal to another of the same meaning, so that it is
-      compiled once.
-    params: before the first step.
-    optimizer: of the parameters.
+    recipe: what to train.
+    constants: arrays that its step needs.
+    state: before the first step; copied, not donated.
     make_batches: (first step, K) -> stacked batches, a pure function.
     key: of all steps.
     num_steps: in total.
     progress: whether to show a bar.
 
   Returns:
-    The parameters after the last step.
+    The state after the last step.
 
   Raises:
     UserError: a metric is not finite.
   """
-  network = state_lib.create_network(params, optimizer.make(), average=False)
-  state = state_lib.create({'network': network})
-  # The state is donated; the caller's parameters are not ours.
+  compiled = _compiled(recipe)
   state = jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), state)
   with tqdm.tqdm(total=num_steps, desc=name, disable=not progress) as bar:
 
@@ -66,8 +92,8 @@ def fit(
       bar.set_postfix({key: f'{value:.4g}' for key, value in values.items()})
       bar.update(step - bar.n)
 
-    state = loop.train(
-      _compiled(loss_fn, optimizer),
+    return loop.train(
+      lambda state, batches, key: compiled(state, constants, batches, key),
       state,
       make_batches,
       key,
@@ -75,4 +101,3 @@ def fit(
       _STEPS_PER_CALL,
       [show],
     )
-  return state['network'].params

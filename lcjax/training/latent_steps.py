@@ -99,10 +99,25 @@ def critic_loss(
   return loss, metrics
 
 
+def distance_to_start(
+  mean_scale: jax.Array,
+) -> Callable[[jax.Array, steps.Batch], jax.Array]:
+  """Builds `(moved [B, Z], rows) -> [B]`, the distance penalty to 'start'.
+
+  Args:
+    mean_scale: [Z] training mean of the encoder's scale.
+  """
+
+  def distance_fn(z: jax.Array, rows: steps.Batch) -> jax.Array:
+    return distance.distance_penalty(z, rows['start'], mean_scale)
+
+  return distance_fn
+
+
 def make_actor_critic_step(
   actor_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
   critic_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
-  mean_scale: jax.Array,
+  distance_fn: Callable[[jax.Array, steps.Batch], jax.Array],
   actor_tx: optax.GradientTransformation,
   critic_tx: optax.GradientTransformation,
   critic_weights: CriticWeights,
@@ -121,11 +136,13 @@ def make_actor_critic_step(
   Args:
     actor_fn: (params, z [B, Z], y [B, Y]) -> moved [B, Z].
     critic_fn: (params, z [B, Z], y [B, Y]) -> logits [B].
-    mean_scale: [Z] training mean of the encoder's scale.
+    distance_fn: (moved [B, Z], rows) -> [B], the loss of the actor beside the
+      critic's, where `rows` is the batch with the moves' 'start': the
+      distance to it, or any other constraint.
     actor_tx: the actor's optimiser.
     critic_tx: the critic's optimiser.
     critic_weights: of the kinds of rows.
-    distance_weight: lambda_dist; the penalty is a mean over Z.
+    distance_weight: of that loss; lambda_dist.
     actor_on_encodings: if there is a distance penalty, each actor update is
       followed by one on encoded real z with their true labels, where the actor
       should not move.
@@ -172,7 +189,7 @@ def make_actor_critic_step(
     ) -> tuple[jax.Array, steps.Metrics]:
       del key
       z = actor_fn(params, rows['start'], rows['attributes'])
-      penalty = distance.distance_penalty(z, rows['start'], mean_scale)
+      penalty = distance_fn(z, rows)
       logits = critic_fn(critic.params, z, rows['attributes'])
       loss = jnp.mean(adversarial.real_loss(logits) + distance_weight * penalty)
       return loss, {'actor_loss': loss, 'distance': jnp.mean(penalty)}
@@ -181,7 +198,7 @@ def make_actor_critic_step(
       actor_objective, actor_tx, average_decay, axis_name, skip_nonfinite
     )
 
-    moves = {'start': prior, 'attributes': y}
+    moves = {**batch, 'start': prior}
 
     def keep_actor(actor: state_lib.NetworkState) -> tuple:
       # Metrics are computed without an update, too: any step may be logged.
@@ -193,7 +210,7 @@ def make_actor_critic_step(
     def update_actor(actor: state_lib.NetworkState) -> tuple:
       actor, found = move_actor(actor, moves, key)
       if steps.may_be_nonzero(distance_weight) and actor_on_encodings:
-        own = {'start': real, 'attributes': y}
+        own = {**batch, 'start': real}
         stayed, _ = move_actor(actor, own, key)
         # Only a traced weight can be 0 here, in an ensemble.
         actor = jax.tree.map(

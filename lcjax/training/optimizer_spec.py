@@ -5,11 +5,18 @@ compiled anew for the other.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol
 
 import optax
 
 from lcjax import errors
+
+
+class Spec(Protocol):
+  """Makes an optimiser; hashable, and equal to another of the same meaning."""
+
+  def make(self) -> optax.GradientTransformation:
+    """The optax transformation."""
 
 
 @dataclasses.dataclass(frozen=True)

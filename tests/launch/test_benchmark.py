@@ -19,16 +19,15 @@ from launch.benchmarks import (
   torch_peer,
   train_steps,
 )
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.experiment import (
   architectures,
   build,
   jobs,
-  mover_fns,
   train_actor_critic,
 )
-from lcjax.latent import optimize
 from lcjax.losses import elbo
+from lcjax.movers import optimizer
 from lcjax.training import latent_steps
 
 needs_torch = pytest.mark.skipif(
@@ -283,14 +282,16 @@ def test_the_peers_optimizer_g_goes_where_ours_does():
   attribute = networks.attribute_critic.init(key, start)
   realism = networks.realism_critic.init(key, start)
   mean_scale = np.linspace(0.1, 0.4, 4, dtype=np.float32)
-  move = mover_fns.make_optimizer_g(
-    section, 'optimize', networks, mean_scale, True
+  labels = types.Classes(tuple(map(str, range(10))))
+  want = build.make_constraint(section, networks, mean_scale, labels)
+  mover = optimizer.Optimizer(
+    want(attribute, realism),
+    12,
+    build.configured(section.optimizer, 12, 'optimize.optimizer'),
   )
-  expected: optimize.Optimized = move(
-    attribute, realism, 12, start, y, np.ones_like(y), start
-  )
+  expected = mover(start, {'attributes': y})
   peer = torch_latents.optimizer_g(
-    attribute, realism, 'silu', section, mean_scale, True
+    attribute, realism, 'silu', section, mean_scale, labels
   )
   z, satisfied = peer(start, y, 12)
   np.testing.assert_allclose(z, expected.z, rtol=1e-3, atol=1e-4)

@@ -1,5 +1,7 @@
 """Under JAX_ENABLE_X64 all arrays stay float32, as without it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,13 @@ from jax.extend import core
 
 from configs import digits
 from lcjax import types
+from lcjax.constraints import attributes
+from lcjax.constraints import critics as critics_lib
 from lcjax.data import dataset
 from lcjax.experiment import (
   build,
-  mover_fns,
+  loading,
+  movers,
   stage,
   train_actor_critic,
   train_classifier,
@@ -20,6 +25,8 @@ from lcjax.experiment import (
   training_parts,
 )
 from lcjax.latent import encodings, mixtures
+from lcjax.models import apply
+from lcjax.movers import denoiser, optimizer
 
 ROWS, LATENTS = 8, 4
 LABELS = types.Classes(('a', 'b'))
@@ -134,43 +141,61 @@ def test_a_step_computes_in_float32(double, which):
   assert all(np.isfinite(v) for v in parts.evaluate(state).values())
 
 
-@pytest.mark.parametrize('edit', [False, True])
-def test_the_guided_sampler_is_float32(double, edit):
+def bound():
+  """Untrained movers of the tiny config."""
   config = tiny()
   parts = setting(config)
-  z, y = parts.train.mean[:ROWS], data().attributes[:ROWS]
+  networks = parts.networks
+  critics = make_training('latent_critics', config).make_state()
+  denoised = make_training('denoiser', config).make_state()
   fitted = mixtures.fit_classes(parts.train.mean, data().attributes, 1, 0)
-  noised = mixtures.prepare(
-    fitted, parts.train.aggregate_mean, parts.train.aggregate_std
+  unused = dict.fromkeys(
+    f.name for f in dataclasses.fields(loading.BoundMovers)
   )
-  config.denoise.edit_time = 0.7  # the mixture's part and the networks'
-  move = mover_fns.make_denoiser(
-    config.denoise, parts.networks, parts.train, LABELS, noised
+  attribute = attributes.Attributes(
+    critics['attribute'].params,
+    0.1,
+    apply.Apply(networks.attribute_critic),
+    LABELS,
+    noised_params=denoised['attribute'].params,
+    noised_fn=apply.Apply(networks.noised_attribute_critic),
   )
-  state = make_training('denoiser', config).make_state()
-  params = state['velocity'].params, state['attribute'].params
+  given = {
+    'attributes': attribute,
+    'realism': critics_lib.Critic(
+      critics['realism'].params, 0.9, apply.Apply(networks.realism_critic)
+    ),
+    'train': parts.train,
+    'labels': LABELS,
+    'batch_size': ROWS,
+    'velocity': denoiser.Velocity(
+      denoised['velocity'].params, apply.Apply(networks.denoiser)
+    ),
+    'mixture': mixtures.prepare(
+      fitted, parts.train.aggregate_mean, parts.train.aggregate_std
+    ),
+  }
+  return config, loading.BoundMovers(**unused | given)
 
+
+@pytest.mark.parametrize('start_time', [None, 0.7])
+def test_the_guided_sampler_is_float32(double, start_time):
+  config, parts = bound()  # 0.7: the mixture's part and the networks'
+  config.denoise.distance_weight = 0.1
+  mover = movers.make_denoiser(parts, config.denoise, start_time)
+  z, y = parts.train.mean[:ROWS], data().attributes[:ROWS]
   key = np.asarray(jax.random.key_data(jax.random.key(0)))
-
-  def sample(*arrays):
-    return move(*params, edit, key, *arrays)
-
-  arrays = z, y, np.ones_like(y), z, np.arange(ROWS)
-  assert not wide_arrays(sample, *arrays)
-  assert sample(*arrays).dtype == np.float32
+  target = {'attributes': (y, np.ones_like(y)), 'near': z}
+  given = (mover, key), z, target, np.arange(ROWS)
+  assert not wide_arrays(denoiser._denoise, *given)
+  assert denoiser._denoise(*given).dtype == np.float32
 
 
 def test_optimizer_g_is_float32(double):
-  config = tiny()
-  parts = setting(config)
-  state = make_training('latent_critics', config).make_state()
-  move = mover_fns.make_optimizer_g(
-    config.optimize, 'optimize', parts.networks, parts.train.mean_scale, LABELS
-  )
+  config, parts = bound()
+  mover = movers.make_optimizer(parts, config.optimize, max_steps=3)
   z, y = parts.train.mean[:ROWS], data().attributes[:ROWS]
-  params = state['attribute'].params, state['realism'].params
-  found = move(*params, 3, z, y, np.ones_like(y), z)
+  found = movers.move(mover, z, y)
   assert found.z.dtype == found.cost.dtype == np.float32
-  assert not wide_arrays(
-    lambda *arrays: move(*params, 3, *arrays), z, y, np.ones_like(y), z
-  )
+  target = {'attributes': (y, np.ones_like(y)), 'near': z}
+  assert not wide_arrays(optimizer._optimize, mover, z, target)

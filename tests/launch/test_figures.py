@@ -17,7 +17,6 @@ from lcjax.experiment import (
   identity,
   jobs,
   loaded_run,
-  loading,
   movers,
   panels,
   results,
@@ -152,7 +151,9 @@ def test_leakage_of_classes_does_not_apply(run):
 
 def test_black_exactly_where_the_attribute_holds(run):
   _, made = run
-  block = identity.picture_block(made, made.bound, 'actor')
+  block = identity.picture_block(
+    made, 'actor', made.bound.actors['actor'].mover
+  )
   assert block.images.shape[:2] == (3, 12)
   np.testing.assert_array_equal(block.images[:, 0], made.test.images[:3])
   black = ~block.images[:, 2:].any(axis=(2, 3, 4))
@@ -163,12 +164,12 @@ def test_the_mask_decides_what_the_optimiser_moves_for(run):
   _, made = run
   config = made.job.config.edit.optimize.copy_and_resolve_references()
   config.realism_weight = 0.0
-  bound = loading.with_optimizer(made.bound, config, 'edit.optimize')
+  mover = movers.make_optimizer(made.bound, config, 'edit.optimize')
   start = np.zeros((2, 16), np.float32)
   y = np.eye(10, dtype=np.float32)[[3, 3]]
   mask = np.ones_like(y)
   mask[1] = 0
-  moved = movers.move(bound, 'optimizer', start, y, edit=True, mask=mask)
+  moved = movers.move(mover, start, y, mask)
   assert np.abs(moved.z[0]).max() > 0.05  # three steps of 0.1
   np.testing.assert_array_equal(moved.z[1], start[1])
   np.testing.assert_array_equal(moved.steps, [3, 0])

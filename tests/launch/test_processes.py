@@ -32,7 +32,8 @@ def main():
   data = build.load_data(job, 'train')
   bound = loading.load_critics(job, 0, data)
   start, _ = bound.encode(data.images[:7])
-  moved = movers.optimize(bound, start, np.eye(10, dtype=np.float32)[:7])
+  mover = movers.make_optimizer(bound, job.config.optimize)
+  moved = movers.move(mover, start, np.eye(10, dtype=np.float32)[:7])
   files.write_npz(job.workdir / 'generate' / 'moved.npz', start=start,
                   z=moved.z, images=bound.decode(moved.z))
 

@@ -35,7 +35,7 @@ def count_updates(config, actor_tx, critic_tx):
   step = latent_steps.make_actor_critic_step(
     lambda params, z, y: z + params['shift'][None],
     lambda params, z, y: (z + params['shift'][None]).sum(axis=-1),
-    jnp.ones(2),
+    latent_steps.distance_to_start(jnp.ones(2)),
     actor_tx,
     critic_tx,
     train_actor_critic.critic_weights(section),

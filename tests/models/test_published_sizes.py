@@ -119,7 +119,7 @@ def test_actor_and_critic_train(name):
   step = latent_steps.make_actor_critic_step(
     apply.Apply(actor),
     apply.Apply(critic),
-    jnp.ones(config.vae.latent_size),
+    latent_steps.distance_to_start(jnp.ones(config.vae.latent_size)),
     actor_tx,
     critic_tx,
     latent_steps.CriticWeights(

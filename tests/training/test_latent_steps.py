@@ -159,7 +159,7 @@ def linear_critic(params, z, y):
 class ActorCriticStepTest(parameterized.TestCase):
   def make(self, actor_fn=shift_actor, critic_fn=linear_critic, **arguments):
     arguments = {
-      'mean_scale': jnp.array([0.5]),
+      'distance_fn': latent_steps.distance_to_start(jnp.array([0.5])),
       'actor_tx': optax.sgd(0.1),
       'critic_tx': optax.sgd(0.1),
       'critic_weights': latent_steps.CriticWeights(1.0, 0.1, 1.0, 0.0),

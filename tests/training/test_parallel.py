@@ -103,7 +103,7 @@ def actor_critic_case(ratio, weights):
     lambda axis_name: latent_steps.make_actor_critic_step(
       ACTOR.apply,
       CRITIC.apply,
-      jnp.array([0.3, 0.5, 0.9]),
+      latent_steps.distance_to_start(jnp.array([0.3, 0.5, 0.9])),
       TX,
       TX,
       latent_steps.CriticWeights(*weights),
