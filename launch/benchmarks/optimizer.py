@@ -6,7 +6,13 @@ import jax
 import numpy as np
 
 from launch.benchmarks import ours, rounds, torch_latents, torch_peer
-from lcjax.experiment import build, loading, stage, train_actor_critic
+from lcjax.experiment import (
+  build,
+  loading,
+  stage,
+  train_actor_critic,
+  training_parts,
+)
 from lcjax.training import state
 
 _BATCH_SIZES = (64, 256, 1024)
@@ -27,7 +33,7 @@ def optimizer_g(options: ours.Options) -> list[rounds.Measurement]:
   data = build.load_data(job, 'train')
   networks = build.build_networks(config, data)
   # Report a missing training before anything slow.
-  critics = stage.load(
+  critics = training_parts.load(
     job,
     stage.LATENT_CRITICS,
     0,

@@ -45,7 +45,7 @@ def untrained(
   wanted = [tasks.Task('default', job, which, r) for r in range(num_seeds)]
   if which in (stage.VAE, stage.CLASSIFIER):
     return wanted, [inputs.make_training(read, task) for task in wanted]
-  data, held_out = read.data(job)
+  data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)
   image = np.zeros((1, *data.image_shape), np.float32)
   trainings = []

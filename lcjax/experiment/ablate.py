@@ -63,9 +63,7 @@ def check_memory(jobs: dict[str, jobs_lib.Job], limit: int) -> None:
   found = []
   for those in _wanted(jobs).values():
     fresh = {
-      tasks.identity(task): task
-      for task in those
-      if not tasks.is_finished(task)
+      task.identity: task for task in those if not tasks.is_finished(task)
     }
     for group in tasks.groups(list(fresh.values()), limit):
       found.append((group, build.load_data(group[0].job, 'train')))

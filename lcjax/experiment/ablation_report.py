@@ -40,7 +40,7 @@ def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
   shared: dict[tuple[str, str], tuple[stage.Stage, jobs_lib.Job]] = {}
   for name, job in jobs.items():
     for which in stage.trainings(job.config):
-      key = which.name, tasks.identity(tasks.Task(name, job, which, 0))
+      key = which.name, tasks.Task(name, job, which, 0).identity
       names.setdefault(key, []).append(name)
       shared.setdefault(key, (which, job))
   found = Curves({}, [])

@@ -66,6 +66,11 @@ def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
   return data
 
 
+def load_splits(job: jobs.Job) -> tuple[dataset.Dataset, dataset.Dataset]:
+  """Loads what trainings read: the training and the validation split."""
+  return load_data(job, 'train'), load_data(job, 'validation')
+
+
 def load_labels(job: jobs.Job) -> types.Labels:
   """The labels of the training split, found without decoding images."""
   return dataset.labels_before_decoding(split='train', **_data_section(job))

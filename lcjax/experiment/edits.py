@@ -70,13 +70,10 @@ def apply(
   config = loaded.job.config
   if mover != BACKTRACKED:
     return movers.move(bound, mover, start, asked, edit=True, mask=mask)
-  actors = stage.actors(config)
+  weights = stage.distance_weights(config)
   # Backtracking keeps more of the identity than a distance penalty does, so
   # start from the actor that was penalised least.
-  freest = min(
-    actors,
-    key=lambda name: stage.own_section(config, actors[name]).distance_weight,
-  )
+  freest = min(weights, key=lambda name: weights[name])
   moved = movers.move(bound, freest, start, asked, edit=True)
   if tolerance is None:
     tolerance = config.edit.backtrack_tolerance

@@ -20,6 +20,7 @@ from lcjax.experiment import (
   train_actor_critic,
   train_denoiser,
   train_vae,
+  training_parts,
 )
 from lcjax.latent import encodings, mixtures
 from lcjax.models import apply
@@ -126,7 +127,7 @@ def load_critics(
   config = job.config
   networks = build.build_networks(config, data)
   vae = train_vae.load(job, networks, data, replicate)
-  critics = stage.load(
+  critics = training_parts.load(
     job,
     stage.LATENT_CRITICS,
     replicate,
@@ -199,10 +200,10 @@ def load_movers(
     config, networks, num_attributes, seed
   )
   pairs = {
-    name: stage.load(job, which, replicate, make_actor)
+    name: training_parts.load(job, which, replicate, make_actor)
     for name, which in stage.actors(config).items()
   }
-  denoiser = stage.load(
+  denoiser = training_parts.load(
     job,
     stage.DENOISER,
     replicate,

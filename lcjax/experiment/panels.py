@@ -243,8 +243,8 @@ def grid_vectors(vectors: Sequence[str], data: dataset.Dataset) -> np.ndarray:
 def actor_titles(config: ml_collections.ConfigDict) -> dict[str, str]:
   """Mover name of every actor -> its title in figures."""
   return {
-    name: f'actor, λ = {stage.own_section(config, which).distance_weight:g}'
-    for name, which in stage.actors(config).items()
+    name: f'actor, λ = {weight:g}'
+    for name, weight in stage.distance_weights(config).items()
   }
 
 

@@ -10,6 +10,7 @@ from lcjax.experiment import (
   movers,
   preflight,
   results,
+  stage,
   train_actor_critic,
   train_classifier,
   train_denoiser,
@@ -20,7 +21,7 @@ from lcjax.experiment import (
 def generate_once(job: jobs.Job) -> None:
   """Moves prior samples and encodings with every mover, unless done."""
   done = job.workdir / 'generate' / 'pipeline.json'
-  key = results.result_key(job, ['generate'], 0)
+  key = results.result_key(job, stage.GENERATED, 0)
   if results.stored(job, done, key) is not None:
     print('generate: finished before, nothing to do')
     return

@@ -58,18 +58,8 @@ def encode(
 
 def prepare(job: jobs.Job, replicate: int) -> LatentData:
   """Loads the data and the trained VAE, and encodes the data with it."""
-  data = build.load_data(job, 'train')
-  return prepare_with(job, replicate, data, build.load_data(job, 'validation'))
-
-
-def prepare_with(
-  job: jobs.Job,
-  replicate: int,
-  data: dataset.Dataset,
-  held_out: dataset.Dataset,
-) -> LatentData:
-  """Loads the trained VAE and encodes the two splits with it."""
   config = job.config
+  data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)
   vae = train_vae.load(job, networks, data, replicate)
   params = vae.state['vae'].params
@@ -201,7 +191,7 @@ def make_critics_training(
 def train_critics(job: jobs.Job, replicate: int, latents: LatentData) -> None:
   """Trains one replicate's D_attr(z) and D_realism(z)."""
   parts = make_critics_training(job.config, latents)
-  training_parts.run_alone(job, stage.LATENT_CRITICS, replicate, parts)
+  training_parts.train(job, stage.LATENT_CRITICS, replicate, parts)
 
 
 def make_actor_optimizers(
@@ -275,7 +265,7 @@ def make_actor_training(
   """Builds one replicate's training of an actor G(z, y) and critic D(z, y).
 
   Args:
-    config: from `training_parts.own_config` for one of `stage.actors`.
+    config: from `stage.own_config` for one of `stage.actors`.
     latents: the replicate's networks and encodings.
   """
   networks = latents.networks
@@ -344,9 +334,9 @@ def train_actor(
   which: stage.Stage,
 ) -> None:
   """Trains one of `stage.actors`, G(z, y) with D(z, y), of one replicate."""
-  config = training_parts.own_config(job.config, which)
+  config = stage.own_config(job.config, which)
   parts = make_actor_training(config, latents)
-  training_parts.run_alone(job, which, replicate, parts)
+  training_parts.train(job, which, replicate, parts)
 
 
 def train(job: jobs.Job, replicate: int, latents: LatentData) -> None:

@@ -39,11 +39,11 @@ def load(
   job: jobs.Job,
   networks: build.Networks,
   data: dataset.Dataset,
-) -> stage.Finished:
+) -> training_parts.Finished:
   """Restores the trained judge, which all replicates share."""
   config = job.config
   make = make_state(config, networks, data)
-  return stage.load(job, stage.CLASSIFIER, 0, make)
+  return training_parts.load(job, stage.CLASSIFIER, 0, make)
 
 
 def make_loss(
@@ -125,7 +125,5 @@ def make_training(
 
 def train_all(job: jobs.Job) -> None:
   """Trains the judge."""
-  data = build.load_data(job, 'train')
-  held_out = build.load_data(job, 'validation')
-  parts = make_training(job.config, data, held_out)
-  training_parts.run_alone(job, stage.CLASSIFIER, 0, parts)
+  parts = make_training(job.config, *build.load_splits(job))
+  training_parts.train(job, stage.CLASSIFIER, 0, parts)

@@ -157,7 +157,7 @@ def train(
   # Fit the class mixture now, not when the guided denoiser is first used.
   class_mixture.for_denoiser(job, replicate, latents.train)
   parts = make_training(job.config, latents)
-  training_parts.run_alone(job, stage.DENOISER, replicate, parts)
+  training_parts.train(job, stage.DENOISER, replicate, parts)
 
 
 def train_all(job: jobs.Job) -> None:

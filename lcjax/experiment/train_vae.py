@@ -40,11 +40,11 @@ def load(
   networks: build.Networks,
   data: dataset.Dataset,
   replicate: int,
-) -> stage.Finished:
+) -> training_parts.Finished:
   """Restores the trained VAE."""
   config = job.config
   make = make_state(config, networks, data, replicate)
-  return stage.load(job, stage.VAE, replicate, make)
+  return training_parts.load(job, stage.VAE, replicate, make)
 
 
 def make_loss(
@@ -126,10 +126,8 @@ def make_training(
 
 def train(job: jobs.Job, replicate: int) -> None:
   """Trains the VAE of one replicate."""
-  data = build.load_data(job, 'train')
-  held_out = build.load_data(job, 'validation')
-  parts = make_training(job.config, data, held_out, replicate)
-  training_parts.run_alone(job, stage.VAE, replicate, parts)
+  parts = make_training(job.config, *build.load_splits(job), replicate)
+  training_parts.train(job, stage.VAE, replicate, parts)
 
 
 def train_all(job: jobs.Job) -> None:

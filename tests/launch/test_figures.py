@@ -14,13 +14,13 @@ from lcjax.evaluation import edit_scores
 from lcjax.experiment import (
   edits,
   figures,
+  fingerprint,
   identity,
   jobs,
   loaded_run,
   loading,
   movers,
   panels,
-  results,
   stage,
   train_actor_critic,
   train_classifier,
@@ -302,17 +302,17 @@ def test_edit_settings_invalidate_the_edits_alone(run):
   config.edit.optimize.max_steps = 4
   changed = job._replace(config=config)
 
-  def same(sections):
-    return results.result_key(job, sections, 0) == results.result_key(
-      changed, sections, 0
+  def same(node):
+    return fingerprint.follows_from(job, node, 0) == fingerprint.follows_from(
+      changed, node, 0
     )
 
-  assert same(['compare'])
-  assert same(['generate'])
-  assert same(figures.FIGURES['holes'].sections)
-  assert not same(figures.FIGURES['identity_edits'].sections)
+  assert same(stage.COMPARISON)
+  assert same(stage.GENERATED)
+  assert same(figures.FIGURES['holes'].node)
+  assert not same(figures.FIGURES['identity_edits'].node)
   for which in stage.trainings(config):
-    assert stage.dependencies(config, which, 0) == stage.dependencies(
+    assert fingerprint.settings(config, which, 0) == fingerprint.settings(
       job.config, which, 0
     )
 
