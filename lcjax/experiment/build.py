@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
+from flax import linen as nn
 
 from lcjax import errors, keys, types
 from lcjax.constraints import attributes, compose, critics, near
@@ -22,7 +23,7 @@ from lcjax.latent import encodings
 from lcjax.models import actor, apply, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
-from lcjax.training import objectives, parallel, steps
+from lcjax.training import objectives, parallel, state, steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +234,28 @@ def make_optimizers(
     make_optimizer(section[name], section.train.num_steps, f'{stage}.{name}')
     for name in names
   )
+
+
+def make_image_state(
+  config: ml_collections.ConfigDict,
+  section: str,
+  module: nn.Module,
+  data: dataset.Dataset,
+  seed: int,
+) -> Callable[[], state.TrainState]:
+  """Builds the function that makes the first state of a network of images."""
+  key = stage_key(seed, f'{section}/init')
+  image = np.zeros((1, *data.image_shape), np.float32)
+  own = config[section]
+  tx = make_optimizer(
+    own.optimizer, own.train.num_steps, f'{section}.optimizer'
+  )
+
+  def make() -> state.TrainState:
+    params = module.init(key, image)
+    return state.create({section: state.create_network(params, tx, False)})
+
+  return make
 
 
 def make_constraint(

@@ -327,23 +327,12 @@ def make_actor_training(
   )
 
 
-def train_actor(
-  job: jobs.Job,
-  replicate: int,
-  latents: LatentData,
-  which: stage.Stage,
-) -> None:
-  """Trains one of `stage.actors`, G(z, y) with D(z, y), of one replicate."""
-  config = stage.own_config(job.config, which)
-  parts = make_actor_training(config, latents)
-  training_parts.train(job, which, replicate, parts)
-
-
 def train(job: jobs.Job, replicate: int, latents: LatentData) -> None:
   """Trains the critics and all actors of one replicate."""
   train_critics(job, replicate, latents)
   for which in stage.actors(job.config).values():
-    train_actor(job, replicate, latents, which)
+    parts = make_actor_training(stage.own_config(job.config, which), latents)
+    training_parts.train(job, which, replicate, parts)
 
 
 def train_all(job: jobs.Job) -> None:

@@ -20,19 +20,9 @@ def make_state(
   data: dataset.Dataset,
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
-  key = build.stage_key(config.seed, 'classifier/init')
-  image = np.zeros((1, *data.image_shape), np.float32)
-  tx = build.make_optimizer(
-    config.classifier.optimizer,
-    config.classifier.train.num_steps,
-    'classifier.optimizer',
+  return build.make_image_state(
+    config, 'classifier', networks.classifier, data, config.seed
   )
-
-  def make() -> state.TrainState:
-    params = networks.classifier.init(key, image)
-    return state.create({'classifier': state.create_network(params, tx, False)})
-
-  return make
 
 
 def load(

@@ -22,17 +22,8 @@ def make_state(
   replicate: int,
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
-  key = build.stage_key(config.seed + replicate, 'vae/init')
-  image = np.zeros((1, *data.image_shape), np.float32)
-  tx = build.make_optimizer(
-    config.vae.optimizer, config.vae.train.num_steps, 'vae.optimizer'
-  )
-
-  def make() -> state.TrainState:
-    params = networks.vae.init(key, image)
-    return state.create({'vae': state.create_network(params, tx, False)})
-
-  return make
+  seed = config.seed + replicate
+  return build.make_image_state(config, 'vae', networks.vae, data, seed)
 
 
 def load(
@@ -124,14 +115,8 @@ def make_training(
   )
 
 
-def train(job: jobs.Job, replicate: int) -> None:
-  """Trains the VAE of one replicate."""
-  parts = make_training(job.config, *build.load_splits(job), replicate)
-  training_parts.train(job, stage.VAE, replicate, parts)
-
-
 def train_all(job: jobs.Job) -> None:
   """Trains a VAE for every seed."""
-  config = job.config
-  for replicate in range(config.num_seeds):
-    train(job, replicate)
+  for replicate in range(job.config.num_seeds):
+    parts = make_training(job.config, *build.load_splits(job), replicate)
+    training_parts.train(job, stage.VAE, replicate, parts)
