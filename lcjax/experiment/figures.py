@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from lcjax import errors
 from lcjax.experiment import (
+  edit_figures,
   files,
   fingerprint,
-  identity,
   jobs,
   panels,
   preflight,
@@ -48,10 +48,10 @@ FIGURES = {
     panels.optimizer_path, stage.result('compare', 'figures')
   ),
   'identity_edits': Figure(
-    identity.identity_edits, stage.result('compare', 'edit', 'figures')
+    edit_figures.identity_edits, stage.result('compare', 'edit', 'figures')
   ),
   'identity_frontier': Figure(
-    identity.identity_frontier, stage.result('compare', 'edit')
+    edit_figures.identity_frontier, stage.result('compare', 'edit')
   ),
 }
 ALL = 'all'

@@ -12,10 +12,10 @@ from lcjax import errors, types
 from lcjax.data import celeba, dataset
 from lcjax.evaluation import edit_scores
 from lcjax.experiment import (
+  edit_figures,
   edits,
   figures,
   fingerprint,
-  identity,
   jobs,
   loaded_run,
   loading,
@@ -152,7 +152,7 @@ def test_leakage_of_classes_does_not_apply(run):
 
 def test_black_exactly_where_the_attribute_holds(run):
   _, made = run
-  block = identity.picture_block(made, made.bound, 'actor')
+  block = edit_figures.picture_block(made, made.bound, 'actor')
   assert block.images.shape[:2] == (3, 12)
   np.testing.assert_array_equal(block.images[:, 0], made.test.images[:3])
   black = ~block.images[:, 2:].any(axis=(2, 3, 4))
@@ -227,8 +227,8 @@ def test_the_least_error_is_among_those_that_succeed():
     {'success': 0.97, 'pixel_mse_original': 0.08},
     {'success': 0.95, 'pixel_mse_original': 0.07},
   ]
-  assert identity.least_error(points) is points[2]
-  assert identity.least_error(points[:1]) is None
+  assert edit_figures.least_error(points) is points[2]
+  assert edit_figures.least_error(points[:1]) is None
 
 
 @pytest.mark.parametrize('name', figures.FIGURES)
