@@ -17,8 +17,8 @@ from lcjax.experiment import (
   preflight,
   stage,
   tasks,
+  trainers,
 )
-from lcjax.experiment import inputs as inputs_lib
 from lcjax.experiment import jobs as jobs_lib
 from lcjax.training import checkpoints, parallel
 
@@ -46,8 +46,7 @@ def _wanted(jobs: dict[str, jobs_lib.Job]) -> dict[str, list[tasks.Task]]:
   wanted: dict[str, list[tasks.Task]] = {}
   for name, job in jobs.items():
     for which in stage.trainings(job.config):
-      once = which is stage.CLASSIFIER  # replicates share one judge
-      for replicate in range(1 if once else job.config.num_seeds):
+      for replicate in stage.replicates(job.config, which):
         task = tasks.Task(name, job, which, replicate)
         wanted.setdefault(which.section, []).append(task)
   return wanted
@@ -89,12 +88,12 @@ def train(
     limit: maximum number of trainings per compiled program.
   """
   wanted = _wanted(jobs)
-  inputs = inputs_lib.Inputs()
+  inputs = trainers.Inputs()
   for section, those in wanted.items():
     ensembles.train(
       workdir / 'groups' / section,
       those,
-      functools.partial(inputs_lib.make_training, inputs),
+      functools.partial(trainers.make_training, inputs),
       limit,
     )
   groups = workdir / 'groups'

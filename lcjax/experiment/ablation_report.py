@@ -46,7 +46,7 @@ def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
   found = Curves({}, [])
   for key, (which, job) in shared.items():
     label = ablations.all_or_some(names[key], jobs)
-    replicates = range(1 if which is stage.CLASSIFIER else job.config.num_seeds)
+    replicates = stage.replicates(job.config, which)
     folders = [stage.folder_of(job.workdir, which, r) for r in replicates]
     seeds = [metrics_log.read(folder) for folder in folders]
     panels = found.panels.setdefault(which.name, {})

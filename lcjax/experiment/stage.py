@@ -145,6 +145,11 @@ def trainings(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
   )
 
 
+def replicates(config: ml_collections.ConfigDict, which: Stage) -> range:
+  """The replicates of a training; all share the classifier of the first."""
+  return range(1 if which is CLASSIFIER else config.num_seeds)
+
+
 def with_values(
   config: ml_collections.ConfigDict, values: Mapping[str, Any]
 ) -> ml_collections.ConfigDict:

@@ -15,7 +15,7 @@ import optax
 
 from lcjax import types
 from lcjax.data import batches, dataset
-from lcjax.experiment import build, jobs, stage, train_vae, training_parts
+from lcjax.experiment import build, jobs, train_vae, training_parts
 from lcjax.latent import encodings
 from lcjax.losses import adversarial
 from lcjax.models import apply
@@ -188,12 +188,6 @@ def make_critics_training(
   )
 
 
-def train_critics(job: jobs.Job, replicate: int, latents: LatentData) -> None:
-  """Trains one replicate's D_attr(z) and D_realism(z)."""
-  parts = make_critics_training(job.config, latents)
-  training_parts.train(job, stage.LATENT_CRITICS, replicate, parts)
-
-
 def make_actor_optimizers(
   config: ml_collections.ConfigDict,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
@@ -325,17 +319,3 @@ def make_actor_training(
     evaluate,
     build.stage_key(latents.seed, 'actor_critic'),
   )
-
-
-def train(job: jobs.Job, replicate: int, latents: LatentData) -> None:
-  """Trains the critics and all actors of one replicate."""
-  train_critics(job, replicate, latents)
-  for which in stage.actors(job.config).values():
-    parts = make_actor_training(stage.own_config(job.config, which), latents)
-    training_parts.train(job, which, replicate, parts)
-
-
-def train_all(job: jobs.Job) -> None:
-  """Trains the critics and all actors for every seed."""
-  for replicate in range(job.config.num_seeds):
-    train(job, replicate, prepare(job, replicate))

@@ -111,9 +111,3 @@ def make_training(
     evaluate,
     key,
   )
-
-
-def train_all(job: jobs.Job) -> None:
-  """Trains the judge."""
-  parts = make_training(job.config, *build.load_splits(job))
-  training_parts.train(job, stage.CLASSIFIER, 0, parts)

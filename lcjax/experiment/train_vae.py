@@ -113,10 +113,3 @@ def make_training(
     evaluate,
     key,
   )
-
-
-def train_all(job: jobs.Job) -> None:
-  """Trains a VAE for every seed."""
-  for replicate in range(job.config.num_seeds):
-    parts = make_training(job.config, *build.load_splits(job), replicate)
-    training_parts.train(job, stage.VAE, replicate, parts)

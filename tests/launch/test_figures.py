@@ -22,10 +22,7 @@ from lcjax.experiment import (
   movers,
   panels,
   stage,
-  train_actor_critic,
-  train_classifier,
-  train_denoiser,
-  train_vae,
+  trainers,
 )
 
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -63,10 +60,10 @@ def tiny():
 def run(tmp_path_factory, one_device):
   """A job whose trainings are finished, and the run as loaded."""
   job = jobs.Job(tiny(), epath.Path(tmp_path_factory.mktemp('run')))
-  train_classifier.train_all(job)
-  train_vae.train_all(job)
-  train_actor_critic.train_all(job)
-  train_denoiser.train_all(job)
+  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'vae')
+  trainers.train_all(job, 'latent_critics', 'actor_critic')
+  trainers.train_all(job, 'denoiser')
   return job, loaded_run.LoadedRun(job)
 
 

@@ -16,7 +16,7 @@ from lcjax.experiment import (
   jobs,
   results,
   stage,
-  train_vae,
+  trainers,
   training_parts,
 )
 from lcjax.training import checkpoints, provenance
@@ -151,8 +151,8 @@ def test_a_signal_during_the_last_step_stops_the_launcher(tmp_path, capsys):
 
   stopped = job._replace(stop_on_signal=stop_after_two_steps)
   with pytest.raises(errors.Interrupted, match='vae is finished'):
-    train_vae.train_all(stopped)
-  train_vae.train_all(job)
+    trainers.train_all(stopped, 'vae')
+  trainers.train_all(job, 'vae')
   assert 'finished before' in capsys.readouterr().out
 
 
@@ -160,7 +160,7 @@ def test_a_signal_while_a_checkpoint_is_read_is_no_damage(
   tmp_path, monkeypatch
 ):
   job = two_steps(tmp_path)
-  train_vae.train_all(job)
+  trainers.train_all(job, 'vae')
 
   def interrupt(*arguments):
     raise errors.Interrupted
@@ -168,15 +168,15 @@ def test_a_signal_while_a_checkpoint_is_read_is_no_damage(
   with monkeypatch.context() as patch:
     patch.setattr(checkpoints, 'restore', interrupt)
     with pytest.raises(errors.Interrupted):
-      train_vae.train_all(job)
+      trainers.train_all(job, 'vae')
 
 
 def test_lost_checkpoints_are_spoken_of(tmp_path, capsys):
   job = two_steps(tmp_path)
-  train_vae.train_all(job)
+  trainers.train_all(job, 'vae')
   assert 'no checkpoint' not in capsys.readouterr().out
   checkpoints.delete(tmp_path / 'vae' / 'checkpoints')
-  train_vae.train_all(job)
+  trainers.train_all(job, 'vae')
   assert 'no checkpoint found, restarting at step 0' in capsys.readouterr().out
 
 
@@ -244,12 +244,12 @@ def test_trainings_are_told_apart_by_content(tmp_path):
   """The same numbers again are the same training; a later one is another."""
   jobs = [two_steps(tmp_path / name) for name in ('a', 'b')]
   for job in jobs:
-    train_vae.train_all(job)
+    trainers.train_all(job, 'vae')
   first, again = (
     fingerprint.parameters(job, ['vae'], 0)['vae'] for job in jobs
   )
   assert first == again
   other = two_steps(tmp_path / 'c')
   other.config.seed = 1
-  train_vae.train_all(other)
+  trainers.train_all(other, 'vae')
   assert fingerprint.parameters(other, ['vae'], 0)['vae'] != first

@@ -1,9 +1,11 @@
-"""Inputs that trainings share, and how each training is built from them."""
+"""Builds the training of any stage, and runs the trainings of one job."""
 
 import dataclasses
 
 from lcjax.experiment import (
   build,
+  class_mixture,
+  jobs,
   stage,
   tasks,
   train_actor_critic,
@@ -50,3 +52,23 @@ def make_latent_training(
   if task.which is stage.DENOISER:
     return train_denoiser.make_training(task.config, latents)
   return train_actor_critic.make_actor_training(task.config, latents)
+
+
+def train_all(job: jobs.Job, *sections: str) -> None:
+  """Trains the stages of some config sections, for every seed.
+
+  The stages that they need must be among them or finished.
+  """
+  for replicate in range(job.config.num_seeds):
+    inputs = Inputs()  # of all seeds, they might not fit into memory
+    for which in stage.trainings(job.config):
+      if which.section not in sections:
+        continue
+      if replicate not in stage.replicates(job.config, which):
+        continue
+      task = tasks.Task('', job, which, replicate)
+      if which is stage.DENOISER:
+        # Fit the mixture now, not when the guided denoiser is first used.
+        class_mixture.for_denoiser(job, replicate, inputs.latents(task).train)
+      parts = make_training(inputs, task)
+      training_parts.train(job, which, replicate, parts)
