@@ -7,7 +7,7 @@ The data set is encoded once; these trainings see only encodings and labels.
 """
 
 from launch import startup
-from lcjax.experiment import preflight, stage, train_actor_critic
+from lcjax.experiment import preflight, stage, trainers
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
   job = startup.job()
   trainings = stage.LATENT_CRITICS, *stage.actors(job.config).values()
   preflight.check(job, trainings, judges=False)
-  train_actor_critic.train_all(job)
+  trainers.train_all(job, 'latent_critics', 'actor_critic')
 
 
 if __name__ == '__main__':

@@ -5,14 +5,14 @@ python -m launch.train_classifier --config=configs/digits.py \
 """
 
 from launch import startup
-from lcjax.experiment import preflight, stage, train_classifier
+from lcjax.experiment import preflight, stage, trainers
 
 
 def main() -> None:
   """Reads the flags and runs the launcher."""
   job = startup.job()
   preflight.check(job, [stage.CLASSIFIER], judges=False)
-  train_classifier.train_all(job)
+  trainers.train_all(job, 'classifier')
 
 
 if __name__ == '__main__':

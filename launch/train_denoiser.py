@@ -7,14 +7,14 @@ The denoiser sees no labels; D_attr(z_t, t) learns them from the same latents.
 """
 
 from launch import startup
-from lcjax.experiment import preflight, stage, train_denoiser
+from lcjax.experiment import preflight, stage, trainers
 
 
 def main() -> None:
   """Reads the flags and runs the launcher."""
   job = startup.job()
   preflight.check(job, [stage.DENOISER], judges=False)
-  train_denoiser.train_all(job)
+  trainers.train_all(job, 'denoiser')
 
 
 if __name__ == '__main__':

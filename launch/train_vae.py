@@ -5,14 +5,14 @@ python -m launch.train_vae --config=configs/digits.py \
 """
 
 from launch import startup
-from lcjax.experiment import preflight, stage, train_vae
+from lcjax.experiment import preflight, stage, trainers
 
 
 def main() -> None:
   """Reads the flags and runs the launcher."""
   job = startup.job()
   preflight.check(job, [stage.VAE], judges=False)
-  train_vae.train_all(job)
+  trainers.train_all(job, 'vae')
 
 
 if __name__ == '__main__':

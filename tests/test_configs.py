@@ -12,10 +12,7 @@ from configs import base
 from lcjax import errors
 from lcjax.experiment import (
   jobs,
-  train_actor_critic,
-  train_classifier,
-  train_denoiser,
-  train_vae,
+  trainers,
 )
 from lcjax.training import metrics_log
 from tests.data import fake_celeba
@@ -68,10 +65,10 @@ def test_trains_two_steps(name, ablation, shared):
       pytest.skip(f'there is no ../shared/data/{config.data.name}')
   tmp_path = shared[name]
   job = jobs.Job(config, epath.Path(tmp_path), overwrite=True)
-  train_classifier.train_all(job)
-  train_vae.train_all(job)
-  train_actor_critic.train_all(job)
-  train_denoiser.train_all(job)
+  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'vae')
+  trainers.train_all(job, 'latent_critics', 'actor_critic')
+  trainers.train_all(job, 'denoiser')
   for stage in STAGES:
     steps = [r['step'] for r in metrics_log.read(tmp_path / stage)]
     assert steps == [1, 2, 2], stage  # two training lines, one validation
@@ -87,10 +84,10 @@ def test_convolutions_train_two_steps(tmp_path, one_device):
   config.classifier.conv_strides = (2, 1)
   base.validate(config)
   job = jobs.Job(config, epath.Path(tmp_path))
-  train_classifier.train_all(job)
-  train_vae.train_all(job)
-  train_actor_critic.train_all(job)
-  train_denoiser.train_all(job)
+  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'vae')
+  trainers.train_all(job, 'latent_critics', 'actor_critic')
+  trainers.train_all(job, 'denoiser')
   for stage in STAGES:
     steps = [r['step'] for r in metrics_log.read(tmp_path / stage)]
     assert steps == [1, 2, 2], stage

@@ -12,6 +12,7 @@ from lcjax.experiment import (
   movers,
   stage,
   train_actor_critic,
+  training_parts,
 )
 from lcjax.training import state
 
@@ -33,7 +34,7 @@ def optimizer_g(options: ours.Options) -> list[rounds.Measurement]:
   data = build.load_data(job, 'train')
   networks = build.build_networks(config, data)
   # Report a missing training before anything slow.
-  critics = stage.load(
+  critics = training_parts.load(
     job,
     stage.LATENT_CRITICS,
     0,

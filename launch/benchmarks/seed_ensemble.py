@@ -20,11 +20,11 @@ from launch.benchmarks import rounds
 from lcjax.experiment import (
   build,
   ensembles,
-  inputs,
   jobs,
   stage,
   tasks,
   train_actor_critic,
+  trainers,
   training_parts,
 )
 from lcjax.training import ensemble, steps
@@ -41,11 +41,11 @@ def untrained(
     num_seeds: number of trainings.
   """
   job = jobs.Job(config, epath.Path('nowhere'))
-  read = inputs.Inputs()
+  read = trainers.Inputs()
   wanted = [tasks.Task('default', job, which, r) for r in range(num_seeds)]
   if which in (stage.VAE, stage.CLASSIFIER):
-    return wanted, [inputs.make_training(read, task) for task in wanted]
-  data, held_out = read.data(job)
+    return wanted, [trainers.make_training(read, task) for task in wanted]
+  data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)
   image = np.zeros((1, *data.image_shape), np.float32)
   trainings = []
@@ -59,7 +59,7 @@ def untrained(
     latents = train_actor_critic.LatentData(
       networks, train, validation, data.labels, seed
     )
-    trainings.append(inputs.make_latent_training(task, latents))
+    trainings.append(trainers.make_latent_training(task, latents))
   return wanted, trainings
 
 

@@ -17,8 +17,8 @@ from lcjax.experiment import (
   preflight,
   stage,
   tasks,
+  trainers,
 )
-from lcjax.experiment import inputs as inputs_lib
 from lcjax.experiment import jobs as jobs_lib
 from lcjax.training import checkpoints, parallel
 
@@ -46,8 +46,7 @@ def _wanted(jobs: dict[str, jobs_lib.Job]) -> dict[str, list[tasks.Task]]:
   wanted: dict[str, list[tasks.Task]] = {}
   for name, job in jobs.items():
     for which in stage.trainings(job.config):
-      once = which is stage.CLASSIFIER  # replicates share one judge
-      for replicate in range(1 if once else job.config.num_seeds):
+      for replicate in stage.replicates(job.config, which):
         task = tasks.Task(name, job, which, replicate)
         wanted.setdefault(which.section, []).append(task)
   return wanted
@@ -63,9 +62,7 @@ def check_memory(jobs: dict[str, jobs_lib.Job], limit: int) -> None:
   found = []
   for those in _wanted(jobs).values():
     fresh = {
-      tasks.identity(task): task
-      for task in those
-      if not tasks.is_finished(task)
+      task.identity: task for task in those if not tasks.is_finished(task)
     }
     for group in tasks.groups(list(fresh.values()), limit):
       found.append((group, build.load_data(group[0].job, 'train')))
@@ -91,12 +88,12 @@ def train(
     limit: maximum number of trainings per compiled program.
   """
   wanted = _wanted(jobs)
-  inputs = inputs_lib.Inputs()
+  inputs = trainers.Inputs()
   for section, those in wanted.items():
     ensembles.train(
       workdir / 'groups' / section,
       those,
-      functools.partial(inputs_lib.make_training, inputs),
+      functools.partial(trainers.make_training, inputs),
       limit,
     )
   groups = workdir / 'groups'

@@ -40,13 +40,13 @@ def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
   shared: dict[tuple[str, str], tuple[stage.Stage, jobs_lib.Job]] = {}
   for name, job in jobs.items():
     for which in stage.trainings(job.config):
-      key = which.name, tasks.identity(tasks.Task(name, job, which, 0))
+      key = which.name, tasks.Task(name, job, which, 0).identity
       names.setdefault(key, []).append(name)
       shared.setdefault(key, (which, job))
   found = Curves({}, [])
   for key, (which, job) in shared.items():
     label = ablations.all_or_some(names[key], jobs)
-    replicates = range(1 if which is stage.CLASSIFIER else job.config.num_seeds)
+    replicates = stage.replicates(job.config, which)
     folders = [stage.folder_of(job.workdir, which, r) for r in replicates]
     seeds = [metrics_log.read(folder) for folder in folders]
     panels = found.panels.setdefault(which.name, {})

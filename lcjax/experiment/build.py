@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
+from flax import linen as nn
 
 from lcjax import errors, keys, types
 from lcjax.constraints import attributes, compose, critics, near
@@ -22,7 +23,7 @@ from lcjax.latent import encodings
 from lcjax.models import actor, apply, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
-from lcjax.training import objectives, parallel, steps
+from lcjax.training import objectives, parallel, state, steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,11 @@ def load_data(job: jobs.Job, split: str) -> dataset.Dataset:
         data = _read_once(split, **section)
   assert data is not None
   return data
+
+
+def load_splits(job: jobs.Job) -> tuple[dataset.Dataset, dataset.Dataset]:
+  """Loads what trainings read: the training and the validation split."""
+  return load_data(job, 'train'), load_data(job, 'validation')
 
 
 def load_labels(job: jobs.Job) -> types.Labels:
@@ -282,6 +288,28 @@ def compose_constraint(
       section.distance_weight,
     ),
   )
+
+
+def make_image_state(
+  config: ml_collections.ConfigDict,
+  section: str,
+  module: nn.Module,
+  data: dataset.Dataset,
+  seed: int,
+) -> Callable[[], state.TrainState]:
+  """Builds the function that makes the first state of a network of images."""
+  key = stage_key(seed, f'{section}/init')
+  image = np.zeros((1, *data.image_shape), np.float32)
+  own = config[section]
+  tx = make_optimizer(
+    own.optimizer, own.train.num_steps, f'{section}.optimizer'
+  )
+
+  def make() -> state.TrainState:
+    params = module.init(key, image)
+    return state.create({section: state.create_network(params, tx, False)})
+
+  return make
 
 
 def make_constraint(

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from etils import epath
 
-from lcjax.experiment import build, files, jobs, results, stage
+from lcjax.experiment import files, fingerprint, jobs, stage
 from lcjax.latent import encodings, mixtures
-from lcjax.training import provenance
 
 FOLDER = 'class_mixture'
 
@@ -22,13 +21,10 @@ class Fitted(NamedTuple):
 
 
 def fit_key(job: jobs.Job, replicate: int) -> dict[str, Any]:
-  """All inputs that determine the fit, as JSON."""
-  found = stage.results_of(job.config)
-  key = {name: found[name] for name in ('data', 'vae', 'mixture')}
-  key['seed'] = job.config.seed + replicate
-  key[provenance.READ] = build.digests(job, ('train',))
-  key['trained_vae'] = results.identity(job, replicate)[stage.VAE.name]
-  return json.loads(json.dumps(key))
+  """All inputs that determine the fit, as stored."""
+  key = fingerprint.follows_from(job, stage.CLASS_MIXTURE, replicate)
+  trainings = key.pop(fingerprint.TRAININGS)
+  return key | {'trained_vae': trainings[stage.VAE.name]}
 
 
 def _read(folder: epath.Path, key: dict[str, Any]) -> Fitted | None:

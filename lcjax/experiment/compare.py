@@ -126,7 +126,8 @@ def read(job: jobs.Job) -> Before:
   for replicate in range(config.num_seeds):
     steps = None if replicate else config.compare.curve_steps
     check = compare_files.run_checker(moved, steps)
-    path, key = run_path(job, replicate), result_key(job, replicate)
+    path = run_path(job, replicate)
+    key = results.result_key(job, stage.COMPARISON, replicate)
     runs.append(results.stored(job, path, key, check, replicate))
   rows = {}
   if runs[0] is not None:
@@ -139,11 +140,6 @@ def read(job: jobs.Job) -> Before:
 def run_path(job: jobs.Job, replicate: int) -> epath.Path:
   """The file of a seed's table."""
   return job.workdir / 'compare' / 'runs' / f'{replicate}.json'
-
-
-def result_key(job: jobs.Job, replicate: int) -> dict[str, dict[str, Any]]:
-  """Everything that determines the table of a seed."""
-  return results.result_key(job, ['compare'], replicate)
 
 
 def compare_all(job: jobs.Job) -> None:
@@ -172,7 +168,8 @@ def compare_all(job: jobs.Job) -> None:
     print(f'compare: judging seed {config.seed + replicate}')
     result, rows = compare_once(job, judge, replicate)
     # As JSON stores it, so that a stored result gives the same table.
-    result |= compare_report.measured_on() | result_key(job, replicate)
+    result |= compare_report.measured_on()
+    result |= results.result_key(job, stage.COMPARISON, replicate)
     result = reports.plain(result)
     if replicate == 0:
       first_rows = rows

@@ -55,13 +55,10 @@ def make_backtracked(
     tolerance: of D_attr; the config's, if None.
   """
   config, bound = loaded.job.config, loaded.bound
-  actors = stage.actors(config)
+  weights = stage.distance_weights(config)
   # Backtracking keeps more of the identity than a distance penalty does, so
   # start from the actor that was penalised least.
-  freest = min(
-    actors,
-    key=lambda name: stage.own_section(config, actors[name]).distance_weight,
-  )
+  freest = min(weights, key=lambda name: weights[name])
   if tolerance is None:
     tolerance = config.edit.backtrack_tolerance
   return wrappers.backtrack(

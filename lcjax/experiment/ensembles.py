@@ -47,7 +47,7 @@ def compile_group(
 
   def make(given: tuple[dict[str, Any], dict[str, Any]]) -> steps.Step:
     values, constants = given
-    return make_step(tasks.with_numbers(config, values), constants, None)
+    return make_step(stage.with_values(config, values), constants, None)
 
   constants = [one.constants for one in trainings]
   return ensemble.compile_ensemble(
@@ -134,7 +134,7 @@ def train_group(
     jobs.note_config(task.job)
   begun = checkpoints.latest_meta(folder)
   if begun is None:
-    meta = {'members': [tasks.dependencies(task) for task in group]}
+    meta = {'members': [task.follows_from for task in group]}
   else:  # `_begun` has checked it. Kept as stored: it may lack data digests.
     meta = begun[1]['config']
   title = f'{group[0].which.section}: ensemble of {len(group)}'
@@ -152,7 +152,7 @@ def train_group(
   run = runner.Run(
     title=title,
     folder=folder,
-    schedule=stage.schedule_of(group[0].config, group[0].which),
+    schedule=training_parts.schedule_of(group[0].config, group[0].which),
     follows_from=meta,
     members=[
       runner.Member(task.title, path, one.evaluate)
@@ -205,13 +205,7 @@ def _begun(
       if len(group) < len(stored):  # started by another command
         continue
       for task, member in zip(group, stored, strict=True):
-        current = tasks.dependencies(task)
-        advice = stage.advice(task.job, task.replicate)
-        refused = provenance.refusal(folder, member, current, advice)
-        if refused is not None:
-          raise refused
-        if provenance.is_unread(member, current):
-          provenance.warn_unread(str(folder))
+        provenance.check(folder, folder, member, task.follows_from, task.advice)
     except errors.UserError:
       if not overwrite:
         raise
@@ -226,12 +220,11 @@ def _with_same_config(
 ) -> tasks.Task | None:
   """The task of a stored member, or one with its config and other data."""
   for task in wanted:  # configs may be equal and the data still differ
-    if tasks.dependencies(task) == member:
+    if task.follows_from == member:
       return task
   for task in wanted:
-    current = provenance.without_read(tasks.dependencies(task))
-    advice = stage.advice(task.job, task.replicate)
-    if provenance.refusal('', member, current, advice) is None:
+    current = provenance.without_read(task.follows_from)
+    if provenance.refusal('', member, current, task.advice) is None:
       return task
   return None
 
@@ -259,7 +252,7 @@ def train(
   """
   same: dict[str, list[tasks.Task]] = {}
   for task in wanted:
-    same.setdefault(tasks.identity(task), []).append(task)
+    same.setdefault(task.identity, []).append(task)
   done = {
     key: task
     for key, those in same.items()
@@ -270,12 +263,12 @@ def train(
   # members' folders have already been written.
   overwrite = any(task.job.overwrite for task in wanted)
   ready = _begun(root, same, overwrite)
-  begun = {tasks.identity(task) for _, group in ready for task in group}
+  begun = {task.identity for _, group in ready for task in group}
   fresh = [
     those[0] for key, those in same.items() if key not in {*done, *begun}
   ]
   for group in tasks.groups(fresh, limit):
-    text = '\n'.join(tasks.identity(task) for task in group)
+    text = '\n'.join(task.identity for task in group)
     name = hashlib.sha256(text.encode()).hexdigest()[:12]
     ready.append((root / name, group))
   for folder, group in ready:
@@ -283,7 +276,7 @@ def train(
     noun = 'training' if len(group) == 1 else 'trainings'
     print(f'{group[0].which.section}: {len(group)} {noun} of {names}')
     train_group(folder, group, make_training)
-    done |= {tasks.identity(task): task for task in group}
+    done |= {task.identity: task for task in group}
     _copy_shared(same, done)
     checkpoints.delete(folder)
   _copy_shared(same, done)

@@ -9,7 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lcjax import errors
-from lcjax.experiment import files, identity, jobs, panels, preflight, results
+from lcjax.experiment import (
+  edit_figures,
+  files,
+  fingerprint,
+  jobs,
+  panels,
+  preflight,
+  results,
+  stage,
+)
 from lcjax.experiment.loaded_run import Drawn, LoadedRun
 
 
@@ -18,26 +27,32 @@ class Figure(NamedTuple):
 
   Attributes:
     make: draws the figure.
-    sections: config sections that it reads in addition to those of trainings.
+    node: what it reads.
     least_latents: with a smaller `vae.latent_size` the figure is skipped.
   """
 
   make: Callable[[LoadedRun], Drawn]
-  sections: tuple[str, ...]
+  node: stage.Node
   least_latents: int = 1
 
 
 FIGURES = {
-  'holes': Figure(panels.holes, ('compare', 'figures')),
+  'holes': Figure(panels.holes, stage.result('compare', 'figures')),
   'realism_contours': Figure(
-    panels.realism_contours, ('compare', 'figures'), least_latents=2
+    panels.realism_contours, stage.result('compare', 'figures'), least_latents=2
   ),
-  'attribute_grid': Figure(panels.attribute_grid, ('compare', 'figures')),
-  'optimizer_path': Figure(panels.optimizer_path, ('compare', 'figures')),
+  'attribute_grid': Figure(
+    panels.attribute_grid, stage.result('compare', 'figures')
+  ),
+  'optimizer_path': Figure(
+    panels.optimizer_path, stage.result('compare', 'figures')
+  ),
   'identity_edits': Figure(
-    identity.identity_edits, ('compare', 'edit', 'figures')
+    edit_figures.identity_edits, stage.result('compare', 'edit', 'figures')
   ),
-  'identity_frontier': Figure(identity.identity_frontier, ('compare', 'edit')),
+  'identity_frontier': Figure(
+    edit_figures.identity_frontier, stage.result('compare', 'edit')
+  ),
 }
 ALL = 'all'
 
@@ -56,9 +71,10 @@ def chosen(name: str) -> Sequence[str]:
 
 def result_key(job: jobs.Job, name: str) -> dict[str, dict[str, Any]]:
   """All inputs that determine a figure, including the second VAE of `holes`."""
-  key = results.result_key(job, FIGURES[name].sections, 0)
+  key = results.result_key(job, FIGURES[name].node, 0)
   if name == 'holes':
-    trainings = results.identity(panels.comparison_job(job), 0)
+    other = panels.comparison_job(job)
+    trainings = fingerprint.parameters(other, stage.TRAINED, 0)
     key['trainings'] |= {f'holes/{k}': v for k, v in trainings.items()}
   return key
 

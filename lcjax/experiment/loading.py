@@ -20,6 +20,7 @@ from lcjax.experiment import (
   train_actor_critic,
   train_denoiser,
   train_vae,
+  training_parts,
 )
 from lcjax.generators import latent_model, vae
 from lcjax.latent import encodings, mixtures
@@ -124,7 +125,7 @@ def load_critics(
   config = job.config
   networks = build.build_networks(config, data)
   loaded = train_vae.load(job, networks, data, replicate)
-  found = stage.load(
+  found = training_parts.load(
     job,
     stage.LATENT_CRITICS,
     replicate,
@@ -185,10 +186,10 @@ def load_movers(
     config, networks, num_attributes, seed
   )
   pairs = {
-    name: stage.load(job, which, replicate, make_actor)
+    name: training_parts.load(job, which, replicate, make_actor)
     for name, which in stage.actors(config).items()
   }
-  denoiser = stage.load(
+  denoiser = training_parts.load(
     job,
     stage.DENOISER,
     replicate,

@@ -16,8 +16,7 @@ from lcjax.experiment import (
   loading,
   movers,
   stage,
-  train_actor_critic,
-  train_vae,
+  trainers,
 )
 from lcjax.experiment.loaded_run import Drawn, LoadedRun, pictured_actors
 from lcjax.latent import samplers
@@ -57,9 +56,7 @@ def comparison_job(job: jobs.Job) -> jobs.Job:
 
 def train_comparison(job: jobs.Job) -> None:
   """Trains the second VAE and its latent critics; skips finished trainings."""
-  train_vae.train_all(job)
-  latents = train_actor_critic.prepare(job, 0)
-  train_actor_critic.train_critics(job, 0, latents)
+  trainers.train_all(job, 'vae', 'latent_critics')
 
 
 def model_block(
@@ -240,8 +237,8 @@ def grid_vectors(vectors: Sequence[str], data: dataset.Dataset) -> np.ndarray:
 def actor_titles(config: ml_collections.ConfigDict) -> dict[str, str]:
   """Mover name of every actor -> its title in figures."""
   return {
-    name: f'actor, λ = {stage.own_section(config, which).distance_weight:g}'
-    for name, which in stage.actors(config).items()
+    name: f'actor, λ = {weight:g}'
+    for name, weight in stage.distance_weights(config).items()
   }
 
 

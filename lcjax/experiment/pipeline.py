@@ -10,17 +10,15 @@ from lcjax.experiment import (
   movers,
   preflight,
   results,
-  train_actor_critic,
-  train_classifier,
-  train_denoiser,
-  train_vae,
+  stage,
+  trainers,
 )
 
 
 def generate_once(job: jobs.Job) -> None:
   """Moves prior samples and encodings with every mover, unless done."""
   done = job.workdir / 'generate' / 'pipeline.json'
-  key = results.result_key(job, ['generate'], 0)
+  key = results.result_key(job, stage.GENERATED, 0)
   if results.stored(job, done, key) is not None:
     print('generate: finished before, nothing to do')
     return
@@ -35,13 +33,9 @@ def train_and_compare(job: jobs.Job) -> None:
   """Trains, generates and compares; skips what is finished."""
   preflight.check_pipeline(job, trains=True, further_splits=('test',))
   started = time.perf_counter()
-  train_classifier.train_all(job)
-  train_vae.train_all(job)
-  for replicate in range(job.config.num_seeds):
-    # Both stages use the same encodings.
-    latents = train_actor_critic.prepare(job, replicate)
-    train_actor_critic.train(job, replicate, latents)
-    train_denoiser.train(job, replicate, latents)
+  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'vae')
+  trainers.train_all(job, 'latent_critics', 'actor_critic', 'denoiser')
   generate_once(job)
   compare.compare_all(job)
   print(f'pipeline: {time.perf_counter() - started:.0f} s')

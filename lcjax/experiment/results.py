@@ -1,63 +1,33 @@
 """Results other than trainings: JSON files with the inputs of each result."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from etils import epath
 
 from lcjax import errors
-from lcjax.experiment import build, jobs, stage
-from lcjax.training import checkpoints, provenance
-
-
-def identity(job: jobs.Job, replicate: int) -> dict[str, Any]:
-  """Identifies the trainings that a replicate has now, by stage name.
-
-  The value is the digest of the parameters, or None if there is no checkpoint.
-  Older versions stored no digest; for their trainings it is the wall time,
-  which is different, in its last digits, for every training.
-  """
-  found: dict[str, Any] = {}
-  for one in stage.trainings(job.config):
-    # All replicates share the classifier of the first one.
-    at = replicate if one is not stage.CLASSIFIER else 0
-    meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
-    found[one.name] = None
-    if meta is not None:
-      found[one.name] = meta[1].get('parameters', meta[1]['seconds'])
-  return found
-
-
-# Sections of the config that no training reads.
-RESULTS = frozenset({'generate', 'compare', 'edit', 'figures'})
+from lcjax.experiment import fingerprint, jobs, stage
+from lcjax.experiment.fingerprint import READ, TRAININGS
+from lcjax.training import provenance
 
 
 def result_key(
-  job: jobs.Job, sections: Collection[str], replicate: int
+  job: jobs.Job, node: stage.Node, replicate: int
 ) -> dict[str, dict[str, Any]]:
-  """All inputs that determine a result, as JSON.
+  """The fingerprint of a result, as its file stores it.
 
   Args:
     job: config and workdir of the run.
-    sections: those of `RESULTS` that the result depends on.
+    node: the result.
     replicate: index from 0.
 
   Returns:
-    'config', without the numbers of seeds and devices, which do not affect a
-    replicate; 'trainings', see `identity`; and 'read', the digests of the
-    training and the held-out split.
+    'config', 'trainings' and 'read', of `fingerprint.follows_from`.
   """
-  config = stage.results_of(job.config) | {'seed': job.config.seed + replicate}
-  for name in ('num_seeds', 'parallel', *RESULTS.difference(sections)):
-    del config[name]
-  # A result that does not depend on `config.compare` uses the test split.
-  split = job.config.compare.split if 'compare' in sections else 'test'
-  return {
-    'config': json.loads(json.dumps(config)),
-    'trainings': identity(job, replicate),
-    provenance.READ: build.digests(job, ('train', split)),
-  }
+  found = fingerprint.follows_from(job, node, replicate)
+  beside = {key: found.pop(key) for key in (TRAININGS, READ)}
+  return {'config': found} | beside
 
 
 def stored(
@@ -90,14 +60,20 @@ def stored(
   try:
     found = json.loads(path.read_text())
     before = _follows_from(found)
-    if found['trainings'] != key['trainings']:
+    if found[TRAININGS] != key[TRAININGS]:
       return None
-    current = _follows_from(key)
-    refused = provenance.refusal(
-      path, before, current, stage.advice(job, replicate)._replace(verb='made')
+    provenance.check(
+      stage.root_of(job.workdir, replicate),
+      path,
+      before,
+      _follows_from(key),
+      fingerprint.advice(job, replicate, 'made'),
     )
-    if refused is None:
-      check(found)
+    check(found)
+  except errors.UserError:
+    if job.overwrite:
+      return None
+    raise
   except (
     OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
   ) as error:  # fmt: skip
@@ -107,15 +83,9 @@ def stored(
       f'{path} is not a result of a run ({type(error).__name__}: {error}): '
       'delete it, or --overwrite to make it again'
     ) from error
-  if refused is not None:
-    if job.overwrite:
-      return None
-    raise refused
-  if provenance.is_unread(before, current):
-    provenance.warn_unread(str(stage.root_of(job.workdir, replicate)))
   return found
 
 
 def _follows_from(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
   """Config and data digests of a result, in the format of a training."""
-  return {**found['config'], provenance.READ: found.get(provenance.READ)}
+  return {**found['config'], READ: found.get(READ)}

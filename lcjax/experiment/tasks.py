@@ -1,16 +1,14 @@
 """Trainings of ablations, and their grouping into ensembles."""
 
-import functools
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
 from etils import epath
 
-from lcjax import errors, keys
-from lcjax.experiment import jobs, stage, training_parts
+from lcjax import errors
+from lcjax.experiment import fingerprint, jobs, stage
 from lcjax.training import checkpoints, provenance
 
 
@@ -37,7 +35,7 @@ class Task(NamedTuple):
   @property
   def config(self) -> ml_collections.ConfigDict:
     """The config with the stage's changes applied."""
-    return training_parts.own_config(self.job.config, self.which)
+    return stage.own_config(self.job.config, self.which)
 
   @property
   def title(self) -> str:
@@ -45,21 +43,20 @@ class Task(NamedTuple):
     seed = self.job.config.seed + self.replicate
     return f'{self.which.name} of {self.name} (seed {seed})'
 
+  @property
+  def follows_from(self) -> dict[str, Any]:
+    """The fingerprint of its result."""
+    return fingerprint.follows_from(self.job, self.which, self.replicate)
 
-def dependencies(task: Task) -> dict[str, Any]:
-  """All inputs that determine a training's result, as JSON."""
-  found = stage.follows_from(task.job, task.which, task.replicate)
-  return json.loads(json.dumps(found))
+  @property
+  def identity(self) -> str:
+    """A text that is equal for trainings with the same result."""
+    return fingerprint.text(self.follows_from)
 
-
-def text(follows_from: Mapping[str, Any]) -> str:
-  """Serialises a mapping as text; equal mappings give equal text."""
-  return json.dumps(follows_from, sort_keys=True)
-
-
-def identity(task: Task) -> str:
-  """A text that is equal for trainings with the same result."""
-  return text(dependencies(task))
+  @property
+  def advice(self) -> provenance.Advice:
+    """Context for the error if a stored training does not match."""
+    return fingerprint.advice(self.job, self.replicate)
 
 
 def is_finished(task: Task) -> bool:
@@ -71,9 +68,7 @@ def is_finished(task: Task) -> bool:
   """
   try:
     found = checkpoints.check_same_config(
-      task.folder,
-      dependencies(task),
-      advice=stage.advice(task.job, task.replicate),
+      task.folder, task.follows_from, advice=task.advice
     )
   except errors.UserError:
     if not task.job.overwrite:
@@ -81,35 +76,6 @@ def is_finished(task: Task) -> bool:
     return False  # will be replaced
   last = task.job.config[task.which.section].train.num_steps
   return found is not None and found[0] >= last
-
-
-def _leaves(task: Task) -> dict[str, Any]:
-  """Config values that the step or the training loop reads, by dotted key."""
-  kept = stage.dependencies(task.job.config, task.which, task.replicate)
-  del kept['seed']  # each member has its own key, state and batches
-  if task.which is not stage.VAE and 'vae' in kept:
-    # Later trainings read encodings; of the VAE only their size matters.
-    kept['vae'] = {'latent_size': kept['vae']['latent_size']}
-  kept[task.which.section] = task.config[task.which.section].to_dict()
-  return keys.flatten(kept)
-
-
-def _is_number(key: str, value: Any) -> bool:
-  """Whether members of an ensemble may differ in this value of the config."""
-  return isinstance(value, float) and '.arguments.' not in key
-
-
-def _signature(task: Task) -> str:
-  """A text that is equal for trainings that can form an ensemble."""
-  found: dict[str, Any] = {'section': task.which.section}
-  # Other data may have another kind of labels or other array sizes.
-  found[provenance.READ] = dependencies(task)[provenance.READ]
-  for key, value in _leaves(task).items():
-    if not _is_number(key, value):
-      found[key] = value
-    elif key.endswith('.average_decay'):
-      found[key] = value > 0  # whether the state holds an average
-  return text(found)
 
 
 def groups(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
@@ -121,7 +87,7 @@ def groups(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
   """
   found: dict[str, list[Task]] = {}
   for task in tasks:
-    found.setdefault(_signature(task), []).append(task)
+    found.setdefault(fingerprint.program(*task[1:])[0], []).append(task)
   return [
     same[start : start + limit]
     for same in found.values()
@@ -131,21 +97,9 @@ def groups(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
 
 def numbers(group: Sequence[Task]) -> dict[str, np.ndarray]:
   """Config floats in which the M members differ: dotted key -> [M] values."""
-  leaves = [_leaves(task) for task in group]
+  floats = [fingerprint.program(*task[1:])[1] for task in group]
   return {
-    key: np.asarray([own[key] for own in leaves], np.float32)
-    for key, value in leaves[0].items()
-    if _is_number(key, value) and any(own[key] != value for own in leaves)
+    key: np.asarray([own[key] for own in floats], np.float32)
+    for key, value in floats[0].items()
+    if any(own[key] != value for own in floats)
   }
-
-
-def with_numbers(
-  config: ml_collections.ConfigDict, values: dict[str, Any]
-) -> ml_collections.ConfigDict:
-  """Copies the config and sets values, maybe tracers, by dotted key."""
-  own = config.copy_and_resolve_references()
-  with own.unlocked(), own.ignore_type():
-    for key, value in values.items():
-      *path, last = key.split('.')
-      functools.reduce(lambda part, name: part[name], path, own)[last] = value
-  return own

@@ -15,7 +15,7 @@ import optax
 
 from lcjax import types
 from lcjax.data import batches, dataset
-from lcjax.experiment import build, jobs, stage, train_vae, training_parts
+from lcjax.experiment import build, jobs, train_vae, training_parts
 from lcjax.latent import encodings
 from lcjax.losses import adversarial
 from lcjax.models import apply
@@ -58,18 +58,8 @@ def encode(
 
 def prepare(job: jobs.Job, replicate: int) -> LatentData:
   """Loads the data and the trained VAE, and encodes the data with it."""
-  data = build.load_data(job, 'train')
-  return prepare_with(job, replicate, data, build.load_data(job, 'validation'))
-
-
-def prepare_with(
-  job: jobs.Job,
-  replicate: int,
-  data: dataset.Dataset,
-  held_out: dataset.Dataset,
-) -> LatentData:
-  """Loads the trained VAE and encodes the two splits with it."""
   config = job.config
+  data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)
   vae = train_vae.load(job, networks, data, replicate)
   params = vae.state['vae'].params
@@ -198,12 +188,6 @@ def make_critics_training(
   )
 
 
-def train_critics(job: jobs.Job, replicate: int, latents: LatentData) -> None:
-  """Trains one replicate's D_attr(z) and D_realism(z)."""
-  parts = make_critics_training(job.config, latents)
-  training_parts.run_alone(job, stage.LATENT_CRITICS, replicate, parts)
-
-
 def make_actor_optimizers(
   config: ml_collections.ConfigDict,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
@@ -275,7 +259,7 @@ def make_actor_training(
   """Builds one replicate's training of an actor G(z, y) and critic D(z, y).
 
   Args:
-    config: from `training_parts.own_config` for one of `stage.actors`.
+    config: from `stage.own_config` for one of `stage.actors`.
     latents: the replicate's networks and encodings.
   """
   networks = latents.networks
@@ -336,28 +320,3 @@ def make_actor_training(
     evaluate,
     build.stage_key(latents.seed, 'actor_critic'),
   )
-
-
-def train_actor(
-  job: jobs.Job,
-  replicate: int,
-  latents: LatentData,
-  which: stage.Stage,
-) -> None:
-  """Trains one of `stage.actors`, G(z, y) with D(z, y), of one replicate."""
-  config = training_parts.own_config(job.config, which)
-  parts = make_actor_training(config, latents)
-  training_parts.run_alone(job, which, replicate, parts)
-
-
-def train(job: jobs.Job, replicate: int, latents: LatentData) -> None:
-  """Trains the critics and all actors of one replicate."""
-  train_critics(job, replicate, latents)
-  for which in stage.actors(job.config).values():
-    train_actor(job, replicate, latents, which)
-
-
-def train_all(job: jobs.Job) -> None:
-  """Trains the critics and all actors for every seed."""
-  for replicate in range(job.config.num_seeds):
-    train(job, replicate, prepare(job, replicate))

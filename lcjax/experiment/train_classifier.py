@@ -20,30 +20,20 @@ def make_state(
   data: dataset.Dataset,
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
-  key = build.stage_key(config.seed, 'classifier/init')
-  image = np.zeros((1, *data.image_shape), np.float32)
-  tx = build.make_optimizer(
-    config.classifier.optimizer,
-    config.classifier.train.num_steps,
-    'classifier.optimizer',
+  return build.make_image_state(
+    config, 'classifier', networks.classifier, data, config.seed
   )
-
-  def make() -> state.TrainState:
-    params = networks.classifier.init(key, image)
-    return state.create({'classifier': state.create_network(params, tx, False)})
-
-  return make
 
 
 def load(
   job: jobs.Job,
   networks: build.Networks,
   data: dataset.Dataset,
-) -> stage.Finished:
+) -> training_parts.Finished:
   """Restores the trained judge, which all replicates share."""
   config = job.config
   make = make_state(config, networks, data)
-  return stage.load(job, stage.CLASSIFIER, 0, make)
+  return training_parts.load(job, stage.CLASSIFIER, 0, make)
 
 
 def make_loss(
@@ -121,11 +111,3 @@ def make_training(
     evaluate,
     key,
   )
-
-
-def train_all(job: jobs.Job) -> None:
-  """Trains the judge."""
-  data = build.load_data(job, 'train')
-  held_out = build.load_data(job, 'validation')
-  parts = make_training(job.config, data, held_out)
-  training_parts.run_alone(job, stage.CLASSIFIER, 0, parts)

@@ -15,9 +15,6 @@ import ml_collections
 from lcjax import types
 from lcjax.experiment import (
   build,
-  class_mixture,
-  jobs,
-  stage,
   train_actor_critic,
   training_parts,
 )
@@ -148,19 +145,3 @@ def make_training(
     evaluate,
     build.stage_key(latents.seed, 'denoiser'),
   )
-
-
-def train(
-  job: jobs.Job, replicate: int, latents: train_actor_critic.LatentData
-) -> None:
-  """Trains the denoiser of one replicate."""
-  # Fit the class mixture now, not when the guided denoiser is first used.
-  class_mixture.for_denoiser(job, replicate, latents.train)
-  parts = make_training(job.config, latents)
-  training_parts.run_alone(job, stage.DENOISER, replicate, parts)
-
-
-def train_all(job: jobs.Job) -> None:
-  """Trains the denoiser for every seed."""
-  for replicate in range(job.config.num_seeds):
-    train(job, replicate, train_actor_critic.prepare(job, replicate))

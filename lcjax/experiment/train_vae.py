@@ -22,17 +22,8 @@ def make_state(
   replicate: int,
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
-  key = build.stage_key(config.seed + replicate, 'vae/init')
-  image = np.zeros((1, *data.image_shape), np.float32)
-  tx = build.make_optimizer(
-    config.vae.optimizer, config.vae.train.num_steps, 'vae.optimizer'
-  )
-
-  def make() -> state.TrainState:
-    params = networks.vae.init(key, image)
-    return state.create({'vae': state.create_network(params, tx, False)})
-
-  return make
+  seed = config.seed + replicate
+  return build.make_image_state(config, 'vae', networks.vae, data, seed)
 
 
 def load(
@@ -40,11 +31,11 @@ def load(
   networks: build.Networks,
   data: dataset.Dataset,
   replicate: int,
-) -> stage.Finished:
+) -> training_parts.Finished:
   """Restores the trained VAE."""
   config = job.config
   make = make_state(config, networks, data, replicate)
-  return stage.load(job, stage.VAE, replicate, make)
+  return training_parts.load(job, stage.VAE, replicate, make)
 
 
 def make_loss(
@@ -122,18 +113,3 @@ def make_training(
     evaluate,
     key,
   )
-
-
-def train(job: jobs.Job, replicate: int) -> None:
-  """Trains the VAE of one replicate."""
-  data = build.load_data(job, 'train')
-  held_out = build.load_data(job, 'validation')
-  parts = make_training(job.config, data, held_out, replicate)
-  training_parts.run_alone(job, stage.VAE, replicate, parts)
-
-
-def train_all(job: jobs.Job) -> None:
-  """Trains a VAE for every seed."""
-  config = job.config
-  for replicate in range(config.num_seeds):
-    train(job, replicate)

@@ -294,12 +294,8 @@ def check_same_config(
   found = latest_meta(folder, below)
   if found is None:
     return None
-  stored = found[1]['config']
-  refused = provenance.refusal(folder, stored, current, advice)
-  if refused is not None:
-    raise refused
-  if provenance.is_unread(stored, current):
-    provenance.warn_unread(str(epath.Path(folder).parent))
+  root = epath.Path(folder).parent
+  provenance.check(root, folder, found[1]['config'], current, advice)
   return found
 
 

@@ -244,6 +244,29 @@ def refusal(
   )
 
 
+def check(
+  root: Any,
+  where: Any,
+  stored: Mapping[str, Any],
+  current: Mapping[str, Any],
+  advice: Advice = PLAIN,
+) -> None:
+  """Raises the `refusal`, if any; warns if the data cannot be compared.
+
+  Args:
+    root: the folder that the warning names.
+    where: the file or folder of the result.
+    stored: the config and data digests of the result.
+    current: the current config and data digests.
+    advice: for the comparison and the error message.
+  """
+  refused = refusal(where, stored, current, advice)
+  if refused is not None:
+    raise refused
+  if is_unread(stored, current):
+    warn_unread(str(root))
+
+
 @functools.cache  # warns once per run, not once per stage
 def warn_unread(root: str) -> None:
   """Warns that changes of a run's data cannot be detected."""

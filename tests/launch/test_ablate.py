@@ -185,7 +185,7 @@ def test_an_ablation_that_has_changed_is_set_back_in_its_file(
     flags.FLAGS(given)
     job = ablate.read_flags().jobs['no_distance']
   task = tasks.Task('no_distance', job, stage.ACTOR_CRITIC, 0)
-  stored = tasks.dependencies(task)
+  stored = task.follows_from
   stored['actor_critic']['distance_weight'] = 0.5
   with checkpoints.open_manager(task.folder, 1) as manager:
     checkpoints.save(manager, 1, {'a': jnp.zeros(1)}, stored, 0.0)

@@ -19,20 +19,17 @@ from lcjax.experiment import (
   generate,
   jobs,
   pipeline,
-  train_actor_critic,
-  train_classifier,
-  train_denoiser,
-  train_vae,
+  trainers,
 )
 from lcjax.training import provenance
 
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
-# Of every stage, as a user starts it.
-TRAININGS = {
-  'classifier': train_classifier.train_all,
-  'latent critics and actor': train_actor_critic.train_all,
-  'denoiser': train_denoiser.train_all,
-}
+# What reads labels, as a user starts it.
+TRAININGS = (
+  lambda job: trainers.train_all(job, 'classifier'),
+  lambda job: trainers.train_all(job, 'latent_critics', 'actor_critic'),
+  lambda job: trainers.train_all(job, 'denoiser'),
+)
 NUM_ROWS = 10  # of every split
 
 
@@ -68,10 +65,10 @@ def tiny(data):
 
 def run_everything(job):
   """As `launch.pipeline`, and a figure."""
-  train_classifier.train_all(job)
-  train_vae.train_all(job)
-  train_actor_critic.train_all(job)
-  train_denoiser.train_all(job)
+  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'vae')
+  trainers.train_all(job, 'latent_critics', 'actor_critic')
+  trainers.train_all(job, 'denoiser')
   pipeline.generate_once(job)
   compare.compare_all(job)
   figures.make(job, ['optimizer_path'])
@@ -134,11 +131,11 @@ def test_other_labels_are_refused_where_labels_are_read(moved, capsys):
   data, job = moved
   edit(data, 'train4.png,train,0,0', 'train4.png,train,1,0')
   before = content(job)
-  train_vae.train_all(job)
+  trainers.train_all(job, 'vae')
   assert 'vae: finished before' in capsys.readouterr().out
-  for name, call in TRAININGS.items():
+  for call in TRAININGS:
     said = refused(call, job)
-    assert 'was trained on other labels of the train split' in said, name
+    assert 'was trained on other labels of the train split' in said
     assert 'Smiling held in 5 rows, now in 6 (digest ' in said
     assert '--overwrite to train it again' in said
     assert 'take another --workdir' in said
@@ -156,9 +153,9 @@ def test_other_labels_are_refused_where_labels_are_read(moved, capsys):
 def test_other_labels_are_trained_on_if_asked(moved, capsys):
   data, job = moved
   edit(data, 'train4.png,train,0,0', 'train4.png,train,1,0')
-  train_classifier.train_all(job._replace(overwrite=True))
+  trainers.train_all(job._replace(overwrite=True), 'classifier')
   assert 'finished before' not in capsys.readouterr().out
-  train_classifier.train_all(job)
+  trainers.train_all(job, 'classifier')
   assert 'finished before' in capsys.readouterr().out
 
 
@@ -166,7 +163,7 @@ def test_labels_that_trade_places_are_others(moved):
   data, job = moved
   edit(data, 'validation4.png,validation,0,', 'validation4.png,validation,1,')
   edit(data, 'validation5.png,validation,1,', 'validation5.png,validation,0,')
-  said = refused(train_classifier.train_all, job)
+  said = refused(trainers.train_all, job, 'classifier')
   assert 'other labels of the validation split' in said
   assert 'Smiling held in 5 rows, now in 5 (digest ' in said
 
@@ -176,7 +173,8 @@ def test_other_images_are_refused_everywhere(moved):
   pixels = np.array(Image.open(data / 'train3.png'))
   pixels[2, 2] ^= 1
   Image.fromarray(pixels).save(data / 'train3.png')
-  for call in (train_vae.train_all, *TRAININGS.values(), compare.compare_all):
+  assert 'images of the train' in refused(trainers.train_all, job, 'vae')
+  for call in (*TRAININGS, compare.compare_all):
     said = refused(call, job)
     assert 'on other images of the train split' in said
     assert 'digest ' in said
@@ -186,16 +184,16 @@ def test_more_images_are_others(moved):
   data, job = moved
   shutil.copy(data / 'train3.png', data / 'more.png')
   edit(data, 'train4.png', 'more.png,train,0,0\ntrain4.png')
-  said = refused(train_vae.train_all, job)
+  said = refused(trainers.train_all, job, 'vae')
   assert 'there were 10 of 8x8x1, now 11 of 8x8x1' in said
 
 
 def test_other_names_are_refused(moved, capsys):
   data, job = moved
   edit(data, 'Smiling', 'Laughing')
-  train_vae.train_all(job)
+  trainers.train_all(job, 'vae')
   assert 'vae: finished before' in capsys.readouterr().out
-  for call in (*TRAININGS.values(), compare.compare_all):
+  for call in (*TRAININGS, compare.compare_all):
     said = refused(call, job)
     assert 'on other names of the train split' in said
     assert "attribute 1 was 'Smiling', now it is 'Laughing'" in said
@@ -207,7 +205,7 @@ def test_classes_that_were_attributes_are_refused(moved):
   rows = [line.rsplit(',', 2) for line in lines[1:]]
   rows = [f'{name},{first},{1 - int(first)}' for name, first, _ in rows]
   (data / 'attributes.csv').write_text('\n'.join([lines[0], *rows]) + '\n')
-  said = refused(train_classifier.train_all, job)
+  said = refused(trainers.train_all, job, 'classifier')
   assert 'other labels and kind of labels of the train split' in said
   assert 'they were independent attributes, now classes' in said
 
@@ -215,7 +213,7 @@ def test_classes_that_were_attributes_are_refused(moved):
 def test_other_held_out_labels_concern_results_alone(moved, capsys):
   data, job = moved
   edit(data, 'test4.png,test,0,0', 'test4.png,test,1,0')
-  for call in TRAININGS.values():
+  for call in TRAININGS:
     call(job)
   assert 'judging' not in capsys.readouterr().out
   said = refused(compare.compare_all, job)
@@ -265,6 +263,6 @@ def test_a_training_that_began_without_digests_ends_without(moved):
   forget_digests(job.workdir)
   folder = job.workdir / 'vae' / 'checkpoints'
   shutil.rmtree(folder / '2')  # as if it had been interrupted at step 1
-  train_vae.train_all(job)
+  trainers.train_all(job, 'vae')
   meta = json.loads((folder / '2' / 'meta' / 'metadata').read_text())
   assert 'read' not in meta['config']

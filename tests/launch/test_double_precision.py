@@ -22,7 +22,6 @@ from lcjax.experiment import (
   train_classifier,
   train_denoiser,
   train_vae,
-  training_parts,
 )
 from lcjax.latent import encodings, mixtures
 from lcjax.models import apply
@@ -128,7 +127,7 @@ def make_training(name, config):
   ids=lambda which: which.name,
 )
 def test_a_step_computes_in_float32(double, which):
-  config = training_parts.own_config(tiny(), which)
+  config = stage.own_config(tiny(), which)
   parts = make_training(which.name, config)
   state = parts.make_state()
   assert not [v for v in jax.tree.leaves(state) if v.dtype == np.float64]

@@ -1,5 +1,6 @@
 """Groups of trainings: who is in them, and that each ends as if alone."""
 
+import dataclasses
 import json
 
 import jax
@@ -10,7 +11,14 @@ from etils import epath
 from configs import base, digits
 from launch.benchmarks import seed_ensemble
 from lcjax import errors
-from lcjax.experiment import ensembles, inputs, jobs, stage, tasks
+from lcjax.experiment import (
+  build,
+  ensembles,
+  jobs,
+  stage,
+  tasks,
+  training_parts,
+)
 from lcjax.training import checkpoints, ensemble, metrics_log, runner, steps
 
 SECTIONS = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -45,8 +53,10 @@ def task(name='a', which=stage.ACTOR_CRITIC, replicate=0, where='w', **changes):
 
 def test_what_differs_in_numbers_alone_trains_together():
   default = task('default')
-  further = stage.ACTOR_CRITIC._replace(
-    name='actor_critic_lambda_2', changes=(('distance_weight', 2.0),)
+  further = dataclasses.replace(
+    stage.ACTOR_CRITIC,
+    name='actor_critic_lambda_2',
+    changes=(('actor_critic.distance_weight', 2.0),),
   )
   joint = [
     default,
@@ -190,7 +200,7 @@ def final(one):
   job, which, replicate = one.job, one.which, one.replicate
   _, trainings = seed_ensemble.untrained(job.config, which, replicate + 1)
   make = trainings[replicate].make_state
-  return log, stage.load(job, which, replicate, make).state
+  return log, training_parts.load(job, which, replicate, make).state
 
 
 @pytest.fixture(scope='module')
@@ -290,14 +300,14 @@ def test_a_stopped_group_does_not_go_on_with_other_images(
   stopped, monkeypatch, capsys
 ):
   groups, wanted, make_training = stopped
-  real = tasks.stage.build.digests
+  real = build.digests
 
   def changed(*arguments):
     found = json.loads(json.dumps(real(*arguments)))
     found['train']['images']['digest'] = 'another'
     return found
 
-  monkeypatch.setattr(tasks.stage.build, 'digests', changed)
+  monkeypatch.setattr(build, 'digests', changed)
   with pytest.raises(errors.UserError, match='other images of the train split'):
     ensembles.train(groups, wanted, make_training, 64)
   assert len(list(groups.iterdir())) == 1
@@ -325,24 +335,13 @@ def test_a_stopped_group_without_digests_goes_on(stopped, capsys):
 
 def test_trainings_on_other_data_share_nothing(monkeypatch):
   monkeypatch.setattr(
-    tasks.stage.build,
+    build,
     'digests',
     lambda job, *_: {'train': {'images': {'digest': job.config.data.dir}}},
   )
   here, there = task('a'), task('b', data__dir='elsewhere')
-  assert tasks.identity(here) != tasks.identity(there)
+  assert here.identity != there.identity
   assert tasks.groups([here, there], 64) == [[here], [there]]
-
-
-def test_inputs_are_read_once(monkeypatch):
-  calls = []
-  monkeypatch.setattr(
-    inputs.build, 'load_data', lambda job, split: calls.append(split)
-  )
-  read = inputs.Inputs()
-  for name in 'ab':
-    read.data(task(name).job)
-  assert calls == ['train', 'validation']
 
 
 def test_a_stored_member_is_found_by_its_data_where_configs_are_equal(
@@ -351,10 +350,12 @@ def test_a_stored_member_is_found_by_its_data_where_configs_are_equal(
   job = jobs.Job(tiny(), epath.Path('w'))
   first, second = (tasks.Task(name, job, stage.VAE, 0) for name in 'ab')
   depends = {
-    task.name: tasks.dependencies(first) | {'read': {'train': task.name}}
+    task.name: first.follows_from | {'read': {'train': task.name}}
     for task in (first, second)
   }
-  monkeypatch.setattr(tasks, 'dependencies', lambda task: depends[task.name])
+  monkeypatch.setattr(
+    tasks.Task, 'follows_from', property(lambda task: depends[task.name])
+  )
   for task in (first, second):
     found = ensembles._with_same_config(depends[task.name], [first, second])
     assert found is task

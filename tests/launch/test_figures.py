@@ -12,19 +12,16 @@ from lcjax import errors, types
 from lcjax.data import celeba, dataset
 from lcjax.evaluation import edit_scores
 from lcjax.experiment import (
+  edit_figures,
   edits,
   figures,
-  identity,
+  fingerprint,
   jobs,
   loaded_run,
   movers,
   panels,
-  results,
   stage,
-  train_actor_critic,
-  train_classifier,
-  train_denoiser,
-  train_vae,
+  trainers,
 )
 
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -62,10 +59,10 @@ def tiny():
 def run(tmp_path_factory, one_device):
   """A job whose trainings are finished, and the run as loaded."""
   job = jobs.Job(tiny(), epath.Path(tmp_path_factory.mktemp('run')))
-  train_classifier.train_all(job)
-  train_vae.train_all(job)
-  train_actor_critic.train_all(job)
-  train_denoiser.train_all(job)
+  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'vae')
+  trainers.train_all(job, 'latent_critics', 'actor_critic')
+  trainers.train_all(job, 'denoiser')
   return job, loaded_run.LoadedRun(job)
 
 
@@ -151,7 +148,7 @@ def test_leakage_of_classes_does_not_apply(run):
 
 def test_black_exactly_where_the_attribute_holds(run):
   _, made = run
-  block = identity.picture_block(
+  block = edit_figures.picture_block(
     made, 'actor', made.bound.actors['actor'].mover
   )
   assert block.images.shape[:2] == (3, 12)
@@ -228,8 +225,8 @@ def test_the_least_error_is_among_those_that_succeed():
     {'success': 0.97, 'pixel_mse_original': 0.08},
     {'success': 0.95, 'pixel_mse_original': 0.07},
   ]
-  assert identity.least_error(points) is points[2]
-  assert identity.least_error(points[:1]) is None
+  assert edit_figures.least_error(points) is points[2]
+  assert edit_figures.least_error(points[:1]) is None
 
 
 @pytest.mark.parametrize('name', figures.FIGURES)
@@ -303,17 +300,17 @@ def test_edit_settings_invalidate_the_edits_alone(run):
   config.edit.optimize.max_steps = 4
   changed = job._replace(config=config)
 
-  def same(sections):
-    return results.result_key(job, sections, 0) == results.result_key(
-      changed, sections, 0
+  def same(node):
+    return fingerprint.follows_from(job, node, 0) == fingerprint.follows_from(
+      changed, node, 0
     )
 
-  assert same(['compare'])
-  assert same(['generate'])
-  assert same(figures.FIGURES['holes'].sections)
-  assert not same(figures.FIGURES['identity_edits'].sections)
+  assert same(stage.COMPARISON)
+  assert same(stage.GENERATED)
+  assert same(figures.FIGURES['holes'].node)
+  assert not same(figures.FIGURES['identity_edits'].node)
   for which in stage.trainings(config):
-    assert stage.dependencies(config, which, 0) == stage.dependencies(
+    assert fingerprint.settings(config, which, 0) == fingerprint.settings(
       job.config, which, 0
     )
 

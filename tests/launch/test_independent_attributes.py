@@ -16,10 +16,7 @@ from lcjax.experiment import (
   generate,
   jobs,
   preflight,
-  train_actor_critic,
-  train_classifier,
-  train_denoiser,
-  train_vae,
+  trainers,
 )
 from tests.data import fake_celeba
 
@@ -51,10 +48,10 @@ def job(tmp_path_factory, one_device):
   config.compare.update(num_samples=6, num_neighbours=1, curve_steps=(0, 2))
   config.lock()
   found = jobs.Job(config, epath.Path(tmp_path_factory.mktemp('run')))
-  train_classifier.train_all(found)
-  train_vae.train_all(found)
-  train_actor_critic.train_all(found)
-  train_denoiser.train_all(found)
+  trainers.train_all(found, 'classifier')
+  trainers.train_all(found, 'vae')
+  trainers.train_all(found, 'latent_critics', 'actor_critic')
+  trainers.train_all(found, 'denoiser')
   return found
 
 

@@ -16,7 +16,7 @@ from etils import epath
 from configs import digits
 from launch import startup
 from lcjax import errors
-from lcjax.experiment import jobs, results
+from lcjax.experiment import jobs, results, stage
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -103,10 +103,10 @@ def test_pipeline_writes_what_other_programs_read(finished):
   workdir, out = finished
   assert 'report:' in out
   assert json.loads((workdir / 'config.json').read_text())['vae']['sigma_x']
-  for stage in (*STAGES, 'actor_critic_lambda_0.1'):
-    assert (workdir / stage / 'metrics.jsonl').stat().st_size
-    assert list((workdir / stage / 'checkpoints').iterdir())
-    assert list((workdir / stage).glob('events.out.tfevents*'))
+  for name in (*STAGES, 'actor_critic_lambda_0.1'):
+    assert (workdir / name / 'metrics.jsonl').stat().st_size
+    assert list((workdir / name / 'checkpoints').iterdir())
+    assert list((workdir / name).glob('events.out.tfevents*'))
   report = json.loads((workdir / 'compare' / 'metrics.json').read_text())
   assert list(report['rows']) == ROWS
   assert report['rows']['actor']['accuracy']['std'] is None  # one seed
@@ -290,14 +290,14 @@ def test_a_result_of_earlier_trainings_does_not_count(finished):
   workdir, _ = finished
   config = digits.get_config()
   job = jobs.Job(config, epath.Path(workdir))
-  key = results.result_key(job, ['compare'], 0)
+  key = results.result_key(job, stage.COMPARISON, 0)
   path = epath.Path(workdir / 'result.json')
   path.write_text(json.dumps(key))
   assert results.stored(job, path, key) == key
   other = key | {'trainings': key['trainings'] | {'vae': 1.0}}
   assert results.stored(job, path, other) is None
   config.compare.num_samples = 7
-  changed = results.result_key(job, ['compare'], 0)
+  changed = results.result_key(job, stage.COMPARISON, 0)
   with pytest.raises(errors.UserError, match=r'config\.compare\.num_samples'):
     results.stored(job, path, changed)
 

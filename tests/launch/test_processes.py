@@ -21,14 +21,11 @@ from tests.launch.test_pipeline import ROOT, TINY
 SCRIPT = """
 import numpy as np
 from launch import startup
-from lcjax.experiment import build, files, movers, loading
-from lcjax.experiment import train_actor_critic, train_vae
+from lcjax.experiment import build, files, movers, loading, trainers
 
 def main():
   job = startup.job()
-  train_vae.train_all(job)
-  setting = train_actor_critic.prepare(job, 0)
-  train_actor_critic.train_critics(job, 0, setting)
+  trainers.train_all(job, 'vae', 'latent_critics')
   data = build.load_data(job, 'train')
   bound = loading.load_critics(job, 0, data)
   start, _ = bound.encode(data.images[:7])
@@ -194,7 +191,7 @@ def test_what_one_host_alone_finds_stops_both(tmp_path, name, host):
 
 
 def test_a_notice_to_one_process_stops_both_at_the_same_step(tmp_path):
-  script = test_soak.SCRIPT.replace('train_classifier.train_all(job)', '')
+  script = test_soak.SCRIPT.replace("trainers.train_all(job, 'classifier')", '')
   arguments = [*TINY, '--config.vae.train.num_steps=100000']
   processes = start_two(tmp_path, script, arguments)
   log = tmp_path / 'vae' / 'metrics.jsonl'

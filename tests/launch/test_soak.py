@@ -25,15 +25,14 @@ SEED = int(os.environ.get('SOAK_SEED', '0'))
 # Every training of a run in one process; a checkpoint at every other step.
 SCRIPT = """
 from launch import startup
-from lcjax.experiment import train_actor_critic, train_classifier
-from lcjax.experiment import train_denoiser, train_vae
+from lcjax.experiment import trainers
 
 def main():
   job = startup.job()
-  train_classifier.train_all(job)
-  train_vae.train_all(job)
-  train_actor_critic.train_all(job)
-  train_denoiser.train_all(job)
+  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'vae')
+  trainers.train_all(job, 'latent_critics', 'actor_critic')
+  trainers.train_all(job, 'denoiser')
 
 startup.run(main)
 """

@@ -11,7 +11,14 @@ from configs import base, digits
 from launch import startup
 from lcjax import errors
 from lcjax import keys as keys_lib
-from lcjax.experiment import jobs, results, stage, train_vae
+from lcjax.experiment import (
+  fingerprint,
+  jobs,
+  results,
+  stage,
+  trainers,
+  training_parts,
+)
 from lcjax.training import checkpoints, provenance
 
 
@@ -27,10 +34,10 @@ def test_a_further_actor_differs_from_a_main_one_in_nothing_but_its_folder():
   further = stage.actors(config)['actor_lambda_0.1']
   assert further.name == 'actor_critic_lambda_0.1'
   main = config_with(distance_weight=0.1)
-  assert stage.dependencies(config, further, 0) == stage.dependencies(
+  assert fingerprint.settings(config, further, 0) == fingerprint.settings(
     main, stage.ACTOR_CRITIC, 0
   )
-  assert stage.own_section(config, further).distance_weight == 0.1
+  assert stage.distance_weights(config)['actor_lambda_0.1'] == 0.1
   assert config.actor_critic.distance_weight == 0.0
 
 
@@ -38,16 +45,18 @@ def test_no_training_depends_on_which_others_there_are():
   alone, more = config_with(), config_with(more_distance_weights=(0.1, 2))
   for one in stage.trainings(alone):
     for replicate in (0, 1):
-      assert stage.dependencies(alone, one, replicate) == stage.dependencies(
-        more, one, replicate
-      )
+      assert fingerprint.settings(
+        alone, one, replicate
+      ) == fingerprint.settings(more, one, replicate)
 
 
 def test_a_result_depends_on_which_actors_there_are_by_their_trainings(
   tmp_path,
 ):
   keys = [
-    results.result_key(jobs.Job(config, epath.Path(tmp_path)), 'compare', 0)
+    results.result_key(
+      jobs.Job(config, epath.Path(tmp_path)), stage.COMPARISON, 0
+    )
     for config in (config_with(), config_with(more_distance_weights=(0.1,)))
   ]
   # So that the result is made again, without being refused before.
@@ -76,7 +85,7 @@ def test_a_missing_training_is_named_with_its_folder(tmp_path):
   job = jobs.Job(config_with(), epath.Path(tmp_path), arguments='--flag')
   where = str(tmp_path / 'seeds' / '1' / 'vae')
   with pytest.raises(errors.UserError) as raised:
-    stage.load(job, stage.VAE, 1, lambda: {})
+    training_parts.load(job, stage.VAE, 1, lambda: {})
   assert str(raised.value) == (
     f'vae has not been trained in {where}: run python -m launch.train_vae '
     '--flag'
@@ -85,32 +94,41 @@ def test_a_missing_training_is_named_with_its_folder(tmp_path):
 
 def test_housekeeping_and_places_are_no_dependency():
   config = config_with()
-  before = stage.dependencies(config, stage.ACTOR_CRITIC, 0)
+  before = fingerprint.settings(config, stage.ACTOR_CRITIC, 0)
   config.data.dir = '/elsewhere'
   config.actor_critic.train.keep = 7
-  assert stage.dependencies(config, stage.ACTOR_CRITIC, 0) == before
+  assert fingerprint.settings(config, stage.ACTOR_CRITIC, 0) == before
   config.actor_critic.train.batch_size = 7
-  assert stage.dependencies(config, stage.ACTOR_CRITIC, 0) != before
+  assert fingerprint.settings(config, stage.ACTOR_CRITIC, 0) != before
+
+
+def test_every_section_belongs_to_a_node():
+  sections = {*stage.result('compare', 'edit', 'figures', 'generate').sections}
+  for one in stage.trainings(base.get_config()):
+    assert one.section in stage.TRAINED
+    assert sections.issuperset(one.sections)
+  scalars = {'seed', 'num_seeds', 'parallel'}
+  assert sections | scalars == {*base.get_config()}
 
 
 def test_the_background_matters_to_data_that_may_be_transparent():
   for name, matters in (('folder', True), ('digits', False)):
     config = config_with()
     config.data.name = name
-    before = stage.dependencies(config, stage.VAE, 0)
+    before = fingerprint.settings(config, stage.VAE, 0)
     config.data.background = 'white'
-    assert (stage.dependencies(config, stage.VAE, 0) != before) == matters
+    assert (fingerprint.settings(config, stage.VAE, 0) != before) == matters
 
 
 def test_the_mover_optimizer_g_trains_nothing_again():
   config = config_with()
   every = stage.trainings(config)
-  before = [stage.dependencies(config, one, 0) for one in every]
+  before = [fingerprint.settings(config, one, 0) for one in every]
   config.optimize.update(max_steps=4, num_starts=4, attribute_weight=7.0)
   config.optimize.optimizer.learning_rate = 0.3
-  assert [stage.dependencies(config, one, 0) for one in every] == before
+  assert [fingerprint.settings(config, one, 0) for one in every] == before
   config.latent_critics.inner.attribute_weight = 7.0
-  after = [stage.dependencies(config, one, 0) for one in every]
+  after = [fingerprint.settings(config, one, 0) for one in every]
   assert [a != b for a, b in zip(after, before, strict=True)] == [
     one is stage.LATENT_CRITICS for one in every
   ]
@@ -133,8 +151,8 @@ def test_a_signal_during_the_last_step_stops_the_launcher(tmp_path, capsys):
 
   stopped = job._replace(stop_on_signal=stop_after_two_steps)
   with pytest.raises(errors.Interrupted, match='vae is finished'):
-    train_vae.train(stopped, 0)
-  train_vae.train(job, 0)
+    trainers.train_all(stopped, 'vae')
+  trainers.train_all(job, 'vae')
   assert 'finished before' in capsys.readouterr().out
 
 
@@ -142,7 +160,7 @@ def test_a_signal_while_a_checkpoint_is_read_is_no_damage(
   tmp_path, monkeypatch
 ):
   job = two_steps(tmp_path)
-  train_vae.train(job, 0)
+  trainers.train_all(job, 'vae')
 
   def interrupt(*arguments):
     raise errors.Interrupted
@@ -150,15 +168,15 @@ def test_a_signal_while_a_checkpoint_is_read_is_no_damage(
   with monkeypatch.context() as patch:
     patch.setattr(checkpoints, 'restore', interrupt)
     with pytest.raises(errors.Interrupted):
-      train_vae.train(job, 0)
+      trainers.train_all(job, 'vae')
 
 
 def test_lost_checkpoints_are_spoken_of(tmp_path, capsys):
   job = two_steps(tmp_path)
-  train_vae.train(job, 0)
+  trainers.train_all(job, 'vae')
   assert 'no checkpoint' not in capsys.readouterr().out
   checkpoints.delete(tmp_path / 'vae' / 'checkpoints')
-  train_vae.train(job, 0)
+  trainers.train_all(job, 'vae')
   assert 'no checkpoint found, restarting at step 0' in capsys.readouterr().out
 
 
@@ -175,7 +193,7 @@ def test_a_key_added_later_with_its_default_refuses_no_training():
   config = digits.get_config()
   job = jobs.Job(config, epath.Path('w'), defaults=startup.defaults())
   for which in stage.trainings(config):
-    now = stage.dependencies(config, which, 0)
+    now = fingerprint.settings(config, which, 0)
     keys = [k for k in keys_lib.flatten(now) if k in startup.defaults()]
     unchanged = [
       key
@@ -186,23 +204,23 @@ def test_a_key_added_later_with_its_default_refuses_no_training():
     assert len(unchanged) > 5
     for key in unchanged:
       stored = without(now, key)
-      advice = stage.advice(job, 0)
+      advice = fingerprint.advice(job, 0)
       assert provenance.refusal('w', stored, now, advice) is None, key
   section = now['denoiser']  # the last one
   assert section['num_blocks'] != startup.defaults()['denoiser.num_blocks']
   stored = without(now, 'denoiser.num_blocks')
-  refused = provenance.refusal('w', stored, now, stage.advice(job, 0))
+  refused = provenance.refusal('w', stored, now, fingerprint.advice(job, 0))
   assert 'denoiser.num_blocks' in str(refused)
 
 
 def test_critics_from_before_they_had_an_inner_section_are_known():
   config = config_with()
-  now = stage.dependencies(config, stage.LATENT_CRITICS, 0)
+  now = fingerprint.settings(config, stage.LATENT_CRITICS, 0)
   stored = json.loads(json.dumps(now))
   inner = stored['latent_critics'].pop('inner')
   stored['latent_critics']['inner_steps'] = inner.pop('max_steps')
   stored['optimize'] = inner | {'max_steps': 100}
-  advice = stage.advice(
+  advice = fingerprint.advice(
     jobs.Job(config, epath.Path('w'), defaults=startup.defaults()), 0
   )
   assert provenance.refusal('w', stored, now, advice) is None
@@ -216,7 +234,7 @@ def test_edits_from_before_they_had_a_section_of_optimizer_g_are_known():
   now = {'edit': config.edit.to_dict()}
   stored = json.loads(json.dumps(now))
   stored['edit'] |= stored['edit'].pop('optimize')
-  advice = stage.advice(
+  advice = fingerprint.advice(
     jobs.Job(config, epath.Path('w'), defaults=startup.defaults()), 0
   )
   assert provenance.refusal('w', stored, now, advice) is None
@@ -226,10 +244,12 @@ def test_trainings_are_told_apart_by_content(tmp_path):
   """The same numbers again are the same training; a later one is another."""
   jobs = [two_steps(tmp_path / name) for name in ('a', 'b')]
   for job in jobs:
-    train_vae.train(job, 0)
-  first, again = (results.identity(job, 0)['vae'] for job in jobs)
+    trainers.train_all(job, 'vae')
+  first, again = (
+    fingerprint.parameters(job, ['vae'], 0)['vae'] for job in jobs
+  )
   assert first == again
   other = two_steps(tmp_path / 'c')
   other.config.seed = 1
-  train_vae.train(other, 0)
-  assert results.identity(other, 0)['vae'] != first
+  trainers.train_all(other, 'vae')
+  assert fingerprint.parameters(other, ['vae'], 0)['vae'] != first

@@ -171,10 +171,7 @@ def sweep(
       found.append({'edit_time': value} | scores)
     return found
 
-  weights = {
-    name: stage.own_section(config, which).distance_weight
-    for name, which in stage.actors(config).items()
-  }
+  weights = stage.distance_weights(config)
   return {
     'actor': [
       {'distance_weight': weights[name]}

@@ -1,0 +1,137 @@
+"""What a result follows from, as one nested mapping, a *fingerprint*.
+
+A node (`stage.Node`) of a job has, for each replicate, the config sections that
+it reads and the seed; under `READ`, digests of its data by split; and under
+`TRAININGS`, digests of the parameters that it was made with. From this follow
+whether two results are the same (`text`), whether trainings can form an
+ensemble (`program`), and whether a stored result is up to date, which
+`lcjax.training.provenance` compares and words.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import ml_collections
+
+from lcjax import keys
+from lcjax.data import dataset
+from lcjax.experiment import build, jobs, stage
+from lcjax.training import checkpoints, provenance
+from lcjax.training.provenance import READ
+
+TRAININGS = 'trainings'
+
+# Keys that affect no result, although a section with them is read: places of
+# files, and which further actors there are, which are trainings of their own.
+_NO_RESULT = {
+  'data': ('dir', 'cache_dir'),
+  'actor_critic': ('more_distance_weights',),
+}
+# Keys of a `train` section that may change before a training is resumed.
+_HOUSEKEEPING = (
+  'log_every',
+  'evaluate_every',
+  'checkpoint_every',
+  'keep',
+  'keep_every',
+  'nonfinite',  # so that a stopped training can be resumed with 'skip'
+)
+
+
+def settings(
+  config: ml_collections.ConfigDict, node: stage.Node, replicate: int
+) -> dict[str, Any]:
+  """The part of the config, with the seed, that determines a result."""
+  own = stage.own_config(config, node)
+  found = {name: own[name].to_dict() for name in node.sections}
+  for name, section in found.items():
+    for key in _NO_RESULT.get(name, ()):
+      del section[key]
+    for key in _HOUSEKEEPING:
+      section.get('train', {}).pop(key, None)
+  if config.data.name not in dataset.CROPPED:
+    del found['data']['background']  # only affects users' images in `generate`
+  return found | {'seed': config.seed + replicate}
+
+
+def parameters(
+  job: jobs.Job, sections: Collection[str], replicate: int
+) -> dict[str, Any]:
+  """Identifies the trainings that a replicate has now, by stage name.
+
+  The value is the digest of the parameters, or None if there is no checkpoint.
+  Older versions stored no digest; for their trainings it is the wall time,
+  which is different, in its last digits, for every training.
+
+  Args:
+    job: config and workdir of the run.
+    sections: config sections of the trainings.
+    replicate: index from 0.
+  """
+  found: dict[str, Any] = {}
+  for one in stage.trainings(job.config):
+    if one.section in sections:
+      # All replicates share the classifier of the first one.
+      at = replicate if one is not stage.CLASSIFIER else 0
+      meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
+      found[one.name] = None
+      if meta is not None:
+        found[one.name] = meta[1].get('parameters', meta[1]['seconds'])
+  return found
+
+
+def follows_from(
+  job: jobs.Job, node: stage.Node, replicate: int
+) -> dict[str, Any]:
+  """The fingerprint of a node's result, as JSON stores it."""
+  held_out = {stage.HELD_OUT: job.config.compare.split}
+  splits = [held_out.get(split, split) for split in node.splits]
+  found = settings(job.config, node, replicate)
+  found[READ] = build.digests(job, splits, node.labels)
+  if node.needs:
+    found[TRAININGS] = parameters(job, node.needs, replicate)
+  return dict(json.loads(json.dumps(found)))
+
+
+def text(found: Mapping[str, Any]) -> str:
+  """Serialises a mapping as text; equal mappings give equal text."""
+  return json.dumps(found, sort_keys=True)
+
+
+def program(
+  job: jobs.Job, which: stage.Stage, replicate: int
+) -> tuple[str, dict[str, float]]:
+  """What a training's step and loop read, split for an ensemble.
+
+  Returns:
+    A text that is equal for all that can share a program, and the config's
+    floats by dotted key, which may differ.
+  """
+  found = follows_from(job, which, replicate)
+  del found['seed']  # each member has its own key, state and batches
+  # Other data may have another kind of labels or other array sizes.
+  same = {'section': which.section, READ: found.pop(READ)}
+  if which is not stage.VAE and 'vae' in found:
+    # Later trainings read encodings; of the VAE only their size matters.
+    found['vae'] = {'latent_size': found['vae']['latent_size']}
+  config = stage.own_config(job.config, which)
+  found[which.section] = config[which.section].to_dict()  # and `_HOUSEKEEPING`
+  floats = {}
+  for key, value in keys.flatten(found).items():
+    if not isinstance(value, float) or '.arguments.' in key:
+      same[key] = value
+      continue
+    floats[key] = value
+    if key.endswith('.average_decay'):
+      same[key] = value > 0  # whether the state holds an average
+  return text(same), floats
+
+
+def advice(
+  job: jobs.Job, replicate: int, verb: str = 'trained'
+) -> provenance.Advice:
+  """Context for the error if a stored result does not match the job."""
+  return provenance.Advice(
+    replicate, job.varied, verb, defaults=job.defaults, upgrade=keys.upgrade
+  )

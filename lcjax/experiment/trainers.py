@@ -1,0 +1,74 @@
+"""Builds the training of any stage, and runs the trainings of one job."""
+
+import dataclasses
+
+from lcjax.experiment import (
+  build,
+  class_mixture,
+  jobs,
+  stage,
+  tasks,
+  train_actor_critic,
+  train_classifier,
+  train_denoiser,
+  train_vae,
+  training_parts,
+)
+
+
+class Inputs:
+  """Encodings of trainings, computed only once."""
+
+  def __init__(self) -> None:
+    self._latents: dict[str, train_actor_critic.LatentData] = {}
+
+  def latents(self, task: tasks.Task) -> train_actor_critic.LatentData:
+    """Encodings by the task's VAE, with networks from the task's config."""
+    key = task._replace(which=stage.VAE).identity
+    if key not in self._latents:
+      self._latents[key] = train_actor_critic.prepare(task.job, task.replicate)
+    data = build.load_data(task.job, 'train')
+    networks = build.build_networks(task.job.config, data)
+    return dataclasses.replace(self._latents[key], networks=networks)
+
+
+def make_training(inputs: Inputs, task: tasks.Task) -> training_parts.Training:
+  """Builds any training; the stages that it needs must be finished."""
+  if task.which is stage.CLASSIFIER:
+    data = build.load_splits(task.job)
+    return train_classifier.make_training(task.config, *data)
+  if task.which is stage.VAE:
+    data = build.load_splits(task.job)
+    return train_vae.make_training(task.config, *data, task.replicate)
+  return make_latent_training(task, inputs.latents(task))
+
+
+def make_latent_training(
+  task: tasks.Task, latents: train_actor_critic.LatentData
+) -> training_parts.Training:
+  """Builds a training that sees encodings instead of images."""
+  if task.which is stage.LATENT_CRITICS:
+    return train_actor_critic.make_critics_training(task.config, latents)
+  if task.which is stage.DENOISER:
+    return train_denoiser.make_training(task.config, latents)
+  return train_actor_critic.make_actor_training(task.config, latents)
+
+
+def train_all(job: jobs.Job, *sections: str) -> None:
+  """Trains the stages of some config sections, for every seed.
+
+  The stages that they need must be among them or finished.
+  """
+  for replicate in range(job.config.num_seeds):
+    inputs = Inputs()  # of all seeds, they might not fit into memory
+    for which in stage.trainings(job.config):
+      if which.section not in sections:
+        continue
+      if replicate not in stage.replicates(job.config, which):
+        continue
+      task = tasks.Task('', job, which, replicate)
+      if which is stage.DENOISER:
+        # Fit the mixture now, not when the guided denoiser is first used.
+        class_mixture.for_denoiser(job, replicate, inputs.latents(task).train)
+      parts = make_training(inputs, task)
+      training_parts.train(job, which, replicate, parts)
