@@ -68,16 +68,28 @@ def summarise(
 
 
 def notes(
-  judge: judging.Judge, num_samples: int, num_neighbours: int, split: str
+  judge: judging.Judge,
+  num_samples: int,
+  num_neighbours: int,
+  split: str,
+  features: str = 'last hidden layer of the judge',
 ) -> list[str]:
-  """Notes on the data behind the table; `split` names the held-out samples."""
+  """Notes on the data behind the table.
+
+  Args:
+    judge: knows the real data.
+    num_samples: of every row of generated samples.
+    num_neighbours: k.
+    split: name of the held-out samples.
+    features: what they are.
+  """
   train, test = judge.train, judge.test
   number = (
     f'{num_samples} samples per row, but {len(test)} real images and '
     'reconstructions (fewer images give a larger Frechet distance). Requested '
     f'labels and reference images are from the {split} split, '
-    f'{len(test)} images; {len(train)} training images. Features: last hidden '
-    f'layer of the judge; k = {num_neighbours} neighbours.'
+    f'{len(test)} images; {len(train)} training images. Features: {features}; '
+    f'k = {num_neighbours} neighbours.'
   )
   labels = test.labels
   if labels is None:
