@@ -171,8 +171,9 @@ def check(judge: judging.PredictFn, labels: types.Labels | None) -> Found:
     return logits, features
 
   def predict_fn(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    size = min(_BATCH_SIZE, len(x))
     logits, features = encodings.in_batches(
-      predict_part, x, batch_size=_BATCH_SIZE
+      predict_part, x, batch_size=size, one_shape=True
     )
     return logits, features
 
