@@ -9,7 +9,7 @@ import pytest
 
 import lcjax
 from lcjax import errors
-from lcjax.evaluation import judging, metrics
+from lcjax.evaluation import metrics
 from lcjax.latent import mixtures
 
 KEY = jax.random.key(0)
@@ -414,14 +414,3 @@ def test_an_argument_that_does_not_fit_is_named(name):
     compared(**({'movers': {'stay': stay}} | changes))
   assert str(raised.value).startswith(said)
   assert '\n' not in str(raised.value)
-
-
-def test_rows_are_judged_by_the_core_that_the_launcher_calls(table):
-  """The launcher's own tests hold its numbers; here, that of real samples."""
-  labels = lcjax.encode(MODEL, *TRAIN).labels
-  row = table.samples['real']
-  scores = metrics.classification_scores(
-    labels.predict(judge(row.images)[0]), row.attributes, labels
-  )
-  assert table.runs[3]['real'].items() >= scores.items()
-  assert isinstance(row, judging.Row)
