@@ -2,8 +2,9 @@
 
 Engel, Hoffman, Roberts, "Latent Constraints", arXiv:1711.05772. See
 docs/library.md for the functions below with examples. Imports point one way:
-`launch` -> `experiment` -> `movers` -> `constraints`, `generators` ->
-`training` -> `latent` -> `losses`; `data` and `models` stand alone.
+`launch` -> `experiment` -> `evaluation` -> `movers` -> `constraints`,
+`generators` -> `training` -> `latent` -> `losses`; `data` and `models` stand
+alone.
 """
 
 from importlib import metadata
@@ -13,6 +14,7 @@ from lcjax.constraints.build import near, on_sample, re_encoded
 from lcjax.constraints.compose import all_of, any_of, negate
 from lcjax.constraints.learn import learn_attributes, learn_realism, learn_rule
 from lcjax.errors import UserError
+from lcjax.evaluation.compare import Comparison, compare
 from lcjax.generators.latent_model import (
   LatentData,
   LatentModel,
@@ -32,6 +34,7 @@ __version__ = metadata.version('lcjax')
 
 __all__ = [
   'Adversary',
+  'Comparison',
   'Constraint',
   'LatentData',
   'LatentModel',
@@ -44,6 +47,7 @@ __all__ = [
   'all_of',
   'any_of',
   'backtrack',
+  'compare',
   'denoiser',
   'encode',
   'label_prior',

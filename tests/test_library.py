@@ -256,7 +256,7 @@ def test_names_and_optimisers_that_do_not_fit(small):
   model, x, _ = small
   numbers = np.arange(40) % 3
   found = refused(lambda: lcjax.encode(model, x, numbers, names=['a', 'b']))
-  assert 'names: 2 for classes up to number 2' in found
+  assert 'labels: a class has the number 2, there are 2 names' in found
   for spec in (
     lcjax.OptimizerSpec('adamm', 0.1),
     lcjax.OptimizerSpec('adam', 0.1, (('momentum', 0.9),)),

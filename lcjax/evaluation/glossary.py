@@ -19,8 +19,8 @@ ROW_DESCRIPTIONS = {
   'real': 'The held-out test images.',
   'real_train': 'As many training images as test images: what a second sample '
   'of real data would score, except that the judge was trained on these.',
-  'reconstruction': "The VAE's reconstructions of test images: the upper limit "
-  'for anything that decodes a latent.',
+  'reconstruction': "The model's reconstructions of test images: the upper "
+  'limit for anything that decodes a latent.',
   'prior': 'Latents drawn from N(0, I), without any constraint.',
   'mixture': 'Latents drawn from a full-covariance Gaussian mixture fitted to '
   'all encodings. Labels are neither used nor requested.',
@@ -71,29 +71,51 @@ def row_description(name: str) -> str:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-  """Sorts rows for a report; additional actors follow the first one."""
+  """Sorts rows for a report.
+
+  Additional actors follow the first one; unknown rows come last, as they are.
+  """
   order = list(ROW_DESCRIPTIONS)
 
   def place(name: str) -> tuple[int, bool]:
     further = name.startswith(FURTHER_ACTOR)
-    return order.index('actor' if further else name), further
+    known = 'actor' if further else name
+    return order.index(known) if known in order else len(order), further
 
   return sorted(names, key=place)
 
 
-def baseline(kind: types.Kind) -> str:
-  """The row that movers are compared with."""
+def baseline(kind: types.Kind | None) -> str:
+  """The row that movers are compared with; kind is None without labels."""
+  if kind is None:
+    return UNLABELLED_BASELINE
   return 'class_mixture' if kind == 'classes' else 'attribute_mixture'
 
 
-def telling_metrics(kind: types.Kind) -> tuple[str, ...]:
-  """The most informative columns.
+def telling_metrics(kind: types.Kind | None) -> tuple[str, ...]:
+  """The most informative columns; kind is None without labels.
 
   Most bits of independent attributes are 0 whatever is requested, so F1 is more
   informative there than the accuracy of the worst attribute.
   """
+  if kind is None:
+    return 'frechet', 'knn_recall'
   second = 'worst_class_accuracy' if kind == 'classes' else 'macro_f1'
   return 'accuracy', second, 'frechet', 'diversity', 'knn_recall'
+
+
+def readme_metrics(kind: types.Kind | None) -> tuple[str, ...]:
+  """Columns of the short table, which fits a README."""
+  last = (
+    'frechet', 'diversity', 'knn_recall', 'coverage', 'nearest_train_ratio',
+    'latents_per_second', 'training_seconds',
+  )  # fmt: skip
+  if kind is None:
+    return last
+  if kind == 'classes':
+    return 'accuracy', 'worst_class_accuracy', *last
+  scores = 'accuracy', 'macro_precision', 'macro_recall', 'macro_f1'
+  return *scores, 'z_distance', *last
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from lcjax.data import dataset
+from lcjax import types
 from lcjax.evaluation import metrics
 
 Scores = dict[str, float]
-# uint8 images [B, H, W, C] -> the judge's (logits [B, Y], features [B, F])
+# Samples [B, ...] -> the judge's (logits [B, Y], features [B, F]).
 PredictFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 # The distance to the nearest training image costs a pass over all of them per
@@ -18,11 +18,30 @@ PredictFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 _NEAREST_ROWS = 2000
 
 
+class Data(Protocol):
+  """Real samples and their labels, such as a `dataset.Dataset`."""
+
+  @property
+  def images(self) -> np.ndarray:
+    """[N, ...] samples, of any shape and dtype."""
+
+  @property
+  def attributes(self) -> np.ndarray:
+    """[N, Y] of zeros and ones; Y = 0 without labels."""
+
+  @property
+  def labels(self) -> types.Labels | None:
+    """What the attributes are; None without labels."""
+
+  def __len__(self) -> int:
+    """N."""
+
+
 class Row(NamedTuple):
   """One row of the comparison table before it is judged.
 
   Attributes:
-    images: [N, H, W, C] uint8.
+    images: [N, ...] samples, of the shape and dtype of the real ones.
     attributes: [N, Y] as requested, or None if none were.
     latents: [N, Z], or None for images without latents.
     scores: scores that do not need the judge.
@@ -44,7 +63,7 @@ class Judge(NamedTuple):
   """The judge, the real data, and their features.
 
   Attributes:
-    predict_fn: uint8 images -> (logits, features).
+    predict_fn: samples -> (logits, features).
     train: the training split.
     test: the split that results are reported on.
     train_features: [N, F].
@@ -53,8 +72,8 @@ class Judge(NamedTuple):
   """
 
   predict_fn: PredictFn
-  train: dataset.Dataset
-  test: dataset.Dataset
+  train: Data
+  test: Data
   train_features: np.ndarray
   test_features: np.ndarray
   seconds: float
@@ -62,8 +81,8 @@ class Judge(NamedTuple):
 
 def make_judge(
   predict_fn: PredictFn,
-  train: dataset.Dataset,
-  test: dataset.Dataset,
+  train: Data,
+  test: Data,
   seconds: float,
 ) -> Judge:
   """Computes the judge's features of the real data once, for all rows."""
@@ -84,7 +103,7 @@ def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
   logits, features = judge.predict_fn(row.images)
   labels = judge.test.labels
   scores: Scores = {}
-  if row.attributes is not None:
+  if labels is not None and row.attributes is not None:
     scores |= metrics.classification_scores(
       labels.predict(logits), row.attributes, labels
     )
@@ -121,7 +140,7 @@ def judge_rows(
   return scores
 
 
-def requested_attributes(data: dataset.Dataset, num_rows: int) -> np.ndarray:
+def requested_attributes(data: Data, num_rows: int) -> np.ndarray:
   """The split's own label vectors, repeated: [num_rows, Y].
 
   Every len(data) rows have exactly the joint frequencies of the split.

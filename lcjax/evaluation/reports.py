@@ -34,6 +34,7 @@ _REPORT_DEFAULTS: dict[str, Any] = {
   'num_seeds': 1, 'labels': None, 'attribute_names': [], 'grids': {},
   'grid_labels': [], 'figures': [], 'commands': [], 'versions': {},
   'hardware': '', 'seconds': {}, 'config': {}, 'notes': [], 'not_finite': [],
+  'row_descriptions': {},
 }  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def not_finite(found: Iterable[summary.NotFinite]) -> list[str]:
   return sentences
 
 
-def print_table(rows: Rows, kind: types.Kind) -> None:
+def print_table(rows: Rows, kind: types.Kind | None) -> None:
   """Prints the most informative columns to the terminal."""
   present = _columns(rows)
   wanted = *glossary.telling_metrics(kind), 'nearest_train_ratio'
@@ -96,12 +97,13 @@ def render_html(report: Mapping[str, Any]) -> str:
   """Renders one self-contained page: no script, no network, images inside.
 
   Args:
-    report: any of title, description, judge {metric: value}, rows, num_seeds,
-      labels (their kind), attribute_names, grids {row: PNG bytes},
-      grid_labels (one for each column of every grid), figures [{title,
-      caption, png}], commands, versions {name: text}, hardware, seconds
-      {stage: float}, config, notes, not_finite (see `summary.not_finite`). The
-      page omits what is missing.
+    report: any of title, description, judge {metric: value}, rows,
+      row_descriptions {row: text} (of rows that the glossary does not
+      describe, or differently), num_seeds, labels (their kind; None without
+      labels), attribute_names, grids {row: PNG bytes}, grid_labels (one for
+      each column of every grid), figures [{title, caption, png}], commands,
+      versions {name: text}, hardware, seconds {stage: float}, config, notes,
+      not_finite (see `summary.not_finite`). The page omits what is missing.
 
   Raises:
     TypeError: the report has an unknown key.
@@ -115,10 +117,11 @@ def render_html(report: Mapping[str, Any]) -> str:
     **context,
     columns=[(name, glossary.metric(name)) for name in names],
     config_text=json.dumps(plain(context['config']), indent=2),
-    row_descriptions={row: row_description(row) for row in rows},
+    descriptions={row: row_description(row) for row in rows}
+    | context['row_descriptions'],
     unlabelled_rows=glossary.UNLABELLED_ROWS,
     gaps=not_finite(context['not_finite']),
-    sentences=verdicts.sentences(rows, context['labels'] or 'classes'),
+    sentences=verdicts.sentences(rows, context['labels']),
     tables=_tables(rows, names),
     short_labels=all(len(str(label)) <= 3 for label in context['grid_labels']),
     judge_cells=[

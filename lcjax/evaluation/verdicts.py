@@ -25,7 +25,7 @@ _MEMORISING_BELOW = 0.93
 _MEMORISING_MARGIN = 0.02  # about the difference between seeds
 
 
-def sentences(rows: Rows, kind: types.Kind) -> list[str]:
+def sentences(rows: Rows, kind: types.Kind | None) -> list[str]:
   """Compares every mover with its baseline, in sentences.
 
   Means that differ by no more than the larger of the two standard deviations

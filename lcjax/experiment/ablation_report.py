@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
-from lcjax.evaluation import ablations, plots, reports
+from lcjax.evaluation import ablations, glossary, plots, reports
 from lcjax.experiment import compare_report, files, stage, tasks
 from lcjax.experiment import jobs as jobs_lib
 from lcjax.training import metrics_log
@@ -89,7 +89,7 @@ def write(
   first = next(iter(found.values()))
   kind, num_seeds = first['labels'], first['num_seeds']
   scores = {name: report['rows'] for name, report in found.items()}
-  metrics = compare_report.readme_metrics(kind)
+  metrics = glossary.readme_metrics(kind)
   table = ablations.table(scores, metrics, kind)
   drawn = curves(jobs)
   notes = [

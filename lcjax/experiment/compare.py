@@ -8,7 +8,14 @@ import numpy as np
 from etils import epath
 
 from lcjax.data import dataset
-from lcjax.evaluation import glossary, judging, metrics, reports, verdicts
+from lcjax.evaluation import (
+  baselines,
+  comparison,
+  glossary,
+  judging,
+  metrics,
+  reports,
+)
 from lcjax.experiment import (
   build,
   compare_files,
@@ -47,8 +54,8 @@ def quality_curve(
       y,
     )
     logits, features = judge.predict_fn(bound.decode(moved.z))
-    predicted = judge.test.labels.predict(logits)
-    scores = metrics.classification_scores(predicted, y, judge.test.labels)
+    predicted = bound.labels.predict(logits)
+    scores = metrics.classification_scores(predicted, y, bound.labels)
     curve.append(
       {
         'steps': max_steps,
@@ -69,17 +76,17 @@ def compare_once(
   """One replicate: {'rows', 'seconds', 'curve'}, and the judged rows."""
   config = job.config
   section, seed = config.compare, config.seed + replicate
+  assert isinstance(judge.train, dataset.Dataset)  # images, from `read`
   bound = loading.load_movers(job, replicate, judge.train)
   y = judging.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
   rows = (
-    rows_lib.real_rows(judge, bound, len(judge.test))
-    | rows_lib.baseline_rows(job, replicate, bound, judge.test.labels, y)
-    | rows_lib.unlabelled_rows(config, bound, start, seed)
+    baselines.real_rows(judge, bound.decode, bound.encode)
+    | rows_lib.baseline_rows(job, replicate, bound, y)
+    | rows_lib.unlabelled_rows(config, bound, start)
     | rows_lib.mover_rows(config, bound, start, y)
   )
-  rows = {name: rows[name] for name in glossary.in_order(rows)}
-  scores = judging.judge_rows(judge, rows, section.num_neighbours)
+  scores, rows = comparison.judge_seed(judge, rows, section.num_neighbours)
   seconds = bound.seconds.copy()
   seconds.pop('class_mixture')  # 0 if the denoiser uses none
   if 'class_mixture' in rows:
@@ -180,11 +187,7 @@ def compare_all(job: jobs.Job) -> None:
   report = compare_report.summarize(job, judge, runs)
   compare_report.write(folder, job, report, first_rows, before.curves)
   files.write_json(folder / 'metrics.json', report)
-  kind = judge.test.labels.kind
-  reports.print_table(report['rows'], kind)
-  for sentence in (
-    *reports.not_finite(report['not_finite']),
-    *verdicts.sentences(report['rows'], kind),
-  ):
+  reports.print_table(report['rows'], report['labels'])
+  for sentence in comparison.sentences(report):
     print(sentence)
   print(f'report: {folder / "report.html"}')

@@ -1,7 +1,6 @@
 """The rows of the comparison table: samples of every mover and baseline."""
 
 import functools
-import time
 from collections.abc import Callable
 
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 
 from lcjax import types
 from lcjax.data import dataset
-from lcjax.evaluation import judging, metrics
+from lcjax.evaluation import baselines, judging, metrics
 from lcjax.experiment import (
   build,
   class_mixture,
@@ -19,7 +18,7 @@ from lcjax.experiment import (
   movers,
   train_classifier,
 )
-from lcjax.latent import encodings, mixtures, samplers
+from lcjax.latent import encodings, mixtures
 from lcjax.movers.base import Moved
 from lcjax.training import parallel
 
@@ -53,80 +52,37 @@ def load_judge(
   return judging.make_judge(predict_fn, train, test, seconds)
 
 
-def real_rows(
-  judge: judging.Judge, bound: loading.BoundMovers, num_rows: int
-) -> dict[str, judging.Row]:
-  """Rows to compare with: real images, and reconstructions of held-out ones."""
-  train, test = judge.train, judge.test
-  some = np.random.default_rng(0).permutation(len(train))[:num_rows]
-  mean, _ = bound.encode(test.images)
-  return {
-    'real': judging.Row(
-      test.images, test.attributes, None, {}, against_test=False
-    ),
-    'real_train': judging.Row(
-      train.images[some], train.attributes[some], None, {}, in_train=True
-    ),
-    'reconstruction': judging.Row(
-      bound.decode(mean), test.attributes, mean, {}
-    ),
-  }
-
-
 def baseline_rows(
   job: jobs.Job,
   replicate: int,
   bound: loading.BoundMovers,
-  labels: types.Labels,
   y: np.ndarray,
 ) -> dict[str, judging.Row]:
-  """Baselines: scikit-learn models of z per class, or of z and attributes."""
+  """Baselines: scikit-learn models of z, alone and with attributes."""
   config = job.config
-  seed, many = config.seed + replicate, config.mixture.num_components
-  z, attributes = bound.train.sample(seed), bound.train.attributes
-  accept = movers.accepts(bound, config.denoise.accept_above)
-
-  def fit(components: int) -> mixtures.Sampler:
-    if isinstance(labels, types.Classes):
-      model = mixtures.fit_classes(z, attributes, components, seed)
-      return mixtures.class_sampler(model)
-    return mixtures.fit_attributes(z, attributes, components, seed)
-
-  def fit_timed(components: int) -> tuple[mixtures.Sampler, float]:
-    started = time.perf_counter()
-    return fit(components), time.perf_counter() - started
-
-  one = fit_timed(1)
-  if isinstance(labels, types.Classes):  # the guided denoiser uses the same fit
+  shared = (
+    bound.data,
+    bound.decode,
+    y,
+    config.mixture.num_components,
+    config.seed + replicate,
+    config.generate.batch_size,
+  )
+  several = None
+  if isinstance(bound.labels, types.Classes):  # the denoiser has the same fit
     found = class_mixture.load_or_fit(job, replicate, bound.train)
-    several = mixtures.class_sampler(found.mixture), found.seconds
-  else:
-    several = fit_timed(many)
-
-  def make(fitted: tuple[mixtures.Sampler, float], keep: bool) -> judging.Row:
-    sample, fit_seconds = fitted
-
-    def draw_round(y: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
-      return sample(y, rows, jax.random.fold_in(jax.random.key(seed), number))
-
-    def draw(y: np.ndarray) -> np.ndarray:
-      if keep:
-        return samplers.keep_accepted(draw_round, accept, y)
-      return draw_round(y, np.arange(len(y)), 0)
-
-    latents, seconds = judging.timed(draw, config.generate.batch_size, y)
-    critics = bound.seconds['latent_critics'] if keep else 0.0
-    scores = {
-      'latents_per_second': len(y) / seconds,
-      'training_seconds': fit_seconds + critics,
-    }
-    return judging.Row(bound.decode(latents), y, latents, scores)
-
-  kind = 'class' if isinstance(labels, types.Classes) else 'attribute'
+    sampler = mixtures.class_sampler(found.mixture)
+    several = baselines.Fitted(
+      lambda target, rows, key: sampler(target['attributes'], rows, key),
+      found.seconds,
+    )
+  accept = baselines.Accept(
+    movers.accepts(bound, config.denoise.accept_above),
+    bound.seconds['latent_critics'],
+  )
   return {
-    f'{kind}_gaussian': make(one, keep=False),
-    f'{kind}_mixture': make(several, keep=False),
-    f'{kind}_mixture_kept': make(several, keep=True),
+    'mixture': baselines.mixture_row(*shared),
+    **baselines.labelled_rows(*shared, accept, several),
   }
 
 
@@ -134,26 +90,15 @@ def unlabelled_rows(
   config: ml_collections.ConfigDict,
   bound: loading.BoundMovers,
   start: np.ndarray,
-  seed: int,
 ) -> dict[str, judging.Row]:
-  """Realism without labels: two movers, and a mixture model as baseline."""
+  """Realism without labels, by two movers."""
   own = config.copy_and_resolve_references()
   own.denoise.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
   made = movers.make_movers(own, bound)
   optimizer, denoiser = made['optimizer'], made['guided_denoiser']
   nothing = np.zeros((len(start), bound.train.attributes.shape[1]))
   nothing = nothing.astype(np.float32)
-  started = time.perf_counter()
-  model = mixtures.fit(
-    bound.train.sample(seed), config.mixture.num_components, seed
-  )
-  fitted = time.perf_counter() - started
-  key = jax.random.key(seed)
   ways: dict[str, tuple[float, Callable[..., np.ndarray]]] = {
-    'mixture': (
-      fitted,
-      lambda z, _: mixtures.sample(model, np.arange(len(z)), key),
-    ),
     'realism_optimizer': (
       bound.seconds['latent_critics'],
       lambda z, y: movers.move(optimizer, z, y, mask=y).z,

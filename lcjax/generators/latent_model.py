@@ -160,38 +160,58 @@ class LatentData:
   from_prior: bool = False
 
 
-def _parse_labels(
-  labels: np.ndarray | None, num_rows: int, names: Sequence[str] | None
-) -> tuple[np.ndarray, types.Labels | None]:
-  """Attributes [N, Y] and what they are."""
-  if labels is None:
-    return np.zeros((num_rows, 0), np.float32), None
+def label_vectors(
+  what: str, labels: np.ndarray, num_rows: int, num_names: int | None
+) -> np.ndarray:
+  """Labels as zeros and ones [N, Y], float32; class numbers become one-hot.
+
+  Args:
+    what: these labels, in errors.
+    labels: class numbers [N], or zeros and ones [N, Y].
+    num_rows: N.
+    num_names: of classes; the largest number tells if None.
+  """
   y = np.asarray(labels)
-  if len(y) != num_rows:
-    raise errors.UserError(f'labels: {len(y)} for {num_rows} samples')
+  if y.shape[:1] != (num_rows,):
+    raise errors.UserError(
+      f'{what}: {len(np.atleast_1d(y))} for {num_rows} samples'
+    )
   if y.ndim == 1:
     if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
       raise errors.UserError(
-        f'labels: a vector must hold class numbers from 0, it holds {y.dtype}'
+        f'{what}: a vector must hold class numbers from 0, it holds {y.dtype}'
       )
-    if names is not None and y.max() >= len(names):
+    if num_names is not None and y.max() >= num_names:
       raise errors.UserError(
-        f'names: {len(names)} for classes up to number {y.max()}'
+        f'{what}: a class has the number {y.max()}, there are {num_names} names'
       )
-    y = np.eye(int(y.max()) + 1 if names is None else len(names))[y]
+    y = np.eye(int(y.max()) + 1 if num_names is None else num_names)[y]
   if y.ndim != 2 or not np.isin(y, (0, 1)).all():
     raise errors.UserError(
-      f'labels: the shape is {y.shape}; give class numbers [N], or zeros and '
+      f'{what}: the shape is {y.shape}; give class numbers [N], or zeros and '
       'ones [N, Y]'
     )
-  y = y.astype(np.float32)
+  return y.astype(np.float32)
+
+
+def find_labels(
+  what: str,
+  labels: np.ndarray | None,
+  num_rows: int,
+  names: Sequence[str] | None,
+) -> tuple[np.ndarray, types.Labels | None]:
+  """Attributes [N, Y] and what they are; `what` names them in errors."""
+  if labels is None:
+    return np.zeros((num_rows, 0), np.float32), None
+  num_names = None if names is None else len(names)
+  y = label_vectors(what, labels, num_rows, num_names)
   named = tuple(names or (str(i) for i in range(y.shape[1])))
   if len(named) != y.shape[1]:
     raise errors.UserError(f'names: {len(named)} for {y.shape[1]} attributes')
   for name, column in zip(named, y.T, strict=True):
     if column.min() == column.max():
       raise errors.UserError(
-        f'labels: {name!r} is {column[0]:g} in every row: there is nothing to '
+        f'{what}: {name!r} is {column[0]:g} in every row: there is nothing to '
         'learn'
       )
   one_holds = y.shape[1] > 1 and bool((y.sum(axis=1) == 1).all())
@@ -219,7 +239,7 @@ def encode(
       attribute that is the same in every row.
   """
   mean, scale = model.encode(samples)
-  y, kind = _parse_labels(labels, len(mean), names)
+  y, kind = find_labels('labels', labels, len(mean), names)
   return LatentData(encodings.Encodings(mean, scale, y), kind)
 
 
@@ -243,7 +263,8 @@ def label_prior(
     UserError: as `encode`.
   """
   z = model.draw_prior(np.arange(num_samples), key)
-  y, kind = _parse_labels(label_fn(model.decode(z)), num_samples, names)
+  found = label_fn(model.decode(z))
+  y, kind = find_labels('labels', found, num_samples, names)
   return LatentData(encodings.Encodings(z, np.zeros_like(z), y), kind, True)
 
 

@@ -1,0 +1,210 @@
+"""The comparison table: rows in, scores, sentences and a report out.
+
+`lcjax.compare` and `launch.compare` both come here with their rows.
+"""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from lcjax import types
+from lcjax.evaluation import (
+  glossary,
+  grids,
+  judging,
+  reports,
+  summary,
+  verdicts,
+)
+from lcjax.training import parallel
+
+_GRID_PIXELS = 112  # approximate side of a grid's images on the page
+_UNLABELLED_COLUMNS = 10  # of the grids of data without labels
+
+
+def judge_seed(
+  judge: judging.Judge,
+  rows: Mapping[str, judging.Row],
+  num_neighbours: int,
+) -> tuple[dict[str, judging.Scores], dict[str, judging.Row]]:
+  """The table of one seed, and its rows in the same order."""
+  ordered = {name: rows[name] for name in glossary.in_order(rows)}
+  return judging.judge_rows(judge, ordered, num_neighbours), ordered
+
+
+def summarise(
+  tables: Sequence[Mapping[str, Mapping[str, float | None]]],
+  seeds: Sequence[int],
+  labels: types.Labels | None,
+) -> dict[str, Any]:
+  """Joins the tables of all seeds to what every report has.
+
+  Args:
+    tables: from `judge_seed`, or as JSON stores it.
+    seeds: of the tables.
+    labels: of the data; None without labels.
+
+  Returns:
+    'rows' with mean and std, 'not_finite', 'judge' (its scores of held-out
+    samples), 'num_seeds', 'labels' and 'attribute_names'.
+  """
+  rows = summary.summarise(tables)
+  return {
+    'rows': rows,
+    'not_finite': summary.not_finite(tables, seeds),
+    'judge': {
+      name: scores['mean']
+      for name, scores in rows[glossary.REAL].items()
+      if glossary.metric(name).group == glossary.ATTRIBUTES
+    },
+    'num_seeds': len(tables),
+    'labels': None if labels is None else labels.kind,
+    'attribute_names': [] if labels is None else list(labels.names),
+  }
+
+
+def notes(
+  judge: judging.Judge,
+  num_samples: int,
+  num_neighbours: int,
+  split: str,
+  features: str = 'last hidden layer of the judge',
+) -> list[str]:
+  """Notes on the data behind the table.
+
+  Args:
+    judge: knows the real data.
+    num_samples: of every row of generated samples.
+    num_neighbours: k.
+    split: name of the held-out samples.
+    features: what they are.
+  """
+  train, test = judge.train, judge.test
+  number = (
+    f'{num_samples} samples per row, but {len(test)} real images and '
+    'reconstructions (fewer images give a larger Frechet distance). Requested '
+    f'labels and reference images are from the {split} split, '
+    f'{len(test)} images; {len(train)} training images. Features: {features}; '
+    f'k = {num_neighbours} neighbours.'
+  )
+  labels = test.labels
+  if labels is None:
+    return [number]
+  requested = judging.requested_attributes(test, num_samples)
+  left_out = _left_out(requested, labels.names)
+  if isinstance(labels, types.Classes):
+    return [number, *left_out]
+  rarest = int(np.argmin(train.attributes.sum(axis=0)))
+  counts = [int(part.attributes[:, rarest].sum()) for part in (train, test)]
+  return [
+    number,
+    *left_out,
+    f'{labels.names[rarest]}, the rarest attribute, is present in '
+    f'{counts[0]} training images and in {counts[1]} of the {split} '
+    'split. Precision, recall and F1 are means over attributes, so the few '
+    'images of the rarest count as much as those of any other.',
+  ]
+
+
+def _left_out(requested: np.ndarray, names: Sequence[str]) -> list[str]:
+  """A note on attributes that means over attributes may leave out."""
+  never = [
+    name for name, y in zip(names, requested.T, strict=True) if not y.any()
+  ]
+  if not never:
+    return []
+  return [
+    f'Never requested: {", ".join(never)}. If the judge does not predict one '
+    'of them in a row either, precision, recall and F1 there are means over '
+    'the others.'
+  ]
+
+
+def versions() -> dict[str, str]:
+  """Versions of Python and of the packages that affect the results."""
+  packages = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scikit-learn')
+  found = {name: metadata.version(name) for name in packages}
+  return {
+    'python': platform.python_version(),
+    'lcjax': metadata.version('lcjax'),
+  } | found
+
+
+def hardware() -> str:
+  """Describes the devices and CPU, for the measured speeds."""
+  cores, machine = os.cpu_count(), platform.machine()
+  return f'{parallel.describe_devices()}, {cores} CPU cores, {machine}'
+
+
+def sentences(report: Mapping[str, Any]) -> list[str]:
+  """What is not finite, and how every mover compares with its baseline."""
+  return [
+    *reports.not_finite(report['not_finite']),
+    *verdicts.sentences(report['rows'], report['labels']),
+  ]
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+  """A short table that fits a README, then all columns."""
+  rows = report['rows']
+  present = {name for scores in rows.values() for name in scores}
+  short = [
+    name
+    for name in glossary.readme_metrics(report['labels'])
+    if name in present
+  ]
+  tables = reports.markdown_table(rows, short), reports.markdown_table(rows)
+  gaps = reports.markdown_list(reports.not_finite(report['not_finite']))
+  return '\n'.join(tables) + gaps
+
+
+def html(
+  report: Mapping[str, Any],
+  rows: Mapping[str, judging.Row],
+  grid_rows: int,
+) -> str:
+  """The page of a report, see `reports.render_html`, with grids of samples.
+
+  Args:
+    report: from `summarise`, and whatever else the page shows.
+    rows: uint8 pictures of the first seed; empty for samples that are none.
+    grid_rows: pictures per attribute.
+  """
+  names = report['attribute_names']
+  drawn = {}
+  for name, row in rows.items():
+    # Small images are enlarged up to 4 times, to about `_GRID_PIXELS`.
+    side = max(row.images.shape[1:3])
+    scale = max(1, min(4, _GRID_PIXELS // side))
+    cells = _grid(row, grid_rows, len(names) or _UNLABELLED_COLUMNS)
+    drawn[name] = grids.png_bytes(grids.tile(cells, scale=scale))
+  return reports.render_html({**report, 'grids': drawn, 'grid_labels': names})
+
+
+def _grid(row: judging.Row, num_rows: int, num_columns: int) -> np.ndarray:
+  """Images with each requested attribute, one column per attribute.
+
+  If no attributes were requested, the first images fill the columns.
+
+  Args:
+    row: samples of a row of the table.
+    num_rows: images per column; missing ones are black.
+    num_columns: Y, or any number if no attributes were requested.
+
+  Returns:
+    [num_rows, num_columns, H, W, C].
+  """
+  blank = np.zeros_like(row.images[0])
+  cells = []
+  for column in range(num_columns):
+    if row.attributes is None:
+      own = slice(column * num_rows, (column + 1) * num_rows)
+      have = row.images[own]
+    else:
+      have = row.images[row.attributes[:, column] > 0.5][:num_rows]
+    cells.append([*have, *[blank] * (num_rows - len(have))])
+  return np.asarray(cells).swapaxes(0, 1)
