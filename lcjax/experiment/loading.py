@@ -31,7 +31,7 @@ class BoundActor(NamedTuple):
 
   Attributes:
     move: (z, y) -> z.
-    critic: (z, y) -> D(z, y).
+    critic: (z, y) -> log-odds of D(z, y).
     seconds: training time of both.
   """
 
@@ -54,7 +54,7 @@ class BoundCritics:
     image_attributes: z -> D_attr at the encoding of the decoded z. More
       reliable for latents that are not encodings, since D_attr is trained on
       encodings only.
-    realism_critic: z -> D_realism(z).
+    realism_critic: z -> log-odds of D_realism(z).
     train: encodings of the training split.
     seconds: training time of each stage.
     max_steps: maximum number of updates of optimizer-G.
@@ -167,7 +167,10 @@ def load_critics(
       attribute,
       one_shape=True,
     ),
-    realism_critic=bind(jax.jit(apply.Apply(networks.realism_critic)), realism),
+    realism_critic=bind(
+      build.make_critic(networks.realism_critic, networks.realism_divergence),
+      realism,
+    ),
     train=train,
     seconds={'vae': vae.seconds, 'latent_critics': critics.seconds},
     max_steps=config.optimize.max_steps,
@@ -233,7 +236,7 @@ def load_movers(
     return sample
 
   actor_fn = jax.jit(apply.Apply(networks.actor))
-  critic_fn = jax.jit(apply.Apply(networks.critic))
+  critic_fn = build.make_critic(networks.critic, networks.divergence)
   decay = config.actor_critic.average_decay
   actors = {
     name: BoundActor(

@@ -28,7 +28,7 @@ from lcjax.experiment import (
   train_actor_critic,
 )
 from lcjax.latent import optimize
-from lcjax.losses import elbo
+from lcjax.losses import divergences, elbo
 from lcjax.training import latent_steps
 
 needs_torch = pytest.mark.skipif(
@@ -267,7 +267,10 @@ def test_the_peers_actor_and_critic_are_ours():
   weights = latent_steps.CriticWeights(1.0, 0.2, 0.4, 0.3)
   found = torch_latents.critic_loss(critic_fn, tensors, weights)
   expected, _ = latent_steps.critic_loss(
-    lambda z, y: networks.critic.apply(critic_params, z, y), rows, weights
+    lambda z, y: networks.critic.apply(critic_params, z, y),
+    rows,
+    weights,
+    divergences.GAN,
   )
   np.testing.assert_allclose(found.item(), expected, rtol=1e-5)
 
