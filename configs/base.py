@@ -126,6 +126,10 @@ def get_config() -> ml_collections.ConfigDict:
     'prior_weight': 0.1,  # raw prior latents
     'mismatched_weight': 1.0,  # real latents with attributes of other rows
     'gradient_penalty_weight': 0.0,
+    # What the critic estimates between real rows and fakes: gan | kl |
+    # reverse_kl, or 'my_file:NAME' for a Divergence NAME in your my_file.py.
+    # See lcjax/losses/divergences.py.
+    'divergence': 'gan',
     # lambda_dist in the actor's loss; the penalty is a mean over latent
     # dimensions.
     'distance_weight': 0.0,
@@ -150,6 +154,7 @@ def get_config() -> ml_collections.ConfigDict:
     'moved_weight': 1.0,  # prior latents moved by the inner loop
     'prior_weight': 0.1,  # raw prior latents
     'gradient_penalty_weight': 0.0,
+    'divergence': 'gan',  # as in actor_critic
     # The inner loop: optimizer-G makes the moved rows in every training step.
     # With `inner.max_steps` 0 the critics see q(z) and p(z) only.
     'inner': _optimize(max_steps=15),

@@ -32,6 +32,11 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'denoise.mixture_above': 1.0,
     'denoise.num_starts': 1,
   },
+  # Both critics estimate KL(fake || real) in place of Jensen-Shannon.
+  'reverse_kl': {
+    'actor_critic.divergence': 'reverse_kl',
+    'latent_critics.divergence': 'reverse_kl',
+  },
   # The realism critic is never trained on optimizer-G's results.
   'no_inner_loop': {
     'latent_critics.inner.max_steps': 0,

@@ -28,6 +28,7 @@ ALLOWED = {
   'lcjax.losses': set(),
   'lcjax.evaluation': {
     'lcjax.data',
+    'lcjax.losses',
     'lcjax.models',
     'lcjax.latent',
     'lcjax.training',
@@ -51,6 +52,7 @@ ALLOWED = {
     'lcjax.generators',
   },
   'lcjax.movers': {
+    'lcjax.losses',
     'lcjax.models',
     'lcjax.latent',
     'lcjax.training',

@@ -1,5 +1,6 @@
 """lcjax from Python: its documentation, whole; compilation; what it refuses."""
 
+import dataclasses
 import logging
 import pathlib
 import re
@@ -14,6 +15,7 @@ from sklearn import linear_model
 
 import lcjax
 from lcjax import errors
+from lcjax.losses import divergences
 from lcjax.movers import optimizer as optimizer_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -58,6 +60,27 @@ def test_the_readme_runs(page, number):
   names = dict(page, labels=page['digits'].target, rows=ROWS)
   names['wanted'] = np.eye(10, dtype=np.float32)[ROWS % 10]
   exec(compile(blocks_of(README)[number], str(README), 'exec'), names)
+
+
+def test_the_critic_of_another_divergence_ranks_data_above_the_prior(page):
+  realism = lcjax.learn_realism(
+    page['data'], KEY, divergence='reverse_kl', num_steps=200, progress=False
+  )
+  loss = jax.jit(jax.vmap(lambda z: realism(z, {}).loss))
+  prior = lcjax.prior_start(page['model'])({}, np.arange(400), KEY)
+  of_data = np.asarray(loss(page['data'].encodings.sample(1)[:400]))
+  assert (of_data[:, None] < np.asarray(loss(prior))).mean() > 0.9
+  assert realism.divergence.name == 'reverse_kl'
+
+
+def test_a_divergence_is_a_name_or_ones_own(page):
+  own = dataclasses.replace(divergences.TABLE['kl'], name='own')
+  found = lcjax.learn_realism(
+    page['data'], KEY, divergence=own, num_steps=2, progress=False
+  )
+  assert found.divergence == own
+  said = refused(lambda: lcjax.learn_realism(page['data'], KEY, divergence='k'))
+  assert said.startswith("divergence='k' is not a divergence: ")
 
 
 def judged(page, z, wanted):

@@ -9,22 +9,26 @@ import jax
 import jax.numpy as jnp
 
 from lcjax.constraints import base
-from lcjax.losses import adversarial
+from lcjax.losses import divergences
 
 
 @flax.struct.dataclass
 class Critic(base.Constraint):
-  """The loss -log D(z) of a critic D = sigmoid(v); arXiv:1711.05772, section 3.
+  """The loss -log D(z) of a critic's output v(z); arXiv:1711.05772, section 3.
+
+  D = ratio / (1 + ratio), with the density ratio real / fake that v means for
+  the divergence that the critic was trained with; sigmoid(v) for 'gan'.
 
   Attributes:
     params: of the critic.
     threshold: met if D(z) is at least this; 0 is always met.
-    critic_fn: (params, z [Z]) -> logit v []; static.
+    critic_fn: (params, z [Z]) -> output v []; static.
     name: of the constraint; static.
     opposite: whether this is the opposite: loss -log(1 - D(z)), met if
       D(z) is below 1 - threshold, the same margin on the other side; static.
     of_density: whether D says where the data lie. A denoiser is not guided by
       it then: its score says the same, at every noise level; static.
+    divergence: that the critic was trained with; static.
   """
 
   params: Any
@@ -35,18 +39,19 @@ class Critic(base.Constraint):
   name: str = flax.struct.field(pytree_node=False, default='realism')
   opposite: bool = flax.struct.field(pytree_node=False, default=False)
   of_density: bool = flax.struct.field(pytree_node=False, default=False)
+  divergence: divergences.Divergence = flax.struct.field(
+    pytree_node=False, default=divergences.GAN
+  )
 
   def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
     """Needs no target."""
     del target
-    logit = self.critic_fn(self.params, z)
-    probability = jax.nn.sigmoid(logit)
+    v, least = self.critic_fn(self.params, z), jnp.asarray(self.threshold)
     if self.opposite:
-      met = probability < 1.0 - jnp.asarray(self.threshold)
-      return base.Verdict(adversarial.fake_loss(logit), met)
-    return base.Verdict(
-      adversarial.real_loss(logit), probability >= self.threshold
-    )
+      most = self.divergence.threshold((1.0 - least) / least)
+      return base.Verdict(self.divergence.opposite_loss(v), v < most)
+    met = v >= self.divergence.threshold(least / (1.0 - least))
+    return base.Verdict(self.divergence.mover_loss(v), met)
 
   def noisy(
     self, unit: jax.Array, t: jax.Array, clean: jax.Array, target: base.Target

@@ -14,7 +14,7 @@ from lcjax import errors, types
 from lcjax.constraints import attributes, critics
 from lcjax.generators import latent_model
 from lcjax.latent import encodings, optimize
-from lcjax.losses import adversarial
+from lcjax.losses import divergences
 from lcjax.models import apply
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
@@ -71,6 +71,7 @@ class _RealismLoss:
   critic_fn: apply.Apply
   inner_steps: int
   from_prior: bool
+  divergence: divergences.Divergence
 
   def __call__(
     self, params: Any, batch: steps.Batch, key: jax.Array
@@ -78,22 +79,25 @@ class _RealismLoss:
     real, prior = latent_steps.draw_latents(batch, key)
     # Threshold 1: no row counts as met early, so all take every step.
     current = critics.Critic(
-      jax.lax.stop_gradient(params), threshold=1.0, critic_fn=self.critic_fn
+      jax.lax.stop_gradient(params),
+      threshold=1.0,
+      critic_fn=self.critic_fn,
+      divergence=self.divergence,
     )
     moved = optimize.optimize_latents(
       current, prior, {}, _LATENT_ADAM.make(), self.inner_steps
     ).z
     moved = jax.lax.stop_gradient(moved)
-    real_logits = self.critic_fn(params, real)
+    of_real = self.critic_fn(params, real)
     fakes = [moved] if self.from_prior else [moved, prior]
-    fake_logits = [self.critic_fn(params, z) for z in fakes]
-    loss = jnp.mean(adversarial.real_loss(real_logits))
-    for logits in fake_logits:
-      loss += jnp.mean(adversarial.fake_loss(logits)) / len(fakes)
+    of_fakes = [self.critic_fn(params, z) for z in fakes]
+    loss = jnp.mean(self.divergence.real_loss(of_real))
+    for outputs in of_fakes:
+      loss += jnp.mean(self.divergence.fake_loss(outputs)) / len(fakes)
     return loss, {
       'loss': loss,
-      'real': jnp.mean(jax.nn.sigmoid(real_logits)),
-      'moved': jnp.mean(jax.nn.sigmoid(fake_logits[0])),
+      'real': jnp.mean(self.divergence.probability(of_real)),
+      'moved': jnp.mean(self.divergence.probability(of_fakes[0])),
     }
 
 
@@ -108,8 +112,8 @@ class _RuleLoss:
   ) -> tuple[jax.Array, steps.Metrics]:
     z, _ = latent_steps.draw_latents(batch, key)
     logits, scores = self.critic_fn(params, z), batch['attributes'][:, 0]
-    losses = scores * adversarial.real_loss(logits)
-    losses += (1.0 - scores) * adversarial.fake_loss(logits)
+    losses = scores * divergences.GAN.real_loss(logits)
+    losses += (1.0 - scores) * divergences.GAN.fake_loss(logits)
     loss = jnp.mean(losses)
     return loss, {'loss': loss, 'score': jnp.mean(scores)}
 
@@ -200,6 +204,7 @@ def learn_realism(
   *,
   name: str = 'realism',
   threshold: float = 0.9,
+  divergence: str | divergences.Divergence = 'gan',
   hidden_sizes: Sequence[int] = (256, 256),
   optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
   inner_steps: int = 10,
@@ -217,7 +222,10 @@ def learn_realism(
     data: encoded data; labels are not read.
     key: of the initial parameters, batches and noise.
     name: of the constraint.
-    threshold: met if D(z) is at least this.
+    threshold: met if D(z) is at least this, for any divergence: at .9, real
+      data are 9 times as likely as moved ones.
+    divergence: that the critic estimates: a name in `divergences.TABLE`, or a
+      `divergences.Divergence` of your own.
     hidden_sizes: of the network.
     optimizer: of its parameters.
     inner_steps: of optimizer-G, in every step.
@@ -226,8 +234,10 @@ def learn_realism(
     progress: whether to show a bar.
 
   Raises:
-    UserError: the loss is not finite.
+    UserError: there is no such divergence, or the loss is not finite.
   """
+  if isinstance(divergence, str):
+    divergence = divergences.find(divergence, 'divergence')
   module = critic_lib.Critic(
     label_size=0, hidden_sizes=tuple(hidden_sizes), activation='relu'
   )
@@ -235,7 +245,7 @@ def learn_realism(
   init_key, fit_key = jax.random.split(key)
   params = latent_model.fit_network(
     'learn_realism',
-    _RealismLoss(critic_fn, inner_steps, data.from_prior),
+    _RealismLoss(critic_fn, inner_steps, data.from_prior, divergence),
     _init(module, data, init_key),
     data,
     fit_key,
@@ -244,7 +254,14 @@ def learn_realism(
     batch_size,
     progress,
   )
-  return critics.Critic(params, threshold, critic_fn, name, of_density=True)
+  return critics.Critic(
+    params,
+    threshold,
+    critic_fn,
+    name,
+    of_density=True,
+    divergence=divergence,
+  )
 
 
 @functools.partial(jax.jit, static_argnums=2)

@@ -99,7 +99,7 @@ def train_classifier(
       'attributes': train.attributes[rows],
     }
 
-  params = fit.fit(
+  params = fit.fit_network(
     'judge',
     _Loss(classifier_fn, labels),
     module.init(init_key, jnp.asarray(flatten(train.images[:1]))),

@@ -18,8 +18,9 @@ from flax import linen as nn
 from lcjax import errors, keys, types
 from lcjax.constraints import attributes, compose, critics, near
 from lcjax.data import dataset
-from lcjax.experiment import architectures, jobs, optimizers
+from lcjax.experiment import architectures, jobs, optimizers, plugins
 from lcjax.latent import encodings
+from lcjax.losses import divergences
 from lcjax.models import actor, apply, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
@@ -28,7 +29,7 @@ from lcjax.training import objectives, parallel, state, steps
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-  """The modules of one experiment."""
+  """The modules of one experiment, and what its two critics estimate."""
 
   vae: vae.Vae
   classifier: classifier.Classifier
@@ -36,6 +37,8 @@ class Networks:
   critic: critic_lib.Critic
   attribute_critic: critic_lib.AttributeCritic
   realism_critic: critic_lib.Critic
+  divergence: divergences.Divergence
+  realism_divergence: divergences.Divergence
   denoiser: denoiser_lib.ResidualMlp
   noised_attribute_critic: denoiser_lib.ResidualMlp
 
@@ -107,6 +110,26 @@ def digests(
   return found
 
 
+def find_divergence(
+  config: ml_collections.ConfigDict, stage: str
+) -> divergences.Divergence:
+  """The divergence of a stage's critic: by name, or from a user's own file.
+
+  Raises:
+    UserError: there is none of that name.
+  """
+  text, what = config[stage].divergence, f'config.{stage}.divergence'
+  if ':' not in text:
+    return divergences.find(text, what)
+  found = plugins.load(text, what)
+  if not isinstance(found, divergences.Divergence):
+    raise errors.UserError(
+      f'{what}={text!r} is of type {type(found).__name__}: it must be a '
+      'lcjax.losses.divergences.Divergence'
+    )
+  return found
+
+
 def build_networks(
   config: ml_collections.ConfigDict, data: dataset.Dataset
 ) -> Networks:
@@ -139,6 +162,8 @@ def build_networks(
       hidden_sizes=latent_critics.hidden_sizes,
       activation=latent_critics.activation,
     ),
+    divergence=find_divergence(config, 'actor_critic'),
+    realism_divergence=find_divergence(config, 'latent_critics'),
     denoiser=denoiser_lib.ResidualMlp(
       width=config.denoiser.width,
       num_blocks=config.denoiser.num_blocks,
@@ -337,6 +362,7 @@ def make_constraint(
         realism_params,
         section.realism_threshold,
         apply.Apply(networks.realism_critic),
+        divergence=networks.realism_divergence,
       ),
       attributes.Attributes(
         attribute_params,
@@ -348,6 +374,15 @@ def make_constraint(
     )
 
   return with_params
+
+
+@functools.lru_cache(maxsize=16)  # replicates share one jitted function
+def make_critic(
+  critic: critic_lib.Critic, divergence: divergences.Divergence
+) -> Callable[..., jax.Array]:
+  """Builds jitted `(critic params, z, ...) -> log-odds of D`, whatever v is."""
+  critic_fn = apply.Apply(critic)
+  return jax.jit(lambda *arguments: divergence.log_ratio(critic_fn(*arguments)))
 
 
 @functools.lru_cache(maxsize=16)  # replicates share one jitted function

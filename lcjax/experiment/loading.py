@@ -35,7 +35,7 @@ class BoundActor(NamedTuple):
 
   Attributes:
     mover: the actor.
-    critic: (z, y) -> D(z, y).
+    critic: (z, y) -> log-odds of D(z, y).
     seconds: training time of both.
   """
 
@@ -55,7 +55,7 @@ class BoundCritics:
     attributes: the constraint D_attr, with a target of the same name.
     realism: the constraint D_realism.
     attribute_critic: z -> logits of D_attr.
-    realism_critic: z -> logits of D_realism.
+    realism_critic: z -> log-odds of D_realism.
     train: encodings of the training split.
     seconds: training time of each stage.
     labels: names and kind of the attributes.
@@ -146,6 +146,7 @@ def load_critics(
     config.optimize.realism_threshold,
     apply.Apply(networks.realism_critic),
     of_density=True,
+    divergence=networks.realism_divergence,
   )
   bind = functools.partial(_in_batches, config)
   return BoundCritics(
@@ -155,7 +156,10 @@ def load_critics(
     attributes=attribute,
     realism=realism,
     attribute_critic=bind(jax.jit(attribute.classifier_fn), attribute.params),
-    realism_critic=bind(jax.jit(realism.critic_fn), realism.params),
+    realism_critic=bind(
+      build.make_critic(networks.realism_critic, networks.realism_divergence),
+      realism.params,
+    ),
     train=train_actor_critic.encode(config, networks, params, data),
     seconds={'vae': loaded.seconds, 'latent_critics': found.seconds},
     labels=data.labels,
@@ -207,7 +211,7 @@ def load_movers(
     noised_params=state.averaged(denoiser.state['attribute'], decay),
     noised_fn=apply.Apply(networks.noised_attribute_critic),
   )
-  critic_fn = jax.jit(apply.Apply(networks.critic))
+  critic_fn = build.make_critic(networks.critic, networks.divergence)
   actors = {
     name: BoundActor(
       actor_lib.Actor(

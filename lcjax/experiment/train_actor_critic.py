@@ -17,7 +17,6 @@ from lcjax import types
 from lcjax.data import batches, dataset
 from lcjax.experiment import build, jobs, train_vae, training_parts
 from lcjax.latent import encodings
-from lcjax.losses import adversarial
 from lcjax.models import apply
 from lcjax.training import latent_steps, parallel, state, steps
 
@@ -156,6 +155,7 @@ def make_critics_training(
         mismatched=0.0,
         gradient_penalty=section.gradient_penalty_weight,
       ),
+      networks.realism_divergence,
       labels,
       inner.max_steps,
       section.average_decay,
@@ -171,11 +171,13 @@ def make_critics_training(
     attribute_params = state.averaged(current['attribute'], decay)
     realism_params = state.averaged(current['realism'], decay)
     logits = attribute_fn(attribute_params, z)
-    realism = realism_fn(realism_params, z)
+    realism = networks.realism_divergence.probability(
+      realism_fn(realism_params, z)
+    )
     accuracy = labels.accuracy(logits, y)
     return {
       'attribute_accuracy': float(jnp.mean(accuracy)),
-      'realism_of_encodings': float(jnp.mean(jax.nn.sigmoid(realism))),
+      'realism_of_encodings': float(jnp.mean(realism)),
     }
 
   return training_parts.Training(
@@ -262,7 +264,7 @@ def make_actor_training(
     config: from `stage.own_config` for one of `stage.actors`.
     latents: the replicate's networks and encodings.
   """
-  networks = latents.networks
+  networks, divergence = latents.networks, latents.networks.divergence
   actor_fn = apply.Apply(networks.actor)
   critic_fn = apply.Apply(networks.critic)
 
@@ -281,6 +283,7 @@ def make_actor_training(
       actor_tx,
       critic_tx,
       critic_weights(section),
+      divergence,
       section.distance_weight,
       section.actor_on_encodings,
       section.critic_steps_per_actor_step,
@@ -298,13 +301,13 @@ def make_actor_training(
     params = state.averaged(current['actor'], decay)
     critic_params = current['critic'].params
     moved = actor_fn(params, prior, y)
-    fake_logits = critic_fn(critic_params, moved, y)
-    real_logits = critic_fn(critic_params, real, y)
-    fake, true = jax.nn.sigmoid(fake_logits), jax.nn.sigmoid(real_logits)
+    of_moved = critic_fn(critic_params, moved, y)
+    of_real = critic_fn(critic_params, real, y)
+    fake, true = (divergence.probability(v) for v in (of_moved, of_real))
     return {
       'critic_loss': float(
-        jnp.mean(adversarial.real_loss(real_logits))
-        + jnp.mean(adversarial.fake_loss(fake_logits))
+        jnp.mean(divergence.real_loss(of_real))
+        + jnp.mean(divergence.fake_loss(of_moved))
       ),
       'generator_score': float(jnp.mean(fake)),
       'discriminator_score': float(jnp.mean(true + 1.0 - fake) / 2.0),

@@ -13,7 +13,6 @@ from lcjax import errors, types
 from lcjax.data import batches
 from lcjax.latent import encodings, noise
 from lcjax.training import fit, optimizer_spec, steps
-from lcjax.training import state as state_lib
 
 _BATCH_SIZE = 512
 _PROBED_ROWS = 3
@@ -334,23 +333,16 @@ def fit_network(
   progress: bool,
   average_decay: float = 0.0,
 ) -> Any:
-  """Trains one network on latents in memory, see `fit.fit`.
-
-  Returns:
-    Its parameters, averaged if there is a decay.
-  """
+  """Trains one network on latents in memory, see `fit.fit_network`."""
   order_key, step_key = jax.random.split(key)
-  network = state_lib.create_network(
-    params, optimizer.make(), average_decay > 0
-  )
-  state = fit.fit(
+  return fit.fit_network(
     name,
-    fit.OneNetwork(loss_fn, optimizer, average_decay),
-    (),
-    state_lib.create({'network': network}),
+    loss_fn,
+    params,
+    optimizer,
     make_batches(data, order_key, batch_size),
     step_key,
     num_steps,
     progress,
+    average_decay,
   )
-  return state_lib.averaged(state['network'], average_decay)

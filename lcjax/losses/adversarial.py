@@ -1,27 +1,10 @@
-"""Critic losses on logits v, with D = sigmoid(v); arXiv:1711.05772, sec. 3."""
+"""The gradient penalty of a critic."""
 
 from collections.abc import Callable
 
 import chex
 import jax
 import jax.numpy as jnp
-
-
-def real_loss(logits: jax.Array) -> jax.Array:
-  """L_{c=1} = -log D = softplus(-v) of every row, in nats.
-
-  The critic minimises it on real rows; the actor and optimizer-G minimise it
-  on the rows that they moved.
-  """
-  return jax.nn.softplus(-logits)
-
-
-def fake_loss(logits: jax.Array) -> jax.Array:
-  """L_{c=0} = -log(1 - D) = softplus(v) of every row, in nats.
-
-  The form -(1 - log D) that is sometimes quoted is a misprint.
-  """
-  return jax.nn.softplus(logits)
 
 
 def gradient_penalty(
@@ -36,7 +19,7 @@ def gradient_penalty(
   is a weight in the config.
 
   Args:
-    critic_fn: z [B, Z] -> logits [B]; logit i may depend on row i only.
+    critic_fn: z [B, Z] -> outputs v [B]; output i may depend on row i only.
     real: [B, Z].
     fake: [B, Z].
     mix: [B] in [0, 1]: 1 evaluates at `real`, 0 at `fake`.

@@ -12,6 +12,7 @@ import numpy as np
 from lcjax import errors
 from lcjax.constraints import base as constraints
 from lcjax.generators import latent_model
+from lcjax.losses import divergences
 from lcjax.models import actor as actor_lib
 from lcjax.models import apply
 from lcjax.models import critic as critic_lib
@@ -79,6 +80,7 @@ class Adversary:
     prior: weight of prior rows.
     mismatched: weight of real rows with the condition of another row.
     gradient_penalty: weight of the gradient penalty.
+    divergence: that D estimates.
   """
 
   weight: float = 1.0
@@ -86,6 +88,7 @@ class Adversary:
   prior: float = 0.1
   mismatched: float = 1.0
   gradient_penalty: float = 0.0
+  divergence: divergences.Divergence = divergences.GAN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +144,7 @@ class _Recipe:
       latent_steps.CriticWeights(
         own.moved, own.prior, own.mismatched, own.gradient_penalty
       ),
+      own.divergence,
       distance_weight=1.0 / own.weight,
       actor_on_encodings=False,
       critic_steps_per_actor_step=1,

@@ -101,3 +101,35 @@ def fit(
       _STEPS_PER_CALL,
       [show],
     )
+
+
+def fit_network(
+  name: str,
+  loss_fn: steps.LossFn,
+  params: Any,
+  optimizer: optimizer_spec.OptimizerSpec,
+  make_batches: Callable[[int, int], Any],
+  key: jax.Array,
+  num_steps: int,
+  progress: bool,
+  average_decay: float = 0.0,
+) -> Any:
+  """Minimises a loss of one network, see `fit` and `OneNetwork`.
+
+  Returns:
+    Its parameters, averaged if there is a decay.
+  """
+  network = state_lib.create_network(
+    params, optimizer.make(), average_decay > 0
+  )
+  state = fit(
+    name,
+    OneNetwork(loss_fn, optimizer, average_decay),
+    (),
+    state_lib.create({'network': network}),
+    make_batches,
+    key,
+    num_steps,
+    progress,
+  )
+  return state_lib.averaged(state['network'], average_decay)

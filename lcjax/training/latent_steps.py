@@ -15,7 +15,7 @@ import optax
 
 from lcjax import types
 from lcjax.latent import noise, optimize
-from lcjax.losses import adversarial, distance
+from lcjax.losses import adversarial, distance, divergences
 from lcjax.training import objectives, steps
 from lcjax.training import state as state_lib
 
@@ -51,36 +51,40 @@ def critic_loss(
   critic_fn: Callable[[jax.Array, jax.Array], jax.Array],
   rows: dict[str, jax.Array],
   weights: CriticWeights,
+  divergence: divergences.Divergence,
 ) -> tuple[jax.Array, steps.Metrics]:
-  """L_D of arXiv:1711.05772, section 4: target 1 on real rows, 0 on fakes.
+  """L_D of arXiv:1711.05772, section 4: real rows against fakes.
 
   E[L1(z, y)] + moved E[L0(z', y)] + prior E[L0(z0, y)] +
-  mismatched E[L0(z, y')]. The authors' code replaces the moved rows by prior
-  rows in one step of ten; weights .9 and .1 have the same expectation.
+  mismatched E[L0(z, y')], with L1 and L0 the divergence's losses of real rows
+  and fakes. The authors' code replaces the moved rows by prior rows in one step
+  of ten; weights .9 and .1 have the same expectation.
 
   Args:
-    critic_fn: (z [B, Z], y [B, Y]) -> logits [B].
+    critic_fn: (z [B, Z], y [B, Y]) -> outputs v [B].
     rows: 'real', 'moved' and 'prior' latents [B, Z], 'attributes' and
       'other_attributes' [B, Y], 'mix' [B] for the gradient penalty.
     weights: of the kinds of rows.
+    divergence: that the critic estimates.
 
   Returns:
-    The scalar loss and its metrics.
+    The scalar loss and its metrics. Scores are means of D = ratio / (1 +
+    ratio), with the density ratio that the outputs mean: probabilities for
+    every divergence.
   """
   y, other = rows['attributes'], rows['other_attributes']
-  real_logits = critic_fn(rows['real'], y)
-  moved_logits = critic_fn(rows['moved'], y)
-  loss = jnp.mean(adversarial.real_loss(real_logits))
-  loss += weights.moved * jnp.mean(adversarial.fake_loss(moved_logits))
+  real, moved = critic_fn(rows['real'], y), critic_fn(rows['moved'], y)
+  loss = jnp.mean(divergence.real_loss(real))
+  loss += weights.moved * jnp.mean(divergence.fake_loss(moved))
   if steps.may_be_nonzero(weights.prior):
-    prior_logits = critic_fn(rows['prior'], y)
-    loss += weights.prior * jnp.mean(adversarial.fake_loss(prior_logits))
+    prior = critic_fn(rows['prior'], y)
+    loss += weights.prior * jnp.mean(divergence.fake_loss(prior))
   if steps.may_be_nonzero(weights.mismatched):
     # The other row may have the same attributes; then there is no mismatch.
     # Divided by B, not by the number of mismatches: a mean over devices is then
     # the same as on one device.
     mismatched = jnp.any(y != other, axis=-1)
-    losses = adversarial.fake_loss(critic_fn(rows['real'], other))
+    losses = divergence.fake_loss(critic_fn(rows['real'], other))
     loss += weights.mismatched * jnp.mean(mismatched * losses)
   if steps.may_be_nonzero(weights.gradient_penalty):
     loss += weights.gradient_penalty * jnp.mean(
@@ -90,10 +94,10 @@ def critic_loss(
     )
   metrics = {
     'critic_loss': loss,
-    'generator_score': jnp.mean(jax.nn.sigmoid(moved_logits)),
+    'generator_score': jnp.mean(divergence.probability(moved)),
     'discriminator_score': 0.5
     * jnp.mean(
-      jax.nn.sigmoid(real_logits) + 1.0 - jax.nn.sigmoid(moved_logits)
+      divergence.probability(real) + 1.0 - divergence.probability(moved)
     ),
   }
   return loss, metrics
@@ -121,6 +125,7 @@ def make_actor_critic_step(
   actor_tx: optax.GradientTransformation,
   critic_tx: optax.GradientTransformation,
   critic_weights: CriticWeights,
+  divergence: divergences.Divergence,
   distance_weight: float,
   actor_on_encodings: bool,
   critic_steps_per_actor_step: int,
@@ -135,13 +140,14 @@ def make_actor_critic_step(
 
   Args:
     actor_fn: (params, z [B, Z], y [B, Y]) -> moved [B, Z].
-    critic_fn: (params, z [B, Z], y [B, Y]) -> logits [B].
+    critic_fn: (params, z [B, Z], y [B, Y]) -> outputs v [B].
     distance_fn: (moved [B, Z], rows) -> [B], the loss of the actor beside the
       critic's, where `rows` is the batch with the moves' 'start': the
       distance to it, or any other constraint.
     actor_tx: the actor's optimiser.
     critic_tx: the critic's optimiser.
     critic_weights: of the kinds of rows.
+    divergence: that the critic estimates.
     distance_weight: of that loss; lambda_dist.
     actor_on_encodings: if there is a distance penalty, each actor update is
       followed by one on encoded real z with their true labels, where the actor
@@ -160,7 +166,7 @@ def make_actor_critic_step(
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
     return critic_loss(
-      lambda z, y: critic_fn(params, z, y), rows, critic_weights
+      lambda z, y: critic_fn(params, z, y), rows, critic_weights, divergence
     )
 
   def step(
@@ -190,8 +196,10 @@ def make_actor_critic_step(
       del key
       z = actor_fn(params, rows['start'], rows['attributes'])
       penalty = distance_fn(z, rows)
-      logits = critic_fn(critic.params, z, rows['attributes'])
-      loss = jnp.mean(adversarial.real_loss(logits) + distance_weight * penalty)
+      outputs = critic_fn(critic.params, z, rows['attributes'])
+      loss = jnp.mean(
+        divergence.mover_loss(outputs) + distance_weight * penalty
+      )
       return loss, {'actor_loss': loss, 'distance': jnp.mean(penalty)}
 
     move_actor = steps.make_update(
@@ -244,6 +252,7 @@ def make_latent_critics_step(
   attribute_tx: optax.GradientTransformation,
   realism_tx: optax.GradientTransformation,
   realism_weights: CriticWeights,
+  divergence: divergences.Divergence,
   labels: types.Labels,
   inner_steps: int,
   average_decay: float,
@@ -258,7 +267,7 @@ def make_latent_critics_step(
 
   Args:
     attribute_fn: (params, z [B, Z]) -> logits [B, Y].
-    realism_fn: (params, z [B, Z]) -> logits [B].
+    realism_fn: (params, z [B, Z]) -> outputs v [B].
     make_constraint: (attribute params, realism params) -> the constraint that
       optimizer-G minimises; its target has 'attributes' (y, mask) and 'near'.
     move_tx: optimizer-G's optimiser of z.
@@ -266,6 +275,7 @@ def make_latent_critics_step(
     realism_tx: D_realism's optimiser.
     realism_weights: of the kinds of rows; `mismatched` must be 0, as D_realism
       takes no attributes.
+    divergence: that D_realism estimates.
     labels: of the attributes.
     inner_steps: of optimizer-G; if 0, the moved rows are the prior rows.
     average_decay: of both networks' averaged parameters.
@@ -290,7 +300,7 @@ def make_latent_critics_step(
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
     return critic_loss(
-      lambda z, _: realism_fn(params, z), rows, realism_weights
+      lambda z, _: realism_fn(params, z), rows, realism_weights, divergence
     )
 
   updates = {

@@ -11,6 +11,7 @@ import pytest
 from lcjax import errors
 from lcjax.constraints import attributes, compose, critics, near, on_sample
 from lcjax.latent import optimize
+from lcjax.losses import divergences
 from lcjax.types import Bits, Classes
 
 SHARP = 8.0  # of the critics' logits
@@ -115,6 +116,27 @@ def test_not_keeps_the_margin_on_the_other_side():
   neither = jnp.array([0.1, 0.0])  # D is between .1 and .9
   assert not strict(neither, {}).met
   assert not compose.negate(strict)(neither, {}).met
+
+
+@pytest.mark.parametrize('name', divergences.TABLE)
+def test_a_threshold_is_a_density_ratio_for_every_divergence(name):
+  divergence = divergences.TABLE[name]
+  strict = critics.Critic(
+    None,
+    0.9,
+    lambda _, ratio: divergence.threshold(ratio),
+    divergence=divergence,
+  )
+  ratios = np.array([0.01, 0.1, 0.12, 1.0, 8.0, 10.0, 99.0], np.float32)
+  verdict = jax.vmap(lambda r: strict(r, {}))(ratios)
+  opposite = jax.vmap(lambda r: compose.negate(strict)(r, {}))(ratios)
+  np.testing.assert_array_equal(verdict.met, ratios > 9)
+  np.testing.assert_array_equal(opposite.met, ratios < 1 / 9)
+  d = ratios / (1 + ratios)
+  np.testing.assert_allclose(verdict.loss, -np.log(d), rtol=1e-4)
+  np.testing.assert_allclose(opposite.loss, -np.log1p(-d), rtol=1e-4)
+  always = strict.replace(threshold=0.0)
+  assert jax.vmap(lambda r: always(r, {}).met)(ratios).all()
 
 
 def linear(params, z):

@@ -26,7 +26,7 @@ from lcjax.experiment import (
   jobs,
   train_actor_critic,
 )
-from lcjax.losses import elbo
+from lcjax.losses import divergences, elbo
 from lcjax.movers import optimizer
 from lcjax.training import latent_steps
 
@@ -266,7 +266,10 @@ def test_the_peers_actor_and_critic_are_ours():
   weights = latent_steps.CriticWeights(1.0, 0.2, 0.4, 0.3)
   found = torch_latents.critic_loss(critic_fn, tensors, weights)
   expected, _ = latent_steps.critic_loss(
-    lambda z, y: networks.critic.apply(critic_params, z, y), rows, weights
+    lambda z, y: networks.critic.apply(critic_params, z, y),
+    rows,
+    weights,
+    divergences.GAN,
   )
   np.testing.assert_allclose(found.item(), expected, rtol=1e-5)
 

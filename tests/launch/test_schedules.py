@@ -8,6 +8,7 @@ import pytest
 
 from configs import base
 from lcjax.experiment import build, train_actor_critic
+from lcjax.losses import divergences
 from lcjax.training import latent_steps
 from lcjax.training import state as state_lib
 
@@ -39,6 +40,7 @@ def count_updates(config, actor_tx, critic_tx):
     actor_tx,
     critic_tx,
     train_actor_critic.critic_weights(section),
+    divergences.GAN,
     section.distance_weight,
     section.actor_on_encodings,
     section.critic_steps_per_actor_step,

@@ -9,6 +9,7 @@ from configs import celeba, mnist
 from lcjax import types
 from lcjax.data import dataset
 from lcjax.experiment import build, train_actor_critic
+from lcjax.losses import divergences
 from lcjax.models import apply
 from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
@@ -128,6 +129,7 @@ def test_actor_and_critic_train(name):
       section.mismatched_weight,
       section.gradient_penalty_weight,
     ),
+    divergences.GAN,
     section.distance_weight,
     section.actor_on_encodings,
     section.critic_steps_per_actor_step,

@@ -8,6 +8,7 @@ import optax
 from absl.testing import parameterized
 
 from lcjax import types
+from lcjax.losses import divergences
 from lcjax.training import latent_steps
 from lcjax.training import state as state_lib
 
@@ -70,7 +71,9 @@ class CriticLossTest(parameterized.TestCase):
 
   def loss(self, **weights):
     weights = NONE._replace(**weights)
-    return latent_steps.critic_loss(self.critic, self.rows, weights)
+    return latent_steps.critic_loss(
+      self.critic, self.rows, weights, divergences.GAN
+    )
 
   def test_real_rows_count_one(self):
     loss, metrics = self.loss()
@@ -101,7 +104,9 @@ class CriticLossTest(parameterized.TestCase):
         return self.critic(z, y) + jnp.where(own, 0.0, shift)
 
       weights = NONE._replace(mismatched=weight)
-      return latent_steps.critic_loss(critic, self.rows, weights)[0]
+      return latent_steps.critic_loss(
+        critic, self.rows, weights, divergences.GAN
+      )[0]
 
     slope = jax.grad(loss)(0.0)
     expected = weight * sigmoid(self.mismatched).sum() / 3
@@ -112,8 +117,12 @@ class CriticLossTest(parameterized.TestCase):
       return z[:, 0] * (1 + y[:, 0] + 3 * y[:, 1])  # slopes 2, 4, 4
 
     weights = NONE._replace(gradient_penalty=10.0)
-    without, _ = latent_steps.critic_loss(critic, self.rows, NONE)
-    loss, _ = latent_steps.critic_loss(critic, self.rows, weights)
+    without, _ = latent_steps.critic_loss(
+      critic, self.rows, NONE, divergences.GAN
+    )
+    loss, _ = latent_steps.critic_loss(
+      critic, self.rows, weights, divergences.GAN
+    )
     np.testing.assert_allclose(loss - without, 10 * (1 + 9 + 9) / 3, rtol=1e-4)
 
   def test_gradient_penalty_lies_between_real_and_moved(self):
@@ -121,8 +130,12 @@ class CriticLossTest(parameterized.TestCase):
       return 0.5 * z[:, 0] ** 2 + 0 * y[:, 0]
 
     weights = NONE._replace(gradient_penalty=1.0)
-    without, _ = latent_steps.critic_loss(critic, self.rows, NONE)
-    loss, _ = latent_steps.critic_loss(critic, self.rows, weights)
+    without, _ = latent_steps.critic_loss(
+      critic, self.rows, NONE, divergences.GAN
+    )
+    loss, _ = latent_steps.critic_loss(
+      critic, self.rows, weights, divergences.GAN
+    )
     points = np.array([0.1, -1.0, 0.65])  # moved, real, half way
     expected = np.mean((np.abs(points) - 1) ** 2)
     np.testing.assert_allclose(loss - without, expected, rtol=1e-4)
@@ -131,6 +144,27 @@ class CriticLossTest(parameterized.TestCase):
     _, metrics = self.loss()
     fake, real = sigmoid(self.moved).mean(), sigmoid(self.real).mean()
     np.testing.assert_allclose(metrics['generator_score'], fake, rtol=1e-5)
+    np.testing.assert_allclose(
+      metrics['discriminator_score'], (real + 1 - fake) / 2, rtol=1e-5
+    )
+
+  def test_another_divergence_has_its_own_losses_and_probability(self):
+    weights = latent_steps.CriticWeights(0.5, 0.2, 0.3, 0.0)
+    loss, metrics = latent_steps.critic_loss(
+      self.critic, self.rows, weights, divergences.KL
+    )
+    # At 5 above 1, the exponential goes on as its tangent.
+    tangent = np.exp(5.0) * (1 + 4.1)  # of moved, 10.1
+    moved = np.append(np.exp(self.moved[1:] - 1), tangent).mean()
+    tangent = np.exp(5.0) * (1 + 5.1)  # of prior, 11.1
+    prior = np.append(np.exp(self.prior[1:] - 1), tangent).mean()
+    tangent = np.exp(5.0) * (1 + 2.0)  # of a mismatched row, 8
+    other = (np.exp(self.mismatched[0] - 1) + tangent) / 3
+    expected = -self.real.mean() + 0.5 * moved + 0.2 * prior + 0.3 * other
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    fake = sigmoid(self.moved - 1).mean()
+    np.testing.assert_allclose(metrics['generator_score'], fake, rtol=1e-5)
+    real = sigmoid(self.real - 1).mean()
     np.testing.assert_allclose(
       metrics['discriminator_score'], (real + 1 - fake) / 2, rtol=1e-5
     )
@@ -163,6 +197,7 @@ class ActorCriticStepTest(parameterized.TestCase):
       'actor_tx': optax.sgd(0.1),
       'critic_tx': optax.sgd(0.1),
       'critic_weights': latent_steps.CriticWeights(1.0, 0.1, 1.0, 0.0),
+      'divergence': divergences.GAN,
       'distance_weight': 0.0,
       'actor_on_encodings': True,
       'critic_steps_per_actor_step': 1,
@@ -183,6 +218,18 @@ class ActorCriticStepTest(parameterized.TestCase):
       }
     )
     return jax.jit(step), state
+
+  def test_the_actor_minimises_the_mover_loss_of_the_divergence(self):
+    step, state = self.make(
+      actor_fn=lambda params, z, y: jnp.full_like(z, params['w']),
+      critic_fn=lambda params, z, y: params['v'] * z[:, 0],
+      divergence=divergences.KL,
+    )
+    new, metrics = step(state, make_batch(), KEY)
+    v = new['critic'].params['v']
+    np.testing.assert_allclose(
+      metrics['actor_loss'], softplus(1 - v * 0.3), rtol=1e-5
+    )
 
   def test_one_step_by_hand(self):
     # Moved rows stand at w, real rows at r: nothing is drawn that matters.
@@ -356,6 +403,7 @@ class LatentCriticsStepTest(parameterized.TestCase):
       attribute_tx=optax.sgd(0.1),
       realism_tx=optax.sgd(0.1),
       realism_weights=latent_steps.CriticWeights(*weights),
+      divergence=divergences.GAN,
       labels=kind(('a', 'b')),
       inner_steps=inner_steps,
       average_decay=0.9,

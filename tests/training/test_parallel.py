@@ -12,6 +12,7 @@ from absl.testing import parameterized
 
 from lcjax import errors, types
 from lcjax.latent import noise
+from lcjax.losses import divergences
 from lcjax.models import actor, critic, networks, vae
 from lcjax.training import latent_steps, objectives, parallel, steps
 from lcjax.training import state as state_lib
@@ -107,6 +108,7 @@ def actor_critic_case(ratio, weights):
       TX,
       TX,
       latent_steps.CriticWeights(*weights),
+      divergences.GAN,
       distance_weight=0.1,
       actor_on_encodings=True,
       critic_steps_per_actor_step=ratio,
@@ -145,6 +147,7 @@ def latent_critics_case():
       TX,
       TX,
       latent_steps.CriticWeights(1.0, 0.1, 0.0, 0.0),
+      divergences.GAN,
       labels=LABELS,
       inner_steps=2,
       average_decay=0.9,
