@@ -240,6 +240,20 @@ def get_config() -> ml_collections.ConfigDict:
     'num_components': 3,  # per class; in total for independent attributes
   }
 
+  # Further movers by name, each a row of the comparison and a --mover of
+  # `launch.generate`; changes need no retraining. An entry is a dict:
+  #   'kind': backtrack (of, tolerance, num_points) | then (first, second) |
+  #     retry (of, tries, accept_above) | optimizer (keys of `optimize`) |
+  #     guided_denoiser (start_time, keys of `denoise`) | 'my_file:NAME', a
+  #     function of lcjax.experiment.extensions.Parts and the entry's values
+  #   'start': prior | mixture (of the requested class) | 'my_file:NAME'
+  #   'description': for the report
+  config.movers = {}
+
+  # Further constraints by name, which optimizer-G and the guided denoiser obey
+  # besides the learned ones: {'kind': 'my_file:NAME', 'weight': 1.0, ...}.
+  config.constraints = {}
+
   config.generate = {
     'num_rows': 8,  # starts, one per row of the grid
     'num_columns': 10,  # held-out label vectors, if --labels is not given
@@ -272,6 +286,8 @@ def get_config() -> ml_collections.ConfigDict:
   }
   return config
 
+
+OPEN = 'movers', 'constraints'  # sections with entries of any name
 
 # Used by `validate`: the last parts of a dotted key -> (test, requirement).
 RANGES = {
@@ -400,6 +416,12 @@ def check_key(key: str, known: Sequence[str]) -> None:
     known: every leaf of the config.
   """
   section, _, last = key.rpartition('.')
+  if key.partition('.')[0] in OPEN and key not in known:
+    raise errors.UserError(
+      f'config.{key} cannot be set by itself: set the complete entry in a '
+      'config file or an ablation, as in config.movers.short = '
+      "{'kind': 'backtrack', 'of': 'actor'}"
+    )
   # An optimiser's `arguments` is an arbitrary dict, so it is not in `known`.
   if key in known or (
     last == 'arguments' and f'{section}.learning_rate' in known
@@ -425,11 +447,24 @@ def check_key(key: str, known: Sequence[str]) -> None:
   )
 
 
+def _check_entry(key: str, config: ml_collections.ConfigDict) -> None:
+  """Raises UserError unless an open section holds dicts of settings."""
+  section, _, rest = key.partition('.')
+  name = rest.partition('.')[0]
+  if 'kind' not in (config[section].to_dict().get(name) or {}):
+    raise errors.UserError(
+      f"config.{section}.{name} has no 'kind': give a dict such as "
+      "{'kind': 'my_file:NAME'}"
+    )
+
+
 def check_keys(config: ml_collections.ConfigDict) -> None:
   """Raises UserError unless a config has exactly the keys of `get_config`."""
   found, known = flatten(config), flatten(get_config())
   for key in found:
-    if '.arguments.' not in key:  # optax defines those, not `get_config`
+    if key.partition('.')[0] in OPEN:
+      _check_entry(key, config)
+    elif '.arguments.' not in key:  # optax defines those, not `get_config`
       check_key(key, list(known))
   for key in known:
     if key not in found:
@@ -524,8 +559,9 @@ def ablate(
   known = list(flatten(config))
   for key, value in ablations[name].items():
     try:
-      check_key(key, known)
       *path, last = key.split('.')
+      if key.partition('.')[0] not in OPEN or len(path) != 1:
+        check_key(key, known)
       section = functools.reduce(lambda part, name: part[name], path, config)
       section[last] = value
     except errors.UserError as error:

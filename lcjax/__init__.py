@@ -27,7 +27,7 @@ from lcjax.movers.base import Moved, Mover, verdicts
 from lcjax.movers.denoiser import denoiser, learn_denoiser
 from lcjax.movers.optimizer import optimizer
 from lcjax.movers.starts import mixture_start, prior_start
-from lcjax.movers.wrappers import backtrack, retry, stay, then
+from lcjax.movers.wrappers import backtrack, retry, start_at, stay, then
 from lcjax.training.optimizer_spec import OptimizerSpec, adam
 
 __version__ = metadata.version('lcjax')
@@ -65,6 +65,7 @@ __all__ = [
   'prior_start',
   're_encoded',
   'retry',
+  'start_at',
   'stay',
   'then',
   'verdicts',

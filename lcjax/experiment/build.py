@@ -16,7 +16,7 @@ import optax
 from flax import linen as nn
 
 from lcjax import errors, keys, types
-from lcjax.constraints import attributes, compose, critics, near
+from lcjax.constraints import attributes, base, compose, critics, near
 from lcjax.data import dataset
 from lcjax.experiment import architectures, jobs, optimizers, plugins
 from lcjax.latent import encodings
@@ -294,23 +294,27 @@ def compose_constraint(
   realism: critics.Critic,
   attribute: attributes.Attributes,
   close: near.Near,
+  further: Sequence[tuple[base.Constraint, float]] = (),
 ) -> compose.AllOf:
-  """All three, with the weights and thresholds of a section.
+  """All of them, with the weights and thresholds of a section.
 
   Args:
     section: `config.optimize` or a section with the same keys.
     realism: D_realism.
     attribute: D_attr.
     close: the distance penalty.
+    further: constraints with their weights.
   """
   return compose.all_of(
     dataclasses.replace(realism, threshold=section.realism_threshold),
     dataclasses.replace(attribute, tolerance=section.attribute_tolerance),
     close,
+    *(part for part, _ in further),
     weights=(
       section.realism_weight,
       section.attribute_weight,
       section.distance_weight,
+      *(weight for _, weight in further),
     ),
   )
 

@@ -9,7 +9,7 @@ from etils import epath
 
 from lcjax.evaluation import comparison, glossary, judging, plots
 from lcjax.evaluation.comparison import hardware, versions
-from lcjax.experiment import files, jobs, stage
+from lcjax.experiment import files, jobs, movers, stage
 
 DESCRIPTION = (
   'A variational autoencoder was trained once, without labels; everything '
@@ -75,6 +75,7 @@ def summarize(
     **measured_on_all(runs),
     'config': config.to_dict(),
     'notes': notes(config, judge),
+    'row_descriptions': movers.descriptions(config),
   }
 
 

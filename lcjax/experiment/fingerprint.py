@@ -16,7 +16,7 @@ import ml_collections
 
 from lcjax import keys
 from lcjax.data import dataset
-from lcjax.experiment import build, jobs, stage
+from lcjax.experiment import build, extensions, jobs, stage
 from lcjax.training import checkpoints, provenance
 from lcjax.training.provenance import READ
 
@@ -91,6 +91,9 @@ def follows_from(
   found[READ] = build.digests(job, splits, node.labels)
   if node.needs:
     found[TRAININGS] = parameters(job, node.needs, replicate)
+  if 'movers' in node.sections:
+    # A result is made again after a change of a user's own file, too.
+    found[TRAININGS] |= extensions.sources(job.config)
   return dict(json.loads(json.dumps(found)))
 
 

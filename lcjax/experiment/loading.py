@@ -11,10 +11,12 @@ import numpy as np
 
 from lcjax import types
 from lcjax.constraints import attributes, critics
+from lcjax.constraints import base as constraints
 from lcjax.data import dataset
 from lcjax.experiment import (
   build,
   class_mixture,
+  extensions,
   jobs,
   stage,
   train_actor_critic,
@@ -60,6 +62,9 @@ class BoundCritics:
     seconds: training time of each stage.
     labels: names and kind of the attributes.
     batch_size: latents per call.
+    further: constraints that the config adds, with their weights.
+    num_components: of the mixture that movers may start from.
+    seed: of the replicate.
   """
 
   model: latent_model.LatentModel
@@ -73,6 +78,16 @@ class BoundCritics:
   seconds: dict[str, float]
   labels: types.Labels
   batch_size: int
+  further: tuple[tuple[constraints.Constraint, float], ...]
+  num_components: int
+  seed: int
+
+  @property
+  def parts(self) -> extensions.Parts:
+    """What movers of a config are made of."""
+    return extensions.Parts(
+      self.model, self.data, self.realism, self.attributes, self.seed
+    )
 
   @property
   def data(self) -> latent_model.LatentData:
@@ -149,7 +164,7 @@ def load_critics(
     divergence=networks.realism_divergence,
   )
   bind = functools.partial(_in_batches, config)
-  return BoundCritics(
+  bound = BoundCritics(
     model=vae.of_vae(networks.vae, params, config.vae.latent_size),
     encode=bind(build.make_encode(networks), params),
     decode=bind(build.make_decode(networks), params),
@@ -164,6 +179,12 @@ def load_critics(
     seconds={'vae': loaded.seconds, 'latent_critics': found.seconds},
     labels=data.labels,
     batch_size=config.generate.batch_size,
+    further=(),
+    num_components=config.mixture.num_components,
+    seed=config.seed + replicate,
+  )
+  return dataclasses.replace(
+    bound, further=extensions.make_constraints(config, bound.parts)
   )
 
 

@@ -1,17 +1,20 @@
 """The movers of an experiment, made of one replicate's trained parts."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from lcjax import errors
 from lcjax.constraints import base as constraints
 from lcjax.constraints import build as constraints_build
 from lcjax.constraints import compose, mixture, near, on_sample
-from lcjax.experiment import build, stage
+from lcjax.evaluation import glossary
+from lcjax.experiment import build, extensions, stage
 from lcjax.experiment.loading import BoundCritics, BoundMovers
 from lcjax.movers import base, denoiser, optimizer, starts, wrappers
 
@@ -23,7 +26,7 @@ _KEY = 10_000
 def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """Names of all movers of an experiment."""
   others = 'optimizer', 'actor_then_optimizer', 'guided_denoiser'
-  return *stage.actors(config), *others
+  return *stage.actors(config), *others, *config.movers
 
 
 def make_want(
@@ -40,6 +43,7 @@ def make_want(
     bound.realism,
     bound.attributes,
     near.Near(jnp.asarray(bound.train.mean_scale)),
+    bound.further,
   )
 
 
@@ -148,6 +152,7 @@ def _guidance(
   """The constraints of weight above 0; None if there are none."""
   close = near.Near(jnp.asarray(bound.train.mean_scale))
   pairs = [(attributes, attribute_weight), (close, distance_weight)]
+  pairs += bound.further
   used = [(part, weight) for part, weight in pairs if weight]
   if not used:
     return None
@@ -198,7 +203,141 @@ def make_movers(
     else None,
     tries=config.denoise.num_starts,
   )
+  parts = dataclasses.replace(bound.parts, movers=movers)
+  for name, entry in config.movers.to_dict().items():
+    fn, start, settings = _parse(entry, f'config.movers.{name}')
+    if fn in _KINDS.values():
+      mover = fn(_Made(config, bound, movers), **settings)
+    else:
+      mover = fn(parts, **settings)
+    if start is not None:
+      own = bound if start is _mixture_start else parts
+      mover = wrappers.start_at(start(own), mover)
+    movers[name] = mover
   return movers
+
+
+class _Made(NamedTuple):
+  """What kinds of this package are made of; `movers` stand before."""
+
+  config: ml_collections.ConfigDict
+  bound: BoundMovers
+  movers: dict[str, base.Mover]
+
+
+def _backtrack(
+  made: _Made, of: str, tolerance: float = 0.01, num_points: int = 40
+) -> base.Mover:
+  bound = made.bound
+  want = dataclasses.replace(bound.attributes, tolerance=tolerance)
+  mover = made.movers[of]
+  return wrappers.backtrack(mover, want, num_points, bound.batch_size)
+
+
+def _then(made: _Made, first: str, second: str) -> base.Mover:
+  return wrappers.then(made.movers[first], made.movers[second])
+
+
+def _retry(
+  made: _Made, of: str, tries: int = 10, accept_above: float = 0.99
+) -> base.Mover:
+  bound = made.bound
+  return wrappers.retry(
+    made.movers[of],
+    starts.prior_start(bound.model),
+    make_accept(bound, accept_above),
+    tries,
+    batch_size=bound.batch_size,
+  )
+
+
+def _optimizer(made: _Made, **settings: Any) -> base.Mover:
+  section = made.config.optimize.copy_and_resolve_references()
+  _update(section, settings, 'optimize')
+  return make_optimizer(made.bound, section)
+
+
+def _guided_denoiser(
+  made: _Made, start_time: float | None = None, **settings: Any
+) -> base.Mover:
+  section = made.config.denoise.copy_and_resolve_references()
+  _update(section, settings, 'denoise')
+  return make_denoiser(made.bound, section, start_time)
+
+
+def _update(
+  section: ml_collections.ConfigDict, settings: dict[str, Any], name: str
+) -> None:
+  for key, value in settings.items():
+    if key not in section:
+      raise errors.UserError(
+        f'config.movers: {key!r} is not a key of config.{name}: '
+        f'{errors.nearest(key, list(section))}'
+      )
+    section[key] = value
+
+
+_KINDS: dict[str, Callable[..., base.Mover]] = {
+  'backtrack': _backtrack,
+  'then': _then,
+  'retry': _retry,
+  'optimizer': _optimizer,
+  'guided_denoiser': _guided_denoiser,
+}
+
+
+def _mixture_start(bound: BoundMovers) -> starts.Start:
+  return starts.mixture_start(
+    bound.data, bound.num_components, seed=bound.parts.seed
+  )
+
+
+def _parse(
+  entry: Mapping[str, Any], what: str
+) -> tuple[
+  Callable[..., base.Mover], Callable[..., starts.Start] | None, dict[str, Any]
+]:
+  """Function, start and settings of an entry of `config.movers`."""
+  settings = dict(entry)
+  fn = extensions.find(settings.pop('kind', None), _KINDS, f'{what}.kind')
+  settings.pop('description', None)
+  start, given = settings.pop('start', 'prior'), None
+  if start != 'prior':
+    known = {'prior': _mixture_start, 'mixture': _mixture_start}
+    given = extensions.find(start, known, f'{what}.start')
+  extensions.check(fn, settings, what)
+  return fn, given, settings
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+  """Raises UserError for a wrong entry of `movers` or `constraints`."""
+  others = (*glossary.ROW_DESCRIPTIONS, *stage.actors(config), 'none')
+  known = [*names(config)[: -len(config.movers) or None]]
+  for name, entry in config.movers.to_dict().items():
+    what = f'config.movers.{name}'
+    if name in others:
+      raise errors.UserError(
+        f'{what}: {name!r} is the name of a row that is always there: choose '
+        'another'
+      )
+    _, _, settings = _parse(entry, what)
+    for key in ('of', 'first', 'second'):
+      if key in settings and settings[key] not in known:
+        raise errors.UserError(
+          f'{what}.{key}={settings[key]!r} is not a mover that stands before: '
+          f'{errors.nearest(str(settings[key]), known)}'
+        )
+    known.append(name)
+  for name, entry in config.constraints.to_dict().items():
+    extensions.parse_constraint(entry, f'config.constraints.{name}')
+
+
+def descriptions(config: ml_collections.ConfigDict) -> dict[str, str]:
+  """What the report says of the movers of `config.movers`."""
+  return {
+    name: entry.get('description', f'config.movers.{name} = {entry}')
+    for name, entry in config.movers.to_dict().items()
+  }
 
 
 def make_edit_denoiser(

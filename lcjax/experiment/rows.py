@@ -124,28 +124,32 @@ def mover_scores(
 ) -> judging.Scores:
   """Scores by the mover's own critic, and the optimiser's steps."""
   if mover == 'guided_denoiser':  # it has no critic
-    seconds = bound.seconds['denoiser'] + bound.seconds['class_mixture']
+    parts = ['denoiser', 'class_mixture']
     if moved.tries is not None:  # D_attr accepts or rejects samples
-      seconds += bound.seconds['latent_critics']
-    return {'training_seconds': seconds}
+      parts.append('latent_critics')
+    return {'training_seconds': sum(bound.seconds[part] for part in parts)}
   real, labels = bound.train.sample(0), bound.train.attributes
+  seconds: float | None
   if mover in bound.actors:
     actor = bound.actors[mover]
     fake = actor.critic(moved.z, y)
     true = actor.critic(real, labels)
     seconds = actor.seconds
   else:
+    # What a mover of `config.movers` needs is not known.
+    known = mover in ('optimizer', 'actor_then_optimizer')
     fake = bound.realism_critic(moved.z)
     true = bound.realism_critic(real)
-    seconds = bound.seconds['latent_critics']
+    seconds = bound.seconds['latent_critics'] if known else None
     if mover == 'actor_then_optimizer':
-      seconds += bound.actors['actor'].seconds
+      seconds = bound.seconds['latent_critics'] + bound.actors['actor'].seconds
   fake, true = jax.nn.sigmoid(fake).mean(), jax.nn.sigmoid(true).mean()
   scores = {
     'generator_score': float(fake),
     'discriminator_score': float(true + 1.0 - fake) / 2.0,
-    'training_seconds': seconds,
   }
+  if seconds is not None:
+    scores['training_seconds'] = seconds
   if moved.steps is not None and moved.satisfied is not None:
     scores['satisfied'] = float(np.mean(moved.satisfied))
     scores['steps_mean'] = float(np.mean(moved.steps))

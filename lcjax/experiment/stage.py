@@ -90,10 +90,13 @@ CLASS_MIXTURE = Node(('data', 'vae', 'mixture'), ('train',), needs=('vae',))
 TRAINED = 'vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser'
 
 
+_MOVERS = 'optimize', 'denoise', 'mixture', 'movers', 'constraints'
+
+
 def result(*own: str) -> Node:
   """A result of all trainings; `own` are sections that only results read."""
   return Node(
-    ('data', *TRAINED, 'optimize', 'denoise', 'mixture', *own),
+    ('data', *TRAINED, *_MOVERS, *own),
     ('train', HELD_OUT if 'compare' in own else 'test'),
     needs=TRAINED,
   )

@@ -210,6 +210,43 @@ class Retry:
     return accepted.astype(bool), None
 
 
+@flax.struct.dataclass
+class StartAt:
+  """A mover that draws its own start instead of the one that it is given.
+
+  Attributes:
+    draw: draws the start; static.
+    mover: moves it.
+  """
+
+  draw: starts.Start = flax.struct.field(pytree_node=False)
+  mover: base.Mover
+
+  def __call__(
+    self,
+    start: np.ndarray,
+    target: constraints.Target,
+    rows: np.ndarray | None = None,
+    key: jax.Array | None = None,
+  ) -> base.Moved:
+    """See `base.Mover`; of the start only the number of rows matters."""
+    if key is None:
+      raise errors.UserError('key: start_at draws starts, give a key')
+    rows = np.arange(len(start)) if rows is None else np.asarray(rows)
+    draw_key, move_key = jax.random.split(key)
+    return self.mover(self.draw(target, rows, draw_key), target, rows, move_key)
+
+
+def start_at(draw: starts.Start, mover: base.Mover) -> StartAt:
+  """A mover that draws its own start, such as from a mixture.
+
+  Args:
+    draw: (target, rows, key) -> z [B, Z].
+    mover: moves it.
+  """
+  return StartAt(draw, mover)
+
+
 def stay() -> Stay:
   """Leaves latents where they are: a baseline, or `retry`'s pure rejection."""
   return Stay()

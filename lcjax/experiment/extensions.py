@@ -1,0 +1,136 @@
+"""Movers, starts and constraints that a config adds by name.
+
+    config.movers.short = {'kind': 'backtrack', 'of': 'actor'}
+    config.movers.mine = {'kind': 'my_file:Mine', 'scale': 2.0}
+    config.constraints.small = {'kind': 'my_file:Small', 'weight': 0.1}
+
+A kind is one of this package, or 'module:NAME' of a user's own file: called
+with `Parts` and the other values of the entry as keyword arguments.
+"""
+
+import dataclasses
+import hashlib
+import inspect
+import pathlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_collections
+
+from lcjax import errors
+from lcjax.constraints import base as constraints
+from lcjax.experiment import plugins
+from lcjax.generators import latent_model
+from lcjax.movers import base as movers_base
+
+SECTIONS = 'movers', 'constraints'
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """What a kind is made of: the trained parts of one replicate.
+
+  Attributes:
+    model: decodes to, and encodes, images in [0, 1].
+    data: the encoded training split.
+    realism: the constraint D_realism.
+    attributes: the constraint D_attr; its target is 'attributes'.
+    seed: of the replicate.
+    movers: those that stand before, by name; empty for constraints.
+  """
+
+  model: latent_model.LatentModel
+  data: latent_model.LatentData
+  realism: constraints.Constraint
+  attributes: constraints.Constraint
+  seed: int
+  movers: Mapping[str, movers_base.Mover] = dataclasses.field(
+    default_factory=dict
+  )
+
+
+def find(
+  kind: Any, known: Mapping[str, Callable[..., Any]], what: str
+) -> Callable[..., Any]:
+  """The function of a kind.
+
+  Args:
+    kind: a name in `known`, or 'module:NAME'.
+    known: functions of this package by name.
+    what: the config key that it was given for.
+
+  Raises:
+    UserError: there is no such kind.
+  """
+  if kind in known:
+    return known[kind]
+  if isinstance(kind, str) and ':' in kind:
+    found = plugins.load(kind, what)
+    if not callable(found):
+      raise errors.UserError(f'{what}={kind!r} is not a function or class')
+    return found
+  names = [*known, "'module:NAME' of your own file"]
+  raise errors.UserError(
+    f'{what}={kind!r} does not exist: give one of {errors.listed(names)}'
+  )
+
+
+def check(
+  fn: Callable[..., Any], settings: Mapping[str, Any], what: str
+) -> None:
+  """Raises UserError unless a function takes these settings after `Parts`."""
+  try:
+    inspect.signature(fn).bind(None, **settings)
+  except TypeError as error:
+    raise errors.UserError(f'{what}={dict(settings)}: {error}') from error
+
+
+def sources(config: ml_collections.ConfigDict) -> dict[str, str]:
+  """Digests of the users' own modules that a config names, by module."""
+  names = set()
+  for section in SECTIONS:
+    for entry in config[section].to_dict().values():
+      for value in entry.values():
+        if isinstance(value, str) and ':' in value:
+          plugins.load(value, f'config.{section}')
+          names.add(value.partition(':')[0])
+  found = {}
+  for name in sorted(names):
+    file = sys.modules[name].__file__
+    assert file is not None  # `plugins.load` has imported it
+    found[f'{name}.py'] = hashlib.sha256(
+      pathlib.Path(file).read_bytes()
+    ).hexdigest()
+  return found
+
+
+def make_constraints(
+  config: ml_collections.ConfigDict, parts: Parts
+) -> tuple[tuple[constraints.Constraint, float], ...]:
+  """The constraints of `config.constraints` with their weights."""
+  made = []
+  for name, entry in config.constraints.to_dict().items():
+    what = f'config.constraints.{name}'
+    fn, weight, settings = parse_constraint(entry, what)
+    one = fn(parts, **settings)
+    if not isinstance(one, constraints.Constraint):
+      raise errors.UserError(
+        f'{what}: {entry["kind"]} returns {type(one).__name__}, not a '
+        'lcjax.Constraint'
+      )
+    made.append((one, weight))
+  return tuple(made)
+
+
+def parse_constraint(
+  entry: Mapping[str, Any], what: str
+) -> tuple[Callable[..., Any], float, dict[str, Any]]:
+  """Function, weight and settings of an entry of `config.constraints`."""
+  settings = dict(entry)
+  kind, weight = settings.pop('kind', None), settings.pop('weight', 1.0)
+  fn = find(kind, {}, f'{what}.kind')
+  if not isinstance(weight, int | float) or not weight >= 0:
+    raise errors.UserError(f'{what}.weight={weight!r} must be at least 0')
+  check(fn, settings, what)
+  return fn, float(weight), settings

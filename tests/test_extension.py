@@ -1,0 +1,210 @@
+"""A mover, a start, a constraint and a divergence from a file of one's own.
+
+They run through the real launchers without a changed line of the package.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from configs import base
+from lcjax import errors
+from lcjax.experiment import movers
+from tests.launch.test_pipeline import ROOT, TINY
+
+MINE = '''
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import lcjax
+from lcjax.losses import divergences
+
+
+@flax.struct.dataclass
+class Small(lcjax.Constraint):
+  """The norm of a latent is at most a radius."""
+
+  radius: float
+
+  def __call__(self, z, target):
+    excess = jnp.sqrt(jnp.sum(z**2) + 1e-6) - self.radius
+    return lcjax.Verdict(jnp.maximum(excess, 0.0), excess <= 0)
+
+  def negated(self):
+    raise lcjax.UserError('no opposite')
+
+  def names(self):
+    return ('small',)
+
+  def targets(self):
+    return ()
+
+
+def small(parts, radius):
+  return Small(radius)
+
+
+def shrink(parts, factor):
+  def mover(start, target, rows=None, key=None):
+    return lcjax.Moved(np.float32(factor) * start, start)
+
+  return mover
+
+
+def origin(parts):
+  return lambda target, rows, key: np.zeros(
+    (len(rows), parts.model.latent_size), np.float32
+  )
+
+
+def half(v):
+  return 0.5 * v
+
+
+def twice_log(ratio):
+  return 2.0 * jnp.log(ratio)
+
+
+def real_loss(v):
+  return jax.nn.softplus(-0.5 * v)
+
+
+def fake_loss(v):
+  return jax.nn.softplus(0.5 * v)
+
+
+# GAN's, of outputs that are twice as large.
+DOUBLED = divergences.Divergence(
+  'doubled', real_loss, fake_loss, half, twice_log
+)
+'''
+CONFIG = """
+from configs import digits
+
+
+def get_config(ablation=''):
+  config = digits.get_config(ablation)
+  config.movers.shrunk = {'kind': 'mine:shrink', 'factor': 0.5}
+  config.movers.centered = {
+    'kind': 'mine:shrink', 'factor': 1.0, 'start': 'mine:origin',
+    'description': 'The origin.',
+  }
+  config.movers.short = {'kind': 'backtrack', 'of': 'actor'}
+  config.movers.walk = {
+    'kind': 'optimizer', 'start': 'mixture', 'max_steps': 2,
+  }
+  config.movers.both = {'kind': 'then', 'first': 'actor', 'second': 'walk'}
+  config.movers.tried = {'kind': 'retry', 'of': 'actor', 'tries': 2}
+  config.constraints.small = {
+    'kind': 'mine:small', 'radius': 1.0, 'weight': 1000.0,
+  }
+  config.latent_critics.divergence = 'mine:DOUBLED'
+  return config
+"""
+
+
+def launch(launcher, folder, *arguments):
+  return subprocess.run(
+    [
+      sys.executable,
+      '-m',
+      f'launch.{launcher}',
+      '--config=config.py',
+      f'--workdir={folder}/run',
+      *TINY,
+      *arguments,
+    ],
+    cwd=folder,
+    env=os.environ | {'XLA_FLAGS': '', 'PYTHONPATH': str(ROOT)},
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+  """A folder with the two files, and the run that follows from them."""
+  folder = tmp_path_factory.mktemp('extension')
+  (folder / 'mine.py').write_text(MINE)
+  (folder / 'config.py').write_text(CONFIG)
+  found = launch('pipeline', folder)
+  assert found.returncode == 0, found.stderr
+  return folder
+
+
+def test_every_addition_has_its_row(run):
+  report = json.loads((run / 'run/compare/metrics.json').read_text())
+  names = ['shrunk', 'centered', 'short', 'walk', 'both', 'tried']
+  assert list(report['rows'])[-6:] == names
+  html = (run / 'run/compare/report.html').read_text()
+  assert 'The origin.' in html
+  rows = {
+    name: np.load(run / f'run/generate/prior_{name}.npz')
+    for name in ('shrunk', 'centered', 'short', 'actor', 'tried')
+  }
+  np.testing.assert_array_equal(
+    rows['shrunk']['latents'], np.float32(0.5) * rows['shrunk']['starts']
+  )
+  assert not rows['centered']['latents'].any()
+  # On the line from the start to where the actor ends.
+  moved = rows['actor']['latents'] - rows['actor']['starts']
+  short = rows['short']['latents'] - rows['short']['starts']
+  share = np.sum(short * moved, axis=1) / np.sum(moved * moved, axis=1)
+  np.testing.assert_allclose(short, share[:, None] * moved, atol=1e-4)
+  assert ((share >= -1e-6) & (share <= 1 + 1e-6)).all()
+  assert report['rows']['walk']['steps_mean']['mean'] == 2
+
+
+def test_the_constraint_is_obeyed(run):
+  """The prior of 16 latents has a norm of four; three steps go some way."""
+  found = np.load(run / 'run/generate/prior_optimizer.npz')
+  before = np.linalg.norm(found['starts'], axis=1)
+  after = np.linalg.norm(found['latents'], axis=1)
+  assert (after < before - 0.3).mean() > 0.9
+
+
+def test_a_change_of_the_file_makes_the_table_again(run):
+  again = launch('compare', run)
+  assert 'was judged before' in again.stdout
+  source = run / 'mine.py'
+  source.write_text(source.read_text() + '\n\nMORE = 1\n')
+  again = launch('compare', run)
+  assert again.returncode == 0, again.stderr
+  assert 'judging seed 0' in again.stdout
+
+
+@pytest.mark.parametrize(
+  'changes, text',
+  [
+    ({'movers.a': {'kind': 'mine:nothing'}}, 'mine has no nothing'),
+    ({'movers.a': {'kind': 'backtrak'}}, "movers.a.kind='backtrak'"),
+    ({'movers.a': {'kind': 'backtrack', 'of': 'actr'}}, 'did you mean actor'),
+    ({'movers.a': {'kind': 'backtrack', 'off': 'actor'}}, 'off'),
+    ({'movers.actor': {'kind': 'then'}}, 'always there'),
+    ({'movers.a': {'of': 'actor'}}, "no 'kind'"),
+    ({'constraints.a': {'kind': 'small'}}, "constraints.a.kind='small'"),
+    (
+      {'constraints.a': {'kind': 'mine:small', 'radius': 1, 'weight': -1}},
+      'weight=-1',
+    ),
+  ],
+)
+def test_a_mistake_is_one_line_before_any_training(
+  tmp_path, monkeypatch, changes, text
+):
+  (tmp_path / 'mine.py').write_text(MINE)
+  monkeypatch.syspath_prepend(str(tmp_path))
+  monkeypatch.delitem(sys.modules, 'mine', raising=False)
+  with pytest.raises(errors.UserError) as caught:
+    config = base.ablate(base.get_config(), {'x': changes}, 'x')
+    base.validate(config)
+    movers.check(config)
+  assert text in str(caught.value)
+  assert '\n' not in str(caught.value)
