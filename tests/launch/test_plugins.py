@@ -29,9 +29,9 @@ def test_a_file_in_the_current_directory_is_found(folder):
 
 
 def test_an_installed_module_goes_before_a_file_of_its_name(folder):
-  (folder / 'fractions.py').write_text('NAME = 3\n')
-  with pytest.raises(errors.UserError, match='fractions has no NAME'):
-    plugins.load('fractions:NAME', 'config.a')
+  (folder / 'sched.py').write_text('NAME = 3\n')
+  with pytest.raises(errors.UserError, match='sched has no NAME'):
+    plugins.load('sched:NAME', 'config.a')
 
 
 @pytest.mark.parametrize(
