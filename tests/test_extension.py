@@ -88,8 +88,8 @@ CONFIG = """
 from configs import digits
 
 
-def get_config(ablation=''):
-  config = digits.get_config(ablation)
+def get_config():
+  config = digits.get_config()
   config.movers.shrunk = {'kind': 'mine:shrink', 'factor': 0.5}
   config.movers.centered = {
     'kind': 'mine:shrink', 'factor': 1.0, 'start': 'mine:origin',
@@ -141,7 +141,7 @@ def run(tmp_path_factory):
 
 def test_every_addition_has_its_row(run):
   report = json.loads((run / 'run/compare/metrics.json').read_text())
-  names = ['shrunk', 'centered', 'short', 'walk', 'both', 'tried']
+  names = ['both', 'centered', 'short', 'shrunk', 'tried', 'walk']
   assert list(report['rows'])[-6:] == names
   html = (run / 'run/compare/report.html').read_text()
   assert 'The origin.' in html
@@ -188,6 +188,13 @@ def test_a_change_of_the_file_makes_the_table_again(run):
     ({'movers.a': {'kind': 'backtrack', 'of': 'actr'}}, 'did you mean actor'),
     ({'movers.a': {'kind': 'backtrack', 'off': 'actor'}}, 'off'),
     ({'movers.actor': {'kind': 'then'}}, 'always there'),
+    (
+      {
+        'movers.a': {'kind': 'retry', 'of': 'b'},
+        'movers.b': {'kind': 'backtrack', 'of': 'a'},
+      },
+      'made of itself',
+    ),
     ({'movers.a': {'of': 'actor'}}, "no 'kind'"),
     ({'constraints.a': {'kind': 'small'}}, "constraints.a.kind='small'"),
     (

@@ -22,7 +22,7 @@ from lcjax import errors
 from lcjax.constraints import base as constraints
 from lcjax.experiment import plugins
 from lcjax.generators import latent_model
-from lcjax.movers import base as movers_base
+from lcjax.movers.base import Mover
 
 SECTIONS = 'movers', 'constraints'
 
@@ -37,7 +37,7 @@ class Parts:
     realism: the constraint D_realism.
     attributes: the constraint D_attr; its target is 'attributes'.
     seed: of the replicate.
-    movers: those that stand before, by name; empty for constraints.
+    movers: those made so far, by name; empty for constraints.
   """
 
   model: latent_model.LatentModel
@@ -45,9 +45,7 @@ class Parts:
   realism: constraints.Constraint
   attributes: constraints.Constraint
   seed: int
-  movers: Mapping[str, movers_base.Mover] = dataclasses.field(
-    default_factory=dict
-  )
+  movers: Mapping[str, Mover] = dataclasses.field(default_factory=dict)
 
 
 def find(

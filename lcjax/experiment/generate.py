@@ -180,8 +180,13 @@ def generate(
     name: of the files, without extension; START_MOVER if empty.
   """
   config, workdir = job.config, job.workdir
-  for _, mover in pairs:
+  for start, mover in pairs:
     requests.check_mover(config, mover)
+    if start != 'prior' and mover not in ('none', *movers.edit_names(config)):
+      raise errors.UserError(
+        f'--mover={mover} draws its own start (config.movers.{mover}.start): '
+        f'give --start=prior, not --start={start}'
+      )
   preflight.check(job, stage.trainings(config), False, False, ('test',))
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'test')

@@ -29,6 +29,16 @@ def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   return *stage.actors(config), *others, *config.movers
 
 
+def edit_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Names of all movers that start where they are told to."""
+  entries = config.movers.to_dict()
+  return tuple(
+    name
+    for name in names(config)
+    if entries.get(name, {}).get('start', 'prior') == 'prior'
+  )
+
+
 def make_want(
   bound: BoundCritics, section: ml_collections.ConfigDict
 ) -> compose.AllOf:
@@ -203,26 +213,61 @@ def make_movers(
     else None,
     tries=config.denoise.num_starts,
   )
-  parts = dataclasses.replace(bound.parts, movers=movers)
-  for name, entry in config.movers.to_dict().items():
-    fn, start, settings = _parse(entry, f'config.movers.{name}')
-    if fn in _KINDS.values():
-      mover = fn(_Made(config, bound, movers), **settings)
-    else:
-      mover = fn(parts, **settings)
-    if start is not None:
-      own = bound if start is _mixture_start else parts
-      mover = wrappers.start_at(start(own), mover)
-    movers[name] = mover
+  _add_configured(_Made(config, bound, movers, edit=False))
   return movers
 
 
+def _add_configured(made: '_Made') -> None:
+  """Adds the movers of `config.movers` to `made.movers`."""
+  parts = dataclasses.replace(made.bound.parts, movers=made.movers)
+  for name, entry in _ordered(made.config.movers.to_dict()).items():
+    fn, start, settings = _parse(entry, f'config.movers.{name}')
+    mover = fn(made if fn in _KINDS.values() else parts, **settings)
+    if start is not None:
+      own = made.bound if start is _mixture_start else parts
+      mover = wrappers.start_at(start(own), mover)
+    made.movers[name] = mover
+
+
+def _ordered(entries: Mapping[str, Any]) -> dict[str, Any]:
+  """Entries of `config.movers`, each after those that it is made of.
+
+  Raises:
+    UserError: a mover is made of itself.
+  """
+  found: dict[str, Any] = {}
+
+  def visit(name: str, above: tuple[str, ...]) -> None:
+    if name in above:
+      raise errors.UserError(
+        f'config.movers.{name} is made of itself, by way of '
+        f'{errors.listed(above)}'
+      )
+    for key in _REFERENCES:
+      other = entries[name].get(key)
+      if other in entries:
+        visit(other, (*above, name))
+    found.setdefault(name, entries[name])
+
+  for name in entries:
+    visit(name, ())
+  return found
+
+
 class _Made(NamedTuple):
-  """What kinds of this package are made of; `movers` stand before."""
+  """What kinds of this package are made of.
+
+  Attributes:
+    config: of the experiment.
+    bound: models of one replicate.
+    movers: those made so far.
+    edit: whether they move encodings, which no retry may replace by noise.
+  """
 
   config: ml_collections.ConfigDict
   bound: BoundMovers
   movers: dict[str, base.Mover]
+  edit: bool
 
 
 def _backtrack(
@@ -242,6 +287,8 @@ def _retry(
   made: _Made, of: str, tries: int = 10, accept_above: float = 0.99
 ) -> base.Mover:
   bound = made.bound
+  if made.edit:
+    return made.movers[of]
   return wrappers.retry(
     made.movers[of],
     starts.prior_start(bound.model),
@@ -262,6 +309,8 @@ def _guided_denoiser(
 ) -> base.Mover:
   section = made.config.denoise.copy_and_resolve_references()
   _update(section, settings, 'denoise')
+  if made.edit and start_time is None:
+    return make_edit_denoiser(made.bound, section)
   return make_denoiser(made.bound, section, start_time)
 
 
@@ -277,6 +326,7 @@ def _update(
     section[key] = value
 
 
+_REFERENCES = 'of', 'first', 'second'  # settings that name another mover
 _KINDS: dict[str, Callable[..., base.Mover]] = {
   'backtrack': _backtrack,
   'then': _then,
@@ -312,8 +362,9 @@ def _parse(
 def check(config: ml_collections.ConfigDict) -> None:
   """Raises UserError for a wrong entry of `movers` or `constraints`."""
   others = (*glossary.ROW_DESCRIPTIONS, *stage.actors(config), 'none')
-  known = [*names(config)[: -len(config.movers) or None]]
-  for name, entry in config.movers.to_dict().items():
+  known = names(config)
+  entries = config.movers.to_dict()
+  for name, entry in entries.items():
     what = f'config.movers.{name}'
     if name in others:
       raise errors.UserError(
@@ -321,13 +372,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         'another'
       )
     _, _, settings = _parse(entry, what)
-    for key in ('of', 'first', 'second'):
+    for key in _REFERENCES:
       if key in settings and settings[key] not in known:
         raise errors.UserError(
-          f'{what}.{key}={settings[key]!r} is not a mover that stands before: '
+          f'{what}.{key}={settings[key]!r} is not a mover: '
           f'{errors.nearest(str(settings[key]), known)}'
         )
-    known.append(name)
+  _ordered(entries)
   for name, entry in config.constraints.to_dict().items():
     extensions.parse_constraint(entry, f'config.constraints.{name}')
 
@@ -364,13 +415,15 @@ def make_edit_movers(
   """
   single = make_optimizer(bound, section, key)
   actors = {name: actor.mover for name, actor in bound.actors.items()}
-  return {
+  movers: dict[str, base.Mover] = {
     'none': wrappers.stay(),
     **actors,
     'optimizer': single,
     'actor_then_optimizer': wrappers.then(actors['actor'], single),
     'guided_denoiser': make_edit_denoiser(bound, config.denoise),
   }
+  _add_configured(_Made(config, bound, movers, edit=True))
+  return movers
 
 
 def move(

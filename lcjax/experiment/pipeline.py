@@ -24,7 +24,7 @@ def generate_once(job: jobs.Job) -> None:
     return
   names = movers.names(job.config)
   requests = [('prior', mover) for mover in ('none', *names)]
-  requests += [('encodings', mover) for mover in names]
+  requests += [('encodings', name) for name in movers.edit_names(job.config)]
   generate.generate(job, requests, labels=[], images=[])
   files.write_json(done, key)
 
