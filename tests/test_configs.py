@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import ml_collections
+import numpy as np
 import pytest
 from etils import epath
 
@@ -15,8 +16,7 @@ from lcjax.experiment import (
   trainers,
 )
 from lcjax.training import metrics_log
-from tests.data import fake_celeba
-from tests.data.shared import SHARED
+from tests.data import fake_celeba, test_idx
 
 ROOT = pathlib.Path(__file__).parent.parent
 STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
@@ -42,6 +42,15 @@ def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   return config
 
 
+def fake_digits(folder):
+  """Writes IDX files of noise, of MNIST's shape."""
+  rng = np.random.default_rng(0)
+  for official, num_rows in (('train', 400), ('t10k', 100)):
+    images = rng.integers(0, 256, (num_rows, 28, 28), np.uint8)
+    labels = (np.arange(num_rows) % 10).astype(np.uint8)
+    test_idx.write(folder, images, labels, official)
+
+
 @pytest.fixture(scope='module')
 def shared(tmp_path_factory, one_device):
   """A workdir per experiment, so that ablations reuse unchanged trainings."""
@@ -60,9 +69,8 @@ def test_trains_two_steps(name, ablation, shared):
     config.data.dir = str(shared[name])
     fake_celeba.write(shared[name])
   elif config.data.name != 'digits':
-    config.data.dir = str(SHARED / config.data.name)
-    if not (SHARED / config.data.name).is_dir():
-      pytest.skip(f'there is no ../shared/data/{config.data.name}')
+    config.data.dir = str(shared[name])
+    fake_digits(shared[name])
   tmp_path = shared[name]
   job = jobs.Job(config, epath.Path(tmp_path), overwrite=True)
   trainers.train_all(job, 'classifier')

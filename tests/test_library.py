@@ -14,6 +14,7 @@ import pytest
 from sklearn import linear_model
 
 import lcjax
+from configs import base
 from lcjax import errors
 from lcjax.losses import divergences
 from lcjax.movers import optimizer as optimizer_lib
@@ -59,6 +60,7 @@ def test_the_notebook_is_short():
 def test_the_readme_runs(page, number):
   names = dict(page, labels=page['digits'].target, rows=ROWS)
   names['wanted'] = np.eye(10, dtype=np.float32)[ROWS % 10]
+  names['config'] = base.get_config()
   exec(compile(blocks_of(README)[number], str(README), 'exec'), names)
 
 

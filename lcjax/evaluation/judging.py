@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from lcjax import types
@@ -149,14 +150,19 @@ def requested_attributes(data: Data, num_rows: int) -> np.ndarray:
 
 
 def timed(
-  fn: Callable[..., Any], batch_size: int, *arrays: np.ndarray
+  fn: Callable[..., Any], batch_size: int, *arrays: Any
 ) -> tuple[Any, float]:
   """The result of `fn(*arrays)` and its seconds, without compilation.
 
   The first `batch_size` rows are computed once before, so that everything is
   compiled when the clock starts.
+
+  Args:
+    fn: of arrays with N rows, or trees of such.
+    batch_size: rows of a compiled call.
+    *arrays: of `fn`.
   """
-  fn(*(array[:batch_size] for array in arrays))
+  fn(*jax.tree.map(lambda leaf: leaf[:batch_size], arrays))
   started = time.perf_counter()
   result = fn(*arrays)
   return result, time.perf_counter() - started

@@ -1,6 +1,5 @@
 """Judges every mover next to real data, the prior and cheap baselines."""
 
-import functools
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -48,10 +47,10 @@ def quality_curve(
   for max_steps in config.compare.curve_steps:
     single = movers.make_optimizer(bound, config.optimize, max_steps=max_steps)
     moved, seconds = judging.timed(
-      functools.partial(movers.move, single),
+      movers.with_key(single),
       config.generate.batch_size,
       start,
-      y,
+      movers.make_target(y),
     )
     logits, features = judge.predict_fn(bound.decode(moved.z))
     predicted = bound.labels.predict(logits)

@@ -1,6 +1,7 @@
 """The movers of an experiment, made of one replicate's trained parts."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -208,9 +209,7 @@ def make_movers(
   movers['guided_denoiser'] = wrappers.retry(
     make_denoiser(bound, config.denoise),
     prior,
-    make_accept(bound, config.denoise.accept_above)
-    if config.denoise.num_starts > 1
-    else None,
+    make_accept(bound, config.denoise.accept_above),
     tries=config.denoise.num_starts,
   )
   _add_configured(_Made(config, bound, movers, edit=False))
@@ -395,8 +394,7 @@ def make_edit_denoiser(
   bound: BoundMovers, section: ml_collections.ConfigDict
 ) -> base.Mover:
   """The guided denoiser of partly noised encodings."""
-  mover = make_denoiser(bound, section, section.edit_time)
-  return wrappers.retry(mover, starts.prior_start(bound.model), tries=1)
+  return make_denoiser(bound, section, section.edit_time)
 
 
 def make_edit_movers(
@@ -441,6 +439,16 @@ def move(
     mask: [B, Y], 0 for attributes to ignore; None uses all. An actor takes all
       as input, whatever the mask.
   """
-  mask = np.ones_like(y) if mask is None else mask
-  target = {'attributes': (y, mask)}
-  return mover(start, target, np.arange(len(start)), jax.random.key(_KEY))
+  return with_key(mover)(start, make_target(y, mask))
+
+
+def make_target(
+  y: np.ndarray, mask: np.ndarray | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """The target of attributes [B, Y]; a mask of None uses all."""
+  return {'attributes': (y, np.ones_like(y) if mask is None else mask)}
+
+
+def with_key(mover: base.Mover) -> Callable[..., base.Moved]:
+  """A mover with the key of all noise of an experiment."""
+  return functools.partial(mover, key=jax.random.key(_KEY))

@@ -1,6 +1,5 @@
 """The rows of the comparison table: samples of every mover and baseline."""
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -167,10 +166,10 @@ def mover_rows(
   made = movers.make_movers(config, bound)
   for mover in movers.names(config):
     moved, seconds = judging.timed(
-      functools.partial(movers.move, made[mover]),
+      movers.with_key(made[mover]),
       config.generate.batch_size,
       start,
-      y,
+      movers.make_target(y),
     )
     scores = mover_scores(bound, mover, moved, y)
     scores['latents_per_second'] = len(y) / seconds

@@ -47,7 +47,7 @@ class Encodings:
 
 def in_batches(
   fn: Callable[..., Any],
-  *arrays: np.ndarray,
+  *arrays: Any,
   batch_size: int,
   one_shape: bool = False,
 ) -> Any:
@@ -57,7 +57,7 @@ def in_batches(
 
   Args:
     fn: maps arrays of `batch_size` rows to a tree of arrays with as many rows.
-    *arrays: [N, ...], N at least 1.
+    *arrays: [N, ...], or trees of such, N at least 1.
     batch_size: rows per call of `fn`; reduced if N is smaller.
     one_shape: pads to `batch_size` even if N is smaller: for repeated calls
       with varying N where compilation costs more than computing the padding.
@@ -65,7 +65,8 @@ def in_batches(
   Returns:
     The tree of `fn`, with numpy arrays of N rows.
   """
-  num_rows = len(arrays[0])
+  arrays = jax.tree.map(np.asarray, arrays)
+  num_rows = len(jax.tree.leaves(arrays)[0])
   # Fewer rows are padded to a power of two, so that few shapes are compiled.
   if not one_shape:
     batch_size = min(batch_size, 1 << (num_rows - 1).bit_length())
@@ -74,7 +75,8 @@ def in_batches(
     # Pads with repeated rows, which are valid input to any `fn`.
     rows = np.arange(first, first + batch_size) % num_rows
     kept = min(batch_size, num_rows - first)
-    out = jax.device_get(fn(*(array[rows] for array in arrays)))
+    batch = jax.tree.map(lambda array, own=rows: array[own], arrays)
+    out = jax.device_get(fn(*batch))
     pieces.append(jax.tree.map(lambda a, n=kept: a[:n], out))
   return jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces)
 

@@ -1,6 +1,7 @@
 """The amortized actor as a mover, and how it is learned in memory."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 from lcjax import errors
 from lcjax.constraints import base as constraints
 from lcjax.generators import latent_model
+from lcjax.latent import encodings
 from lcjax.losses import divergences
 from lcjax.models import actor as actor_lib
 from lcjax.models import apply
 from lcjax.models import critic as critic_lib
 from lcjax.movers import base
-from lcjax.training import fit, latent_steps, optimizer_spec, steps
+from lcjax.training import fit, latent_steps, optimizer_spec, parallel, steps
 from lcjax.training import state as state_lib
 
 _ADAM = optimizer_spec.adam(1e-3)
@@ -55,7 +57,12 @@ class Actor:
     del rows, key
     start = np.asarray(start, np.float32)
     own = base.own_target(self.want, start, target)
-    z = base.in_batches(_act, self, start, own, batch_size=self.batch_size)
+    z = encodings.in_batches(
+      parallel.over_devices(functools.partial(_act, self)),
+      start,
+      own,
+      batch_size=self.batch_size,
+    )
     moved = base.Moved(z, start)
     base.check_moved(moved)
     return moved

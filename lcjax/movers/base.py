@@ -4,7 +4,7 @@ A mover is called with latents, a target, row numbers and a key, and returns
 `Moved`. Row i of the result follows from row i of the arguments and the key.
 """
 
-from collections.abc import Callable
+import functools
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -71,35 +71,6 @@ class Mover(Protocol):
     """
 
 
-def in_batches(
-  fn: Callable[..., Any],
-  bound: Any,
-  *trees: Any,
-  batch_size: int = BATCH_SIZE,
-  one_shape: bool = False,
-) -> Any:
-  """Applies a jitted `fn(bound, *trees)` to all rows, over all devices.
-
-  Args:
-    fn: whose result is a tree of arrays with as many rows as those of `trees`.
-    bound: a tree that every row needs, such as a mover.
-    *trees: of arrays with B rows each.
-    batch_size: rows per call.
-    one_shape: see `encodings.in_batches`.
-  """
-  leaves, structure = jax.tree.flatten(trees)
-
-  def call(*parts: jax.Array) -> Any:
-    return fn(bound, *jax.tree.unflatten(structure, parts))
-
-  return encodings.in_batches(
-    parallel.over_devices(call),
-    *map(np.asarray, leaves),
-    batch_size=batch_size,
-    one_shape=one_shape,
-  )
-
-
 def own_target(
   want: base.Constraint, start: np.ndarray, target: base.Target
 ) -> dict[str, Any]:
@@ -141,8 +112,12 @@ def verdicts(
   z = np.asarray(z, np.float32)
   own = own_target(want, z, target)
   # One shape, as rejection sampling asks of fewer rows in every round.
-  found = in_batches(
-    _verdicts, want, z, own, batch_size=batch_size, one_shape=True
+  found = encodings.in_batches(
+    parallel.over_devices(functools.partial(_verdicts, want)),
+    z,
+    own,
+    batch_size=batch_size,
+    one_shape=True,
   )
   return Verdicts(found.loss, found.met)
 

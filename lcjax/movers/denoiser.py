@@ -13,11 +13,11 @@ import numpy as np
 from lcjax import errors
 from lcjax.constraints import base as constraints
 from lcjax.generators import latent_model
-from lcjax.latent import denoise, mixtures, noise
+from lcjax.latent import denoise, encodings, mixtures, noise
 from lcjax.models import apply
 from lcjax.models import denoiser as denoiser_lib
 from lcjax.movers import base
-from lcjax.training import denoiser_steps, optimizer_spec, steps
+from lcjax.training import denoiser_steps, optimizer_spec, parallel, steps
 
 _ADAM = optimizer_spec.adam(1e-3)
 
@@ -114,9 +114,8 @@ class Denoiser:
         own |= base.own_target(phase.want, start, target)
     # Raw data, as a key is bound to a device.
     bound = self, np.asarray(jax.random.key_data(key))
-    z = base.in_batches(
-      _denoise,
-      bound,
+    z = encodings.in_batches(
+      parallel.over_devices(functools.partial(_denoise, bound)),
       start,
       own,
       rows,

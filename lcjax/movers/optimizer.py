@@ -1,5 +1,6 @@
 """Optimizer-G as a mover: gradient steps on each latent itself."""
 
+import functools
 from typing import Any
 
 import flax
@@ -7,9 +8,9 @@ import jax
 import numpy as np
 
 from lcjax.constraints import base as constraints
-from lcjax.latent import optimize
+from lcjax.latent import encodings, optimize
 from lcjax.movers import base
-from lcjax.training import optimizer_spec
+from lcjax.training import optimizer_spec, parallel
 
 _ADAM = optimizer_spec.adam(0.1)
 _SMALLEST_LOOP = 16  # a loop of fewer rows would cost no less
@@ -46,8 +47,11 @@ class Optimizer:
     del rows, key
     start = np.asarray(start, np.float32)
     own = base.own_target(self.want, start, target)
-    found = base.in_batches(
-      _optimize, self, start, own, batch_size=self.batch_size
+    found = encodings.in_batches(
+      parallel.over_devices(functools.partial(_optimize, self)),
+      start,
+      own,
+      batch_size=self.batch_size,
     )
     moved = base.Moved(found.z, start, found.steps, found.satisfied, found.cost)
     base.check_moved(moved)

@@ -137,7 +137,7 @@ class Retry:
     rows: np.ndarray | None = None,
     key: jax.Array | None = None,
   ) -> base.Moved:
-    """See `base.Mover`; needs a key for more than one try.
+    """See `base.Mover`.
 
     Raises:
       UserError: the mover does not say whether a row is satisfied, and there
@@ -146,9 +146,7 @@ class Retry:
     start = np.asarray(start, np.float32)
     numbers = np.arange(len(start)) if rows is None else np.asarray(rows)
     if key is None:
-      if self.tries > 1:
-        raise errors.UserError('key: retry draws new starts, give a key')
-      key = jax.random.key(0)  # not used by a mover that draws nothing
+      raise errors.UserError('key: retry draws new starts, give a key')
     draw_key, move_key = jax.random.split(key)
     steps = np.zeros(len(start), np.int32)
     tries = np.zeros(len(start), np.int32)
@@ -172,8 +170,6 @@ class Retry:
         cost = np.full(len(asked), -float(number), np.float32)
       return samplers.Tried((moved.z, moved.start, cost), accepted, cost)
 
-    if self.tries == 1 and self.accept is None:
-      return self.mover(start, target, numbers, jax.random.fold_in(move_key, 0))
     best = samplers.retry(
       attempt, len(start), self.tries, only_refused=not self.always
     )
@@ -293,7 +289,7 @@ def retry(
   tries: int = 10,
   always: bool = False,
   batch_size: int = base.BATCH_SIZE,
-) -> Retry:
+) -> base.Mover:
   """Moves rows again, from new starts, until they are accepted.
 
   Args:
@@ -301,7 +297,7 @@ def retry(
     draw: draws new starts.
     accept: a constraint, such as `re_encoded(model, classes)`; any function
       (z [B, Z], target) -> [B] booleans; None for the mover's own `satisfied`.
-    tries: of every row, at most.
+    tries: of every row, at most; with one, the mover is returned as it is.
     always: whether accepted rows are tried again, too, for a lower cost.
     batch_size: latents per call of a constraint.
 
@@ -310,4 +306,6 @@ def retry(
   """
   if tries < 1:
     raise errors.UserError(f'tries={tries} must be at least 1')
+  if tries == 1:
+    return mover
   return Retry(mover, draw, accept, tries, always, batch_size)

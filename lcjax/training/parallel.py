@@ -131,8 +131,9 @@ def over_devices(fn: Callable[..., Any]) -> Callable[..., Any]:
   """Spreads a row-wise function over all devices of all processes.
 
   Args:
-    fn: maps arrays [B, ...] to a tree of arrays [B, ...], row by row. Arrays
-      that it closes over must be on all devices, or on the host.
+    fn: maps arrays [B, ...], or trees of such, to a tree of arrays [B, ...],
+      row by row. Arrays that it has bound must be on all devices, or on the
+      host, or not bound to any.
 
   Returns:
     The function of numpy arrays, which every process passes in full. Rows are
@@ -145,14 +146,16 @@ def over_devices(fn: Callable[..., Any]) -> Callable[..., Any]:
       array.shape, by_row, lambda index: array[index]
     )
 
-  def call(*arrays: np.ndarray) -> Any:
+  def call(*arrays: Any) -> Any:
     num_devices = jax.device_count()
     if num_devices == 1:
       return fn(*arrays)
     by_row = _placement(jax.devices(), 'device')
-    num_rows = len(arrays[0])
+    num_rows = len(jax.tree.leaves(arrays)[0])
     rows = np.arange(num_rows + -num_rows % num_devices) % num_rows
-    out = fn(*(place(np.asarray(array)[rows], by_row) for array in arrays))
+    out = fn(
+      *jax.tree.map(lambda leaf: place(np.asarray(leaf)[rows], by_row), arrays)
+    )
     if jax.process_count() == 1:
       return out
     return multihost_utils.process_allgather(out, tiled=True)

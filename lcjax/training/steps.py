@@ -6,6 +6,7 @@ for the complete run: every step folds its step number into it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -140,13 +141,7 @@ def take_step(
 
 def make_train_step(updates: Mapping[str, Update]) -> Step:
   """Builds the step that applies `take_step` with these updates."""
-
-  def step(
-    state: state_lib.TrainState, batch: Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, Metrics]:
-    return take_step(updates, state, batch, key)
-
-  return step
+  return functools.partial(take_step, updates)
 
 
 def scan_steps(step: Step, skip_nonfinite: bool = False) -> Step:
@@ -168,9 +163,8 @@ def scan_steps(step: Step, skip_nonfinite: bool = False) -> Step:
     return jnp.mean(values, where=where)
 
   def many(state: Any, batches: Batch, key: jax.Array) -> tuple[Any, Metrics]:
-    def body(state: Any, batch: Batch) -> tuple[Any, Metrics]:
-      return step(state, batch, key)
-
+    # mypy does not know the names of a Step's arguments.
+    body: Any = functools.partial(step, key=key)  # type: ignore[call-arg]
     if len(jax.tree.leaves(batches)[0]) == 1:
       state, metrics = body(state, jax.tree.map(lambda a: a[0], batches))
     else:

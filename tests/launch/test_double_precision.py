@@ -167,6 +167,7 @@ def bound():
     'train': parts.train,
     'labels': LABELS,
     'batch_size': ROWS,
+    'further': (),
     'velocity': denoiser.Velocity(
       denoised['velocity'].params, apply.Apply(networks.denoiser)
     ),

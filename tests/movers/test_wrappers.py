@@ -117,7 +117,9 @@ def test_without_costs_the_last_try_is_kept():
 
 
 def test_a_mover_is_its_own_judge_and_steps_are_summed():
-  once = wrappers.retry(shift(0.1), draw, tries=1)(START, {}, key=KEY)
+  mover = shift(0.1)
+  once = mover(START, {}, key=KEY)
+  assert wrappers.retry(mover, draw, tries=1) is mover
   np.testing.assert_array_equal(once.steps, 3)
   assert once.tries is None
   four = wrappers.retry(shift(0.1), draw, tries=4, always=True)(
