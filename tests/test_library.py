@@ -34,7 +34,7 @@ ROWS = np.arange(20)
 
 
 @pytest.fixture(scope='module')
-def page():
+def page(one_device):
   """Names after all blocks of the page, in order."""
   names = {}
   for block in BLOCKS:

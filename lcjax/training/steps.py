@@ -6,7 +6,6 @@ for the complete run: every step folds its step number into it.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -141,7 +140,13 @@ def take_step(
 
 def make_train_step(updates: Mapping[str, Update]) -> Step:
   """Builds the step that applies `take_step` with these updates."""
-  return functools.partial(take_step, updates)
+
+  def step(
+    state: state_lib.TrainState, batch: Batch, key: jax.Array
+  ) -> tuple[state_lib.TrainState, Metrics]:
+    return take_step(updates, state, batch, key)
+
+  return step
 
 
 def scan_steps(step: Step, skip_nonfinite: bool = False) -> Step:
@@ -163,8 +168,9 @@ def scan_steps(step: Step, skip_nonfinite: bool = False) -> Step:
     return jnp.mean(values, where=where)
 
   def many(state: Any, batches: Batch, key: jax.Array) -> tuple[Any, Metrics]:
-    # mypy does not know the names of a Step's arguments.
-    body: Any = functools.partial(step, key=key)  # type: ignore[call-arg]
+    def body(state: Any, batch: Batch) -> tuple[Any, Metrics]:
+      return step(state, batch, key)
+
     if len(jax.tree.leaves(batches)[0]) == 1:
       state, metrics = body(state, jax.tree.map(lambda a: a[0], batches))
     else:
