@@ -39,7 +39,7 @@ lint: setup
 
 # One worker for each core; the tests of a file share their trainings.
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 slow: setup
 	$(BIN)/python -m pytest -m slow

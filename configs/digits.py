@@ -32,6 +32,10 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'denoise.mixture_above': 1.0,
     'denoise.num_starts': 1,
   },
+  # A further row: the actor's moves, backtracked while D_attr agrees.
+  'backtracked': {
+    'movers.actor_short': {'kind': 'backtrack', 'of': 'actor'},
+  },
   # Both critics estimate KL(fake || real) in place of Jensen-Shannon.
   'reverse_kl': {
     'actor_critic.divergence': 'reverse_kl',

@@ -40,3 +40,19 @@ def one_device():
     patch.setattr(jax, 'device_count', lambda: 1)
     patch.setattr(jax, 'local_device_count', lambda: 1)
     yield
+
+
+# Begun first, so that no worker is left with one of them at the end.
+_LONGEST = (
+  'test_soak.py',
+  'test_configs.py',
+  'test_library.py',
+  'test_pipeline.py',
+  'test_processes.py',
+  'test_extension.py',
+)
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the files that take longest first; the order is kept otherwise."""
+  items.sort(key=lambda item: item.path.name not in _LONGEST)
