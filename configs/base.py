@@ -371,6 +371,10 @@ RANGES = {
     lambda v: all(w >= 0 for w in v),
     'weights of at least 0',
   ),
+  'tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'tries': (lambda v: v >= 1, 'at least 1'),
+  'num_points': (lambda v: v >= 1, 'at least 1'),
+  'start_time': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'backtrack_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'backtrack_tolerances': (
     lambda v: all(0 < t <= 1 for t in v),
@@ -519,7 +523,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
     if not suffixes:
       continue
     test, meaning = RANGES[max(suffixes, key=len)]  # the most specific entry
-    if not test(value):
+    try:
+      fits = test(value)
+    except TypeError:  # only in OPEN, whose types nothing else knows
+      fits = False
+    if not fits:
       raise errors.UserError(
         f'config.{key}={value!r} is out of range: it must be {meaning}'
       )

@@ -93,7 +93,7 @@ def get_config():
   config.movers.shrunk = {'kind': 'mine:shrink', 'factor': 0.5}
   config.movers.centered = {
     'kind': 'mine:shrink', 'factor': 1.0, 'start': 'mine:origin',
-    'description': 'The origin.',
+    'description': 'The origin: nothing.',
   }
   config.movers.short = {'kind': 'backtrack', 'of': 'actor'}
   config.movers.walk = {
@@ -144,7 +144,7 @@ def test_every_addition_has_its_row(run):
   names = ['both', 'centered', 'short', 'shrunk', 'tried', 'walk']
   assert list(report['rows'])[-6:] == names
   html = (run / 'run/compare/report.html').read_text()
-  assert 'The origin.' in html
+  assert 'The origin: nothing.' in html
   rows = {
     name: np.load(run / f'run/generate/prior_{name}.npz')
     for name in ('shrunk', 'centered', 'short', 'actor', 'tried')
@@ -196,6 +196,13 @@ def test_a_change_of_the_file_makes_the_table_again(run):
       'made of itself',
     ),
     ({'movers.a': {'of': 'actor'}}, "no 'kind'"),
+    ({'movers.a': {'kind': 'optimizer', 'max_step': 2}}, "no key 'max_step'"),
+    ({'movers.a': {'kind': 'optimizer', 'max_steps': 'b'}}, "max_steps='b'"),
+    ({'movers.a': {'kind': 'retry', 'of': 'actor', 'tries': 0}}, 'tries=0'),
+    (
+      {'movers.a': {'kind': 'guided_denoiser', 'mixture_above': 0.5}},
+      'needs the class mixture',
+    ),
     ({'constraints.a': {'kind': 'small'}}, "constraints.a.kind='small'"),
     (
       {'constraints.a': {'kind': 'mine:small', 'radius': 1, 'weight': -1}},

@@ -1,7 +1,6 @@
 """`lcjax.compare`: movers of a user, judged next to real data and baselines."""
 
 import dataclasses
-import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ from lcjax.evaluation import (
 )
 from lcjax.generators import latent_model
 from lcjax.latent import encodings
-from lcjax.movers.base import Moved
+from lcjax.movers.base import Moved, verdicts
 
 # (start [B, Z], target, rows [B], key) -> latents as `Moved`, or samples
 # [B, ...] of a row that needs no latents.
@@ -377,31 +376,15 @@ def _check_fit(
       )
 
 
-@jax.jit
-def _met(
-  accept: constraints.Constraint, z: jax.Array, y: jax.Array
-) -> jax.Array:
-  return jax.vmap(lambda z, y: accept(z, {'attributes': y}).met)(z, y)
-
-
 def _make_accept(
   accept: constraints.Constraint | None,
 ) -> baselines.Accept | None:
   if accept is None:
     return None
   constraints.check_target(accept, {'attributes': None})
-
-  def fn(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    met: np.ndarray = encodings.in_batches(
-      functools.partial(_met, accept),
-      z,
-      y,
-      batch_size=_BATCH_SIZE,
-      one_shape=True,  # each round has fewer rows: compile once
-    )
-    return met
-
-  return baselines.Accept(fn, None)
+  return baselines.Accept(
+    lambda z, y: verdicts(accept, z, {'attributes': y}).met, None
+  )
 
 
 def _checked_decode(

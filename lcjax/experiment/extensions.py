@@ -89,7 +89,7 @@ def sources(config: ml_collections.ConfigDict) -> dict[str, str]:
   names = set()
   for section in SECTIONS:
     for entry in config[section].to_dict().values():
-      for value in entry.values():
+      for value in (entry.get('kind'), entry.get('start')):
         if isinstance(value, str) and ':' in value:
           plugins.load(value, f'config.{section}')
           names.add(value.partition(':')[0])

@@ -32,12 +32,12 @@ def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
 
 def edit_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """Names of all movers that start where they are told to."""
-  entries = config.movers.to_dict()
-  return tuple(
-    name
-    for name in names(config)
-    if entries.get(name, {}).get('start', 'prior') == 'prior'
-  )
+  drawn: set[str] = set()  # have a start of their own, or a part that has
+  for name, entry in _ordered(config.movers.to_dict()).items():
+    parts = {entry.get(key) for key in _REFERENCES}
+    if entry.get('start', 'prior') != 'prior' or parts & drawn:
+      drawn.add(name)
+  return tuple(name for name in names(config) if name not in drawn)
 
 
 def make_want(
@@ -93,6 +93,18 @@ def make_optimizer(
   )
 
 
+def make_best_optimizer(
+  bound: BoundCritics, section: ml_collections.ConfigDict
+) -> base.Mover:
+  """Optimizer-G with `section.num_starts` tries, of which the best is kept."""
+  return wrappers.retry(
+    make_optimizer(bound, section),
+    starts.prior_start(bound.model),
+    tries=section.num_starts,
+    always=True,
+  )
+
+
 def make_denoiser(
   bound: BoundMovers,
   section: ml_collections.ConfigDict,
@@ -111,7 +123,6 @@ def make_denoiser(
   """
   mean = jnp.asarray(bound.train.aggregate_mean)
   std = jnp.asarray(bound.train.aggregate_std)
-
   time = 1.0 if start_time is None else start_time
   above, num_steps = section.mixture_above, section.num_steps
   phases = []
@@ -202,9 +213,7 @@ def make_movers(
   prior = starts.prior_start(bound.model)
   movers: dict[str, base.Mover] = {'none': wrappers.stay()}
   movers |= {name: actor.mover for name, actor in bound.actors.items()}
-  movers['optimizer'] = wrappers.retry(
-    single, prior, tries=config.optimize.num_starts, always=True
-  )
+  movers['optimizer'] = make_best_optimizer(bound, config.optimize)
   movers['actor_then_optimizer'] = wrappers.then(movers['actor'], single)
   movers['guided_denoiser'] = wrappers.retry(
     make_denoiser(bound, config.denoise),
@@ -220,6 +229,8 @@ def _add_configured(made: '_Made') -> None:
   """Adds the movers of `config.movers` to `made.movers`."""
   parts = dataclasses.replace(made.bound.parts, movers=made.movers)
   for name, entry in _ordered(made.config.movers.to_dict()).items():
+    if made.edit and name not in edit_names(made.config):
+      continue  # it has a start of its own
     fn, start, settings = _parse(entry, f'config.movers.{name}')
     mover = fn(made if fn in _KINDS.values() else parts, **settings)
     if start is not None:
@@ -298,31 +309,36 @@ def _retry(
 
 
 def _optimizer(made: _Made, **settings: Any) -> base.Mover:
-  section = made.config.optimize.copy_and_resolve_references()
-  _update(section, settings, 'optimize')
+  section = _with_settings(made.config.optimize, settings, 'config.optimize')
   return make_optimizer(made.bound, section)
 
 
 def _guided_denoiser(
   made: _Made, start_time: float | None = None, **settings: Any
 ) -> base.Mover:
-  section = made.config.denoise.copy_and_resolve_references()
-  _update(section, settings, 'denoise')
+  section = _with_settings(made.config.denoise, settings, 'config.denoise')
   if made.edit and start_time is None:
     return make_edit_denoiser(made.bound, section)
   return make_denoiser(made.bound, section, start_time)
 
 
-def _update(
-  section: ml_collections.ConfigDict, settings: dict[str, Any], name: str
-) -> None:
+def _with_settings(
+  section: ml_collections.ConfigDict, settings: Mapping[str, Any], what: str
+) -> ml_collections.ConfigDict:
+  """A copy of a section with an entry's values; UserError for a wrong one."""
+  own = section.copy_and_resolve_references()
   for key, value in settings.items():
-    if key not in section:
+    if key not in own:
       raise errors.UserError(
-        f'config.movers: {key!r} is not a key of config.{name}: '
-        f'{errors.nearest(key, list(section))}'
+        f'{what}: there is no key {key!r}: {errors.nearest(key, list(own))}'
       )
-    section[key] = value
+    try:
+      own[key] = value
+    except TypeError as error:
+      raise errors.UserError(
+        f'{what}: {key}={value!r} has the wrong type: {error}'
+      ) from error
+  return own
 
 
 _REFERENCES = 'of', 'first', 'second'  # settings that name another mover
@@ -370,7 +386,17 @@ def check(config: ml_collections.ConfigDict) -> None:
         f'{what}: {name!r} is the name of a row that is always there: choose '
         'another'
       )
-    _, _, settings = _parse(entry, what)
+    fn, _, settings = _parse(entry, what)
+    if fn is _optimizer:
+      _with_settings(config.optimize, settings, what)
+    if fn is _guided_denoiser:
+      settings.pop('start_time', None)
+      own = _with_settings(config.denoise, settings, what)
+      if own.mixture_above < 1 <= config.denoise.mixture_above:
+        raise errors.UserError(
+          f'{what}.mixture_above={own.mixture_above} needs the class mixture, '
+          'which is not fitted with config.denoise.mixture_above=1: lower that'
+        )
     for key in _REFERENCES:
       if key in settings and settings[key] not in known:
         raise errors.UserError(

@@ -91,10 +91,10 @@ def unlabelled_rows(
   start: np.ndarray,
 ) -> dict[str, judging.Row]:
   """Realism without labels, by two movers."""
-  own = config.copy_and_resolve_references()
-  own.denoise.update(attribute_weight=0.0, mixture_above=1.0, num_starts=1)
-  made = movers.make_movers(own, bound)
-  optimizer, denoiser = made['optimizer'], made['guided_denoiser']
+  section = config.denoise.copy_and_resolve_references()
+  section.update(attribute_weight=0.0, mixture_above=1.0)
+  optimizer = movers.make_best_optimizer(bound, config.optimize)
+  denoiser = movers.make_denoiser(bound, section)
   nothing = np.zeros((len(start), bound.train.attributes.shape[1]))
   nothing = nothing.astype(np.float32)
   ways: dict[str, tuple[float, Callable[..., np.ndarray]]] = {

@@ -256,8 +256,13 @@ def then(first: base.Mover, second: base.Mover) -> Then:
     second: moves the result; its references, such as that of `near`, are the
       first one's start.
   """
-  want = getattr(second, 'want', None)
-  return Then(first, second, want.references() if want is not None else ())
+  found = jax.tree.leaves(second, is_leaf=_is_constraint)
+  names = [n for c in found if _is_constraint(c) for n in c.references()]
+  return Then(first, second, tuple(dict.fromkeys(names)))
+
+
+def _is_constraint(node: object) -> bool:
+  return isinstance(node, constraints.Constraint)
 
 
 def backtrack(

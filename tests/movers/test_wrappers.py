@@ -8,7 +8,8 @@ import pytest
 
 from lcjax import errors
 from lcjax.constraints import base as constraints
-from lcjax.movers import base, wrappers
+from lcjax.constraints import compose, near
+from lcjax.movers import base, optimizer, wrappers
 
 KEY = jax.random.key(0)
 START = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -169,6 +170,14 @@ def test_then_goes_on_from_the_end_and_keeps_the_first_start():
   np.testing.assert_array_equal(moved.start, START)
   np.testing.assert_array_equal(seen['target']['near'], START)
   assert seen['target']['y'] == 1
+
+
+def test_references_are_found_in_whatever_wraps_a_mover():
+  close = near.Near(jnp.ones(3))
+  inner = optimizer.optimizer(compose.all_of(Above(0.0), close))
+  for second in (inner, wrappers.retry(inner, draw, tries=2)):
+    assert wrappers.then(shift(1.0), second).references == ('near',)
+  assert wrappers.then(inner, shift(1.0)).references == ()
 
 
 def test_backtracking_goes_back_while_the_constraint_is_met():
