@@ -81,5 +81,5 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoise.eta = 0.7
 
   # D_attr is rarely confident of all ten attributes at once.
-  config.denoise.accept_above = 0.5
+  config.retry.accept_above = 0.5
   return base.ablate(config, ABLATIONS, ablation)

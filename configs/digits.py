@@ -27,10 +27,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.critic_steps_per_actor_step': 10,
     'actor_critic.train.num_steps': 20_000,
   },
-  # The denoiser's networks at every noise level, and no rejection sampling.
+  # The denoiser's networks at every noise level.
   'no_mixture_denoiser': {
     'denoise.mixture_above': 1.0,
-    'denoise.num_starts': 1,
   },
   # A further row: the actor's moves, backtracked while D_attr agrees.
   'backtracked': {
@@ -73,15 +72,14 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoiser.attribute_width = 128
   config.denoiser.train.num_steps = 5000
 
-  # Weak guidance keeps samples varied; rejected rows are redrawn.
+  # Weak guidance keeps samples varied.
   stage = config.denoise
   stage.num_steps = 50
   stage.eta = 0.0
   stage.attribute_weight = 2.0
   stage.mixture_above = 0.4
   stage.mixture_attribute_weight = 0.85
-  stage.num_starts = 4
-  stage.accept_above = 0.95
+  config.retry.accept_above = 0.95
 
   config.latent_critics.inner.max_steps = 10
   config.latent_critics.train.num_steps = 1000

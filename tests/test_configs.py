@@ -38,7 +38,9 @@ def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config[name].train.steps_per_call = 1
     config[name].train.log_every = 1
     config[name].train.batch_size = 8
-  config.mixture.num_components = 1
+  config.mixture.num_components = (1,)
+  config.mixture.unlabelled_components = (1,)
+  config.compare.clock_seconds = 0.0
   return config
 
 

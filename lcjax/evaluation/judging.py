@@ -1,10 +1,8 @@
 """Samples as an independent classifier, the judge, sees them."""
 
-import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import jax
 import numpy as np
 
 from lcjax import types
@@ -147,22 +145,3 @@ def requested_attributes(data: Data, num_rows: int) -> np.ndarray:
   Every len(data) rows have exactly the joint frequencies of the split.
   """
   return data.attributes[np.arange(num_rows) % len(data)]
-
-
-def timed(
-  fn: Callable[..., Any], batch_size: int, *arrays: Any
-) -> tuple[Any, float]:
-  """The result of `fn(*arrays)` and its seconds, without compilation.
-
-  The first `batch_size` rows are computed once before, so that everything is
-  compiled when the clock starts.
-
-  Args:
-    fn: of arrays with N rows, or trees of such.
-    batch_size: rows of a compiled call.
-    *arrays: of `fn`.
-  """
-  fn(*jax.tree.map(lambda leaf: leaf[:batch_size], arrays))
-  started = time.perf_counter()
-  result = fn(*arrays)
-  return result, time.perf_counter() - started

@@ -13,6 +13,7 @@ from lcjax.evaluation import (
   glossary,
   judging,
   metrics,
+  moving,
   reports,
 )
 from lcjax.experiment import (
@@ -46,11 +47,12 @@ def quality_curve(
   curve = []
   for max_steps in config.compare.curve_steps:
     single = movers.make_optimizer(bound, config.optimize, max_steps=max_steps)
-    moved, seconds = judging.timed(
+    moved, seconds, _ = moving.timed(
       movers.with_key(single),
       config.generate.batch_size,
       start,
       movers.make_target(y),
+      clock_seconds=config.compare.clock_seconds,
     )
     logits, features = judge.predict_fn(bound.decode(moved.z))
     predicted = bound.labels.predict(logits)
@@ -79,12 +81,8 @@ def compare_once(
   bound = loading.load_movers(job, replicate, judge.train)
   y = judging.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
-  rows = (
-    baselines.real_rows(judge, bound.decode, bound.encode)
-    | rows_lib.baseline_rows(job, replicate, bound, y)
-    | rows_lib.unlabelled_rows(config, bound, start)
-    | rows_lib.mover_rows(config, bound, start, y)
-  )
+  rows = baselines.real_rows(judge, bound.decode, bound.encode)
+  rows |= rows_lib.make_rows(job, replicate, bound, start, y)
   scores, rows = comparison.judge_seed(judge, rows, section.num_neighbours)
   seconds = bound.seconds.copy()
   seconds.pop('class_mixture')  # 0 if the denoiser uses none

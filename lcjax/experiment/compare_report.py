@@ -116,8 +116,7 @@ def write(
       'caption': f'{glossary.metric(score).label} and Frechet distance. The '
       'curve: optimizer-G on the first seed, from one start, by maximum number '
       'of steps. Everything else, and all speeds, are the values of the table: '
-      'means over seeds, with optimize.num_starts starts for optimizer-G. An '
-      'actor takes a single step, one pass of its network.',
+      'means over seeds. An actor takes one step, a pass of its network.',
       'png': quality,
     },
     {

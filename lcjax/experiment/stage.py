@@ -90,7 +90,7 @@ CLASS_MIXTURE = Node(('data', 'vae', 'mixture'), ('train',), needs=('vae',))
 TRAINED = 'vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser'
 
 
-_MOVERS = 'optimize', 'denoise', 'mixture', 'movers', 'constraints'
+_MOVERS = 'optimize', 'denoise', 'retry', 'mixture', 'movers', 'constraints'
 
 
 def result(*own: str) -> Node:

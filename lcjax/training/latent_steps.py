@@ -316,10 +316,9 @@ def make_latent_critics_step(
     ),
   }
 
-  def step(
+  def make_rows(
     state: state_lib.TrainState, batch: steps.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, steps.Metrics]:
-    key = jax.random.fold_in(key, state.step)
+  ) -> steps.Batch:
     latent_key, mix_key = jax.random.split(key)
     real, prior = draw_latents(batch, latent_key)
     y = batch['attributes']
@@ -328,7 +327,7 @@ def make_latent_critics_step(
     moved = optimize.optimize_latents(
       want, prior, target, move_tx, inner_steps
     ).z
-    rows = {
+    return {
       'real': real,
       'prior': prior,
       'moved': moved,
@@ -336,6 +335,5 @@ def make_latent_critics_step(
       'attributes': y,
       'other_attributes': batch['other_attributes'],
     }
-    return steps.take_step(updates, state, rows, key)
 
-  return step
+  return steps.make_train_step(updates, make_rows)

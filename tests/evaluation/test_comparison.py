@@ -60,7 +60,12 @@ def copy(start, target, rows, key):
 
 
 def compared(movers, train=TRAIN, test=TEST, model=MODEL, **options):
-  given = {'judge': judge, 'progress': False, 'num_components': 1} | options
+  given = {
+    'judge': judge,
+    'progress': False,
+    'num_components': 1,
+    'clock_seconds': 0,
+  } | options
   return lcjax.compare(model, train, test, movers, **given)
 
 
@@ -69,7 +74,7 @@ def table():
   return compared({'stay': stay, 'copy': copy}, seeds=(3, 4))
 
 
-SPEED = 'latents_per_second', 'training_seconds'
+SPEED = 'latents_per_second', 'training_seconds', 'speed_spread', 'components'
 
 
 def without_speed(scores):
@@ -104,8 +109,10 @@ def test_baselines_are_fits_to_the_encodings(table):
   data = lcjax.encode(MODEL, *TRAIN).encodings
   fitted = mixtures.fit_classes(data.sample(3), data.attributes, 1, 3)
   row = table.samples['class_gaussian']
-  z = mixtures.class_sampler(fitted)(
-    row.attributes, np.arange(60), jax.random.fold_in(jax.random.key(3), 0)
+  z = mixtures.ClassSampler(fitted)(
+    row.attributes,
+    np.arange(60),
+    jax.random.split(jax.random.fold_in(jax.random.key(3), 1001))[0],
   )
   np.testing.assert_array_equal(row.latents, z)
 
@@ -181,9 +188,16 @@ def test_draws_of_the_mixture_that_a_constraint_accepts():
     MODEL, lambda x, y: jnp.square(jnp.abs(x[0]) - 3 * y[1]), 'attributes',
     tolerance=1.0, takes_target=True,
   )  # fmt: skip
-  table = compared({}, accept=far)
-  kept = table.rows['class_mixture_kept']['accuracy']['mean']
-  assert kept == 1.0 > table.rows['class_mixture']['accuracy']['mean']
+  movers = {'stay': stay, 'copy': copy}
+  table = compared(movers, accept=far, tries=9)
+  for name in ('class_mixture', 'stay'):
+    single, kept = table.rows[name], table.rows[f'{name}_kept']
+    assert kept['accuracy']['mean'] > single['accuracy']['mean'] + 0.01
+    assert 1.0 < kept['tries']['mean'] <= 9.0 / kept['satisfied']['mean']
+    assert 'tries' not in single
+  assert 'copy_kept' not in table.rows  # it has no latents to accept
+  assert 'class_gaussian_kept' not in table.rows
+  assert 'up to 9 tries' in table.report['row_descriptions']['stay_kept']
 
 
 def test_without_labels_there_are_the_columns_that_need_none():
@@ -193,7 +207,7 @@ def test_without_labels_there_are_the_columns_that_need_none():
   assert found == {
     'frechet', 'knn_precision', 'knn_recall', 'density', 'coverage',
     'nearest_train_ratio', 'latents_per_second', 'training_seconds',
-    'z_distance',
+    'z_distance', 'speed_spread', 'components',
   }  # fmt: skip
   assert 'mixture on' in table.sentences[0]
   assert 'not on Frechet' in table.sentences[0]
@@ -392,9 +406,14 @@ REFUSED = {
     {'judge': lambda x: (x[:, :2], x * np.nan)},
     'judge: its features of real samples have a NaN',
   ),
-  'accept without a fit': (
-    {'model': ALONE, 'accept': lcjax.near(lcjax.encode(MODEL, *TRAIN))},
-    'accept: without encoded data',
+  'no tries': ({'tries': 0}, 'tries=0'),
+  'accept of what is not requested': (
+    {
+      'accept': lcjax.on_sample(
+        MODEL, lambda x, y: x[0] * y[0], 'length', 1.0, takes_target=True
+      )
+    },
+    "target: no 'length'",
   ),
   'data without labels': (
     {'data': lcjax.encode(MODEL, TRAIN[0])},

@@ -57,13 +57,3 @@ def test_without_labels_or_reference_there_are_no_such_scores():
 def test_requested_labels_have_the_frequencies_of_the_split():
   y = judging.requested_attributes(TEST, 3 * len(TEST))
   np.testing.assert_array_equal(y.mean(axis=0), TEST.attributes.mean(axis=0))
-
-
-def test_the_clock_starts_after_a_call_of_one_batch():
-  calls = []
-  result, seconds = judging.timed(
-    lambda z: calls.append(len(z)) or z + 1, 2, np.zeros(5)
-  )
-  assert calls == [2, 5]
-  assert seconds >= 0
-  np.testing.assert_array_equal(result, np.ones(5))

@@ -71,10 +71,13 @@ def test_compare_reports_every_attribute(job):
     'attribute_mixture',
     'attribute_mixture_kept',
     'actor',
+    'actor_kept',
     'actor_lambda_0.1',
     'optimizer',
+    'optimizer_kept',
     'actor_then_optimizer',
     'guided_denoiser',
+    'guided_denoiser_kept',
   ]
   assert report['labels'] == 'bits'
   assert set(report['curve'][0]) >= {'macro_f1', 'frechet'}

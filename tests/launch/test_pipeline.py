@@ -25,10 +25,11 @@ TINY = [
   '--config.actor_critic.more_distance_weights=(0.1,)',
   '--config.compare.num_samples=90',
   '--config.compare.curve_steps=(0, 2)',
-  '--config.mixture.num_components=1',
+  '--config.mixture.num_components=(1,)',
+  '--config.mixture.unlabelled_components=(1,)',
+  '--config.compare.clock_seconds=0',
   '--config.denoise.mixture_above=0.5',
-  '--config.denoise.num_starts=2',
-  '--config.optimize.num_starts=2',
+  '--config.retry.tries=2',
   '--config.optimize.max_steps=3',
   '--config.latent_critics.inner.max_steps=1',
   *(f'--config.{stage}.train.num_steps=20' for stage in STAGES),
@@ -48,10 +49,13 @@ ROWS = [
   'class_mixture',
   'class_mixture_kept',
   'actor',
+  'actor_kept',
   'actor_lambda_0.1',
   'optimizer',
+  'optimizer_kept',
   'actor_then_optimizer',
   'guided_denoiser',
+  'guided_denoiser_kept',
 ]
 
 
