@@ -50,6 +50,10 @@ def settings(
       del section[key]
     for key in _HOUSEKEEPING:
       section.get('train', {}).pop(key, None)
+    # A user's own file may change under the same name.
+    section |= extensions.source(
+      section.get('divergence'), f'config.{name}.divergence'
+    )
   if config.data.name not in dataset.CROPPED:
     del found['data']['background']  # only affects users' images in `generate`
   return found | {'seed': config.seed + replicate}

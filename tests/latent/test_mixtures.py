@@ -30,6 +30,17 @@ class MixtureTest(parameterized.TestCase):
     model = mixtures.fit(z, asked, seed=0)
     self.assertLen(model.weights, expected)
 
+  @parameterized.parameters(
+    # Three clusters; few rows, for which more components would be too many.
+    ((1, 3, 20), 3), ((2, 3), 3), ((1,), 1), ((20, 1), 1),
+  )  # fmt: skip
+  def test_the_number_is_chosen_by_rows_held_out(self, given, chosen):
+    z, _, _ = three_classes(120)
+    model = mixtures.fit(z, given, seed=0)
+    self.assertLen(model.weights, chosen)
+    again = mixtures.fit(z, chosen, seed=0)
+    np.testing.assert_array_equal(model.means, again.means)
+
   def test_samples_have_the_moments_of_the_latents(self):
     z, _, _ = three_classes()
     model = mixtures.fit(z, 3, seed=0)
