@@ -1,5 +1,6 @@
 """Rows of moved or drawn latents: how they are made, timed and counted."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -126,12 +127,8 @@ def make_row(
   Returns:
     The row with its scores, and what the contender returned.
   """
-
-  def move(start: np.ndarray, target: Any, rows: np.ndarray) -> Any:
-    return contender.mover(start, target, rows, key)
-
   found, seconds, spread = timed(
-    move,
+    functools.partial(contender.mover, key=key),
     batch_size,
     start,
     dict(target),

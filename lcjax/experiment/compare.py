@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 import numpy as np
 from etils import epath
@@ -82,7 +83,23 @@ def compare_once(
   y = judging.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
   rows = baselines.real_rows(judge, bound.decode, bound.encode)
-  rows |= rows_lib.make_rows(job, replicate, bound, start, y)
+  rows['prior'] = judging.Row(bound.decode(start), y, start, {})
+  # Replicates differ in all noise, as they do in models and starts.
+  key = jax.random.key(seed)
+  asked = rows_lib.contenders(job, replicate, bound, y)
+  for name, (contender, target, requested) in asked.items():
+    print(f'compare: {name}', flush=True)
+    rows[name], _ = moving.make_row(
+      contender,
+      bound.decode,
+      start,
+      target,
+      requested,
+      key,
+      config.generate.batch_size,
+      section.clock_seconds,
+    )
+    rows[name].scores.update(rows_lib.critic_scores(bound, name, rows[name]))
   scores, rows = comparison.judge_seed(judge, rows, section.num_neighbours)
   seconds = bound.seconds.copy()
   seconds.pop('class_mixture')  # 0 if the denoiser uses none

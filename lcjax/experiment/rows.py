@@ -1,10 +1,13 @@
 """The rows of the comparison table: samples of every mover and baseline."""
 
+from typing import NamedTuple
+
 import jax
 import ml_collections
 import numpy as np
 
 from lcjax import types
+from lcjax.constraints import base as constraints
 from lcjax.data import dataset
 from lcjax.evaluation import baselines as baselines_lib
 from lcjax.evaluation import glossary, judging, moving
@@ -138,11 +141,12 @@ def mover_contenders(
 
 
 def critic_scores(
-  bound: loading.BoundMovers, mover: str, z: np.ndarray, y: np.ndarray
+  bound: loading.BoundMovers, mover: str, row: judging.Row
 ) -> judging.Scores:
   """What a mover's own critic says of its latents; empty if it has none."""
   single = mover.removesuffix(glossary.KEPT)
   real, labels = bound.train.sample(0), bound.train.attributes
+  z, y = row.latents, row.attributes
   if single in bound.actors:
     critic = bound.actors[single].critic
     fake, true = critic(z, y), critic(real, labels)
@@ -157,44 +161,30 @@ def critic_scores(
   }
 
 
-def make_rows(
-  job: jobs.Job,
-  replicate: int,
-  bound: loading.BoundMovers,
-  start: np.ndarray,
-  y: np.ndarray,
-) -> dict[str, judging.Row]:
-  """The prior, all baselines and all movers, from the same noise and labels.
+class Asked(NamedTuple):
+  """A contender, and what is asked of it.
 
-  Args:
-    job: config and workdir of the run.
-    replicate: index from 0.
-    bound: its models.
-    start: [N, Z] draws of the prior.
-    y: [N, Y] requested labels.
+  Attributes:
+    contender: makes the row.
+    target: of its mover.
+    requested: [N, Y] labels that the row is judged by; None for none.
   """
-  config, key = job.config, jax.random.key(bound.seed)
-  rows = {'prior': judging.Row(bound.decode(start), y, start, {})}
+
+  contender: moving.Contender
+  target: constraints.Target
+  requested: np.ndarray | None
+
+
+def contenders(
+  job: jobs.Job, replicate: int, bound: loading.BoundMovers, y: np.ndarray
+) -> dict[str, Asked]:
+  """All baselines and all movers, by row; all but a few are asked for y."""
   nothing = movers.make_target(np.zeros_like(y), np.zeros_like(y))
-  ways = [
-    (unlabelled(config, bound), nothing, None),
-    (baselines(job, replicate, bound), movers.make_target(y), y),
-    (mover_contenders(config, bound), movers.make_target(y), y),
-  ]
-  for contenders, target, requested in ways:
-    for name, contender in contenders.items():
-      print(f'compare: {name}', flush=True)
-      rows[name], found = moving.make_row(
-        contender,
-        bound.decode,
-        start,
-        target,
-        requested,
-        key,
-        config.generate.batch_size,
-        config.compare.clock_seconds,
-      )
-      if requested is not None:
-        assert isinstance(found, base.Moved)
-        rows[name].scores.update(critic_scores(bound, name, found.z, y))
-  return rows
+  labelled = baselines(job, replicate, bound)
+  labelled |= mover_contenders(job.config, bound)
+  return {
+    name: Asked(one, nothing, None)
+    for name, one in unlabelled(job.config, bound).items()
+  } | {
+    name: Asked(one, movers.make_target(y), y) for name, one in labelled.items()
+  }

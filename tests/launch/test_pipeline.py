@@ -119,6 +119,29 @@ def test_pipeline_writes_what_other_programs_read(finished):
   seconds = report['seconds']['actor_critic_lambda_0.1']
   row = report['rows']['actor_lambda_0.1']
   assert row['training_seconds']['mean'] == seconds
+  trained = report['seconds']
+  asked = trained['latent_critics']  # D_attr accepts, in rows with tries
+  costs = {
+    'optimizer': trained['latent_critics'],
+    'optimizer_kept': trained['latent_critics'],
+    'actor_kept': trained['actor_critic'] + asked,
+    'guided_denoiser': trained['denoiser'] + trained['class_mixture'],
+    'guided_denoiser_kept': trained['denoiser']
+    + trained['class_mixture']
+    + asked,
+    'class_mixture_kept': trained['class_mixture'] + asked,
+  }
+  for name, seconds in costs.items():
+    row = report['rows'][name]
+    np.testing.assert_allclose(row['training_seconds']['mean'], seconds)
+    assert ('tries' in row) == name.endswith('_kept')
+    if name.endswith('_kept'):
+      assert 1.0 <= row['evaluations_acceptance']['mean'] <= 2.0
+  denoised = report['rows']['guided_denoiser']
+  assert denoised['evaluations_mixture']['mean'] == 25
+  assert denoised['evaluations_denoiser']['mean'] == 25
+  assert denoised['evaluations_attributes']['mean'] == 25
+  assert report['rows']['actor']['evaluations_actor']['mean'] == 1
   fitted = report['rows']['class_mixture']['training_seconds']['mean']
   assert report['seconds']['class_mixture'] == fitted
   for name in ROWS:
