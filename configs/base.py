@@ -45,6 +45,26 @@ def _train(num_steps: int, batch_size: int) -> dict[str, Any]:
   }
 
 
+def _classifier(architecture: str, seed: int) -> dict[str, Any]:
+  """A judge: an independent classifier of images."""
+  return {
+    'seed': seed,  # added to config.seed
+    'architecture': architecture,  # mlp | conv
+    'hidden_sizes': (256, 256),  # mlp
+    'conv_channels': (32, 64, 128, 256),  # conv
+    'conv_kernels': (5, 3, 3, 3),  # conv
+    'conv_strides': (2, 2, 2, 2),  # conv; each 1 or 2
+    # conv: dense layers after the convolutions. Empty: average over space.
+    'head_sizes': (),
+    'activation': 'relu',
+    'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
+    'pixel_noise': 0.1,  # standard deviation of noise, in training only
+    'flip': False,  # mirror images with probability 1/2, in training only
+    'optimizer': _optimizer(1e-3, 'cosine'),
+    'train': _train(2000, 128),
+  }
+
+
 def _optimize(max_steps: int, learning_rate: float = 0.1) -> dict[str, Any]:
   """Optimizer-G, used by the mover, the critics' inner loop and the edits."""
   return {
@@ -100,21 +120,14 @@ def get_config() -> ml_collections.ConfigDict:
     'train': _train(5000, 64),
   }
 
-  config.classifier = {  # the judge: an independent classifier of images
-    'architecture': 'mlp',  # mlp | conv
-    'hidden_sizes': (256, 256),  # mlp
-    'conv_channels': (32, 64, 128, 256),  # conv
-    'conv_kernels': (5, 3, 3, 3),  # conv
-    'conv_strides': (2, 2, 2, 2),  # conv; each 1 or 2
-    # conv: dense layers after the convolutions. Empty: average over space.
-    'head_sizes': (),
-    'activation': 'relu',
-    'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
-    'pixel_noise': 0.1,  # standard deviation of noise, in training only
-    'flip': False,  # mirror images with probability 1/2, in training only
-    'optimizer': _optimizer(1e-3, 'cosine'),
-    'train': _train(2000, 128),
-  }
+  # The judge of test images, which reports, and the second judge, of validation
+  # images, by which settings are chosen. Give them different networks.
+  config.classifier = _classifier('mlp', seed=0)
+  config.second_classifier = _classifier('conv', seed=1)
+  config.second_classifier.update(
+    conv_channels=(16, 32), conv_kernels=(3, 3), conv_strides=(2, 2)
+  )
+  config.second_classifier.train.steps_per_call = 1
 
   config.actor_critic = {  # the actor G(z, y) and its critic D(z, y)
     'actor_hidden_sizes': (256, 256, 256),
@@ -133,8 +146,8 @@ def get_config() -> ml_collections.ConfigDict:
     # lambda_dist in the actor's loss; the penalty is a mean over latent
     # dimensions.
     'distance_weight': 0.0,
-    # If distance_weight is above 0, also update the actor on encodings with
-    # their true labels, where it should not move.
+    # If distance_weight is above 0, half of the actor's loss is that of
+    # encodings with their true labels, where it should not move.
     'actor_on_encodings': True,
     # Trains one more actor and critic per weight; each actor is offered as a
     # mover (0.1: actor_lambda_0.1).
@@ -263,7 +276,9 @@ def get_config() -> ml_collections.ConfigDict:
   }
 
   config.compare = {
-    'split': 'test',  # choose settings on 'validation', report on 'test'
+    # Choose settings on 'validation', where the second classifier judges;
+    # report on 'test', where the first does.
+    'split': 'test',
     # Samples per row of the table. Requested labels are those of the split, in
     # order, repeated as often as needed.
     'num_samples': 2000,
@@ -410,6 +425,7 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
 _ELEMENTS = {
   'data.attributes': str,
   'classifier.head_sizes': int,
+  'second_classifier.head_sizes': int,
   'actor_critic.more_distance_weights': float,
   'figures.attribute_vectors': str,
 }
@@ -537,13 +553,18 @@ def validate(config: ml_collections.ConfigDict) -> None:
       raise errors.UserError(
         f'config.{key}={value!r} is out of range: it must be {meaning}'
       )
-  last_seed = config.seed + config.num_seeds - 1
-  if last_seed > MOST_SEED:
-    raise errors.UserError(
-      f'config.seed={config.seed} with config.num_seeds={config.num_seeds} '
-      f'needs seeds up to {last_seed}: the last seed must be at most '
-      f'{MOST_SEED}'
-    )
+  for key, further in (
+    ('num_seeds', config.num_seeds - 1),
+    ('classifier.seed', config.classifier.seed),
+    ('second_classifier.seed', config.second_classifier.seed),
+  ):
+    last_seed = config.seed + further
+    if last_seed > MOST_SEED:
+      raise errors.UserError(
+        f'config.seed={config.seed} with config.{key}='
+        f'{flatten(config)[key]} needs seeds up to {last_seed}: the last seed '
+        f'must be at most {MOST_SEED}'
+      )
 
 
 def ablate(

@@ -40,6 +40,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.divergence': 'reverse_kl',
     'latent_critics.divergence': 'reverse_kl',
   },
+  # Other judges of the same samples: how far scores depend on the judge.
+  'judge_2': {'classifier.seed': 2},
+  'judge_3': {'classifier.seed': 3},
   # The realism critic is never trained on optimizer-G's results.
   'no_inner_loop': {
     'latent_critics.inner.max_steps': 0,
@@ -55,12 +58,14 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
 
   config.classifier.hidden_sizes = (256, 256, 256)
   config.classifier.pixel_noise = 0.2
+  config.second_classifier.head_sizes = (64,)
+  config.second_classifier.pixel_noise = 0.2
 
   stage = config.actor_critic
   stage.prior_weight = 0.0
   stage.mismatched_weight = 0.1
   stage.gradient_penalty_weight = 0.1
-  # With the updates on encodings, a distance penalty makes samples more varied.
+  # With encodings in its loss, a distance penalty makes samples more varied.
   stage.distance_weight = 0.01
   # Low momentum (the authors use none): momentum makes samples less varied.
   stage.actor_optimizer.b1 = 0.5

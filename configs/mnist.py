@@ -29,6 +29,10 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'vae.hidden_sizes': (1024, 1024, 1024),
     'classifier.architecture': 'mlp',
     'classifier.hidden_sizes': (2048, 2048, 2048, 2048),
+    'second_classifier.architecture': 'conv',
+    'second_classifier.conv_channels': (32, 64),
+    'second_classifier.conv_kernels': (5, 5),
+    'second_classifier.head_sizes': (128,),
   },
 }
 
@@ -49,6 +53,12 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.classifier.train.num_steps = 3000
   config.classifier.train.batch_size = 128
   config.classifier.train.steps_per_call = 1  # see configs/base.py
+  stage = config.second_classifier
+  stage.architecture = 'mlp'
+  stage.hidden_sizes = (512, 512)
+  stage.pixel_noise = 0.3
+  stage.train.num_steps = 3000
+  stage.train.steps_per_call = 50
   stage = config.actor_critic
   stage.prior_weight = 0.0
   stage.mismatched_weight = 0.4

@@ -117,6 +117,7 @@ def compare(
   *,
   data: latent_model.LatentData | None = None,
   judge: judging.PredictFn | None = None,
+  second_judge: judging.PredictFn | None = None,
   accept: constraints.Constraint | None = None,
   num_samples: int | None = None,
   tries: int = 6,
@@ -147,6 +148,8 @@ def compare(
     judge: samples [B, ...] -> (logits [B, Y], features [B, F]). By default a
       small classifier, trained on `train`; without labels, features are
       principal components.
+    second_judge: as `judge`; how often both decide the same is a column. By
+      default random trees, fitted to `train`; none without labels.
     accept: a constraint. For the mixture with labels and every mover of
       latents, there is a row NAME_kept, too: made again from new noise, until
       it is met.
@@ -186,8 +189,22 @@ def compare(
     judged_by = judges.train_classifier(real_train, labels, progress)
   else:
     judged_by = judges.fit_components(real_train)
+  second = None
+  if labels is not None and second_judge is not None:
+    second = judges.check(second_judge, labels, 'second_judge')
+  elif labels is not None:
+    second = judges.fit_trees(real_train, labels)
+  elif second_judge is not None:
+    raise errors.UserError(
+      'second_judge: without labels there are no decisions to compare: leave '
+      'it out'
+    )
   the_judge = judging.make_judge(
-    judged_by.predict_fn, real_train, real_test, judged_by.seconds
+    judged_by.predict_fn,
+    real_train,
+    real_test,
+    judged_by.seconds,
+    None if second is None else second.predict_fn,
   )
   for features in (the_judge.train_features, the_judge.test_features):
     if not np.isfinite(features).all():

@@ -260,6 +260,10 @@ METRICS = {
     'VAE; the trainings of an ensemble share its time equally.',
     's',
   ),
+  'judges_agree': Metric(
+    'Judges agree', OTHER, None, '.3f',
+    'Share of images on which both judges decide the same, of all attributes.',
+  ),
   'success': Metric(
     'Success', EDITS, 'higher', '.3f',
     'Share of edits after which the judge sees the changed attribute as '

@@ -68,6 +68,7 @@ class Judge(NamedTuple):
     train_features: [N, F].
     test_features: [N, F].
     seconds: its training time.
+    other_fn: another judge, as `predict_fn`, whose agreement is reported.
   """
 
   predict_fn: PredictFn
@@ -76,6 +77,7 @@ class Judge(NamedTuple):
   train_features: np.ndarray
   test_features: np.ndarray
   seconds: float
+  other_fn: PredictFn | None = None
 
 
 def make_judge(
@@ -83,12 +85,27 @@ def make_judge(
   train: Data,
   test: Data,
   seconds: float,
+  other_fn: PredictFn | None = None,
 ) -> Judge:
   """Computes the judge's features of the real data once, for all rows."""
   train_features, test_features = (
     predict_fn(split.images)[1] for split in (train, test)
   )
-  return Judge(predict_fn, train, test, train_features, test_features, seconds)
+  return Judge(
+    predict_fn, train, test, train_features, test_features, seconds, other_fn
+  )
+
+
+def decisions(
+  predict_fn: PredictFn, images: np.ndarray, labels: types.Labels
+) -> np.ndarray:
+  """[N, Y] of 0 and 1: what a judge decides on samples."""
+  return labels.predict(predict_fn(images)[0])
+
+
+def agreement(decided: np.ndarray, other: np.ndarray) -> float:
+  """Share of rows of which two judges decide the same, all Y attributes."""
+  return float(np.mean(np.all(decided == other, axis=1)))
 
 
 def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
@@ -108,6 +125,10 @@ def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
     )
     scores['diversity'] = metrics.diversity(
       features, row.attributes, judge.train_features, judge.train.attributes
+    )
+  if labels is not None and judge.other_fn is not None:
+    scores['judges_agree'] = agreement(
+      labels.predict(logits), decisions(judge.other_fn, row.images, labels)
     )
   if row.against_test:
     scores['frechet'] = metrics.frechet_distance(features, judge.test_features)

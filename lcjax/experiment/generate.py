@@ -187,7 +187,8 @@ def generate(
         f'--mover={mover} draws starts of its own: give --start=prior, not '
         f'--start={start}'
       )
-  preflight.check(job, stage.trainings(config), False, False, ('test',))
+  trainings = stage.trainings(config, stage.TRAINED)
+  preflight.check(job, trainings, False, False, ('test',))
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'test')
   bound = loading.load_movers(job, 0, data)

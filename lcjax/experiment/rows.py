@@ -26,14 +26,13 @@ from lcjax.training import parallel
 
 
 def load_predict_fn(
-  job: jobs.Job, train: dataset.Dataset
+  job: jobs.Job, which: stage.Stage, train: dataset.Dataset
 ) -> tuple[judging.PredictFn, float]:
-  """Restores the classifier; also returns its training time in seconds."""
+  """Restores one of `stage.JUDGES`; also returns its training seconds."""
   config = job.config
-  networks = build.build_networks(config, train)
-  found = train_classifier.load(job, networks, train)
-  fn = build.make_judge(networks)
-  params = found.state['classifier'].params
+  found = train_classifier.load(job, which, train)
+  fn = build.make_judge(build.build_classifier(config, which.section, train))
+  params = found.state[which.section].params
 
   def predict_fn(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     logits, features = encodings.in_batches(
@@ -49,9 +48,12 @@ def load_predict_fn(
 def load_judge(
   job: jobs.Job, train: dataset.Dataset, test: dataset.Dataset
 ) -> judging.Judge:
-  """Restores the classifier and computes its features of the real data."""
-  predict_fn, seconds = load_predict_fn(job, train)
-  return judging.make_judge(predict_fn, train, test, seconds)
+  """Restores the judge of the split and the other one; sees the real data."""
+  own = stage.judge_of(job.config)
+  (other,) = (one for one in stage.JUDGES if one is not own)
+  predict_fn, seconds = load_predict_fn(job, own, train)
+  other_fn, _ = load_predict_fn(job, other, train)
+  return judging.make_judge(predict_fn, train, test, seconds, other_fn)
 
 
 def make_rejection(

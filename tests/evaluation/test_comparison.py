@@ -1,5 +1,6 @@
 """lcjax.compare on samples that are their own latents."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 
 import lcjax
-from lcjax import errors
-from lcjax.evaluation import metrics
+from lcjax import errors, types
+from lcjax.evaluation import judges, metrics
 from lcjax.latent import mixtures
 
 KEY = jax.random.key(0)
@@ -95,6 +96,7 @@ def test_numbers_are_those_of_the_metrics(table):
     **metrics.neighbour_scores(features, TEST[0], 5),
     'nearest_train_ratio': metrics.nearest_train_distance(row.images, TRAIN[0])
     / metrics.nearest_train_distance(TEST[0], TRAIN[0]),
+    'judges_agree': table.runs[3]['class_gaussian']['judges_agree'],
   }
   found = without_speed(table.runs[3]['class_gaussian'])
   assert found.keys() == expected.keys()
@@ -262,6 +264,41 @@ def test_a_judge_is_trained_if_none_is_given():
   assert table.report['seconds']['judge'] > 0
 
 
+@pytest.mark.parametrize('bits', [False, True])
+def test_a_second_judge_of_another_kind_agrees_on_real_samples(bits):
+  train, test = TRAIN, TEST
+  own = judge
+  if bits:  # a single one: of labels [N, 1]
+    train, test = (TRAIN[0], TRAIN[1][:, None]), (TEST[0], TEST[1][:, None])
+
+    def own(x):
+      return judge(x)[0][:, 1:], x
+
+  rows = compared({}, train, test, judge=own).rows
+  assert rows['real']['judges_agree']['mean'] > 0.9
+  assert rows['prior']['judges_agree']['mean'] < 1.0
+
+
+def test_a_second_judge_of_two_bits():
+  y = (TRAIN[0][:, :2] > 0).astype(np.float32)
+  given = dataclasses.make_dataclass('Real', ['images', 'attributes'])
+  given.__len__ = lambda real: len(real.images)
+  labels = types.Bits(('a', 'b'))
+  found = judges.fit_trees(given(TRAIN[0], y), labels)
+  right = labels.predict(found.predict_fn(TEST[0])[0]) == (TEST[0][:, :2] > 0)
+  assert right.mean() > 0.9
+
+
+def test_a_second_judge_may_be_given():
+  def opposite(x):
+    return -judge(x)[0], x
+
+  table = compared({}, second_judge=opposite)
+  assert {s['judges_agree']['mean'] for s in table.rows.values()} == {0.0}
+  assert 'decide the same on 0.000 of them' in table.report['notes'][0]
+  assert 'judges_agree' not in compared({}, TRAIN[0], TEST[0]).rows['prior']
+
+
 def as_pictures(part, dtype):
   """16 pixels that all show the samples; or bytes of them."""
   x = np.repeat(part[0][:, :, None], 4, axis=2)
@@ -414,6 +451,14 @@ REFUSED = {
       )
     },
     "target: no 'length'",
+  ),
+  'second judge: no tuple': (
+    {'second_judge': lambda x: x},
+    'second_judge: it gives a ndarray',
+  ),
+  'second judge without labels': (
+    {'train': TRAIN[0], 'test': TEST[0], 'second_judge': judge},
+    'second_judge: without labels',
   ),
   'data without labels': (
     {'data': lcjax.encode(MODEL, TRAIN[0])},

@@ -23,10 +23,14 @@ from lcjax.experiment import (
 )
 from lcjax.training import provenance
 
-STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+STAGES = (
+  'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
+  'denoiser',
+)  # fmt: skip
 # What reads labels, as a user starts it.
 TRAININGS = (
   lambda job: trainers.train_all(job, 'classifier'),
+  lambda job: trainers.train_all(job, 'second_classifier'),
   lambda job: trainers.train_all(job, 'latent_critics', 'actor_critic'),
   lambda job: trainers.train_all(job, 'denoiser'),
 )
@@ -67,7 +71,7 @@ def tiny(data):
 
 def run_everything(job):
   """As `launch.pipeline`, and a figure."""
-  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'classifier', 'second_classifier')
   trainers.train_all(job, 'vae')
   trainers.train_all(job, 'latent_critics', 'actor_critic')
   trainers.train_all(job, 'denoiser')

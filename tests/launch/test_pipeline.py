@@ -19,9 +19,14 @@ from lcjax import errors
 from lcjax.experiment import jobs, results, stage
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+STAGES = (
+  'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
+  'denoiser',
+)  # fmt: skip
 TINY = [
   '--config.vae.hidden_sizes=(16,)',
+  '--config.second_classifier.head_sizes=()',
+  '--config.second_classifier.conv_channels=(4, 4)',
   '--config.actor_critic.more_distance_weights=(0.1,)',
   '--config.compare.num_samples=90',
   '--config.compare.curve_steps=(0, 2)',
@@ -180,7 +185,7 @@ def test_second_run_redoes_nothing(finished):
   before = modified(workdir)
   status, out, err = launch('pipeline', workdir, *TINY)
   assert status == 0, err
-  assert out.count('finished before') == 7
+  assert out.count('finished before') == 8
   assert 'judging' not in out
   assert modified(workdir) == before
 
