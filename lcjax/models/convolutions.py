@@ -182,7 +182,8 @@ def _apply(
     'kernel',
     nn.initializers.lecun_normal(),
     (size, size, x.shape[-1], features),
+    jnp.float32,
   )
-  bias = module.param('bias', nn.initializers.zeros, (features,))
+  bias = module.param('bias', nn.initializers.zeros, (features,), jnp.float32)
   x, kernel, bias = (a.astype(module.dtype) for a in (x, kernel, bias))
   return convolve(x, kernel) + bias[None, None, None]
