@@ -12,15 +12,17 @@ from sklearn import decomposition
 
 from lcjax import errors, types
 from lcjax.data import batches
-from lcjax.evaluation import judging
 from lcjax.latent import encodings
 from lcjax.models import apply, classifier, networks
 from lcjax.training import fit, objectives, optimizer_spec, steps
 
+# Samples [B, ...] -> the judge's (logits [B, Y], features [B, F]).
+PredictFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
 _BATCH_SIZE = 1024
 _HIDDEN_SIZES = 256, 128
 _ADAM = optimizer_spec.adam(1e-3)
-_TRAIN_STEPS, _TRAIN_BATCH = 1000, 128
+_TRAIN_BATCH = 128
 _NOISE = 0.3  # in standard deviations; a regulariser
 _STATISTICS_ROWS = 10_000  # of training samples, for means and components
 _MOST_COMPONENTS = 64
@@ -29,7 +31,7 @@ _MOST_COMPONENTS = 64
 class Found(NamedTuple):
   """A judge: its function, what its features are, and its training time."""
 
-  predict_fn: judging.PredictFn
+  predict_fn: PredictFn
   features: str
   seconds: float
 
@@ -82,31 +84,46 @@ class _Loss:
 
 
 def train_classifier(
-  train: judging.Data, labels: types.Labels, progress: bool
+  samples: np.ndarray,
+  attributes: np.ndarray,
+  labels: types.Labels,
+  progress: bool,
+  num_steps: int = 1000,
 ) -> Found:
-  """Trains a small classifier of real samples."""
+  """Trains a small classifier of samples.
+
+  Args:
+    samples: [N, ...], of any shape and scale.
+    attributes: [N, Y] of 0 and 1.
+    labels: what they are.
+    progress: whether to show a bar.
+    num_steps: of 128 rows. The number of rows and of steps changes nothing of
+      the compiled program.
+  """
   started = time.perf_counter()
-  flatten = _make_flatten(train.images)
+  flatten = _make_flatten(samples)
   module = classifier.Classifier(len(labels), networks.Mlp(_HIDDEN_SIZES))
   classifier_fn = apply.Apply(module)
   init_key, step_key = jax.random.split(jax.random.key(0))
 
   def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    rows = batches.stacked_indices((0,), step, count, _TRAIN_BATCH, len(train))
-    x = flatten(train.images[rows.reshape(-1)])
+    rows = batches.stacked_indices(
+      (0,), step, count, _TRAIN_BATCH, len(samples)
+    )
+    x = flatten(samples[rows.reshape(-1)])
     return {
       'sample': x.reshape(*rows.shape, -1),
-      'attributes': train.attributes[rows],
+      'attributes': attributes[rows],
     }
 
   params = fit.fit_network(
     'judge',
     _Loss(classifier_fn, labels),
-    module.init(init_key, jnp.asarray(flatten(train.images[:1]))),
+    module.init(init_key, jnp.asarray(flatten(samples[:1]))),
     _ADAM,
     make_batches,
     step_key,
-    _TRAIN_STEPS,
+    num_steps,
     progress,
   )
   apply_fn = jax.jit(classifier_fn)
@@ -121,11 +138,11 @@ def train_classifier(
   return Found(predict_fn, 'last hidden layer of the judge', seconds)
 
 
-def fit_components(train: judging.Data) -> Found:
+def fit_components(samples: np.ndarray) -> Found:
   """A judge without labels: its features are principal components."""
   started = time.perf_counter()
-  flatten = _make_flatten(train.images)
-  some = flatten(_some(train.images))
+  flatten = _make_flatten(samples)
+  some = flatten(_some(samples))
   pca = decomposition.PCA(min(_MOST_COMPONENTS, *some.shape), random_state=0)
   pca.fit(some)
 
@@ -139,7 +156,7 @@ def fit_components(train: judging.Data) -> Found:
   return Found(predict_fn, words, seconds)
 
 
-def check(judge: judging.PredictFn, labels: types.Labels | None) -> Found:
+def check(judge: PredictFn, labels: types.Labels | None) -> Found:
   """A user's judge, called in batches; its shapes are checked.
 
   Args:

@@ -24,11 +24,27 @@ DESCRIPTION = (
 )
 
 
-def notes(config: ml_collections.ConfigDict, judge: judging.Judge) -> list[str]:
-  """Notes on the data behind the table."""
+def notes(
+  config: ml_collections.ConfigDict,
+  judge: judging.Judge,
+  runs: Sequence[Mapping[str, Any]],
+) -> list[str]:
+  """Notes on the data behind the table.
+
+  Args:
+    config: of the run.
+    judge: knows the real data.
+    runs: results of all seeds.
+  """
   section = config.compare
   return comparison.notes(
-    judge, section.num_samples, section.num_neighbours, section.split
+    judge,
+    section.num_samples,
+    section.num_neighbours,
+    section.split,
+    runs[0].get('common_rows')
+    if all('common_rows' in r for r in runs)
+    else None,
   )
 
 
@@ -74,7 +90,7 @@ def summarize(
     'commands': [job.command('pipeline'), job.command('compare')],
     **measured_on_all(runs),
     'config': config.to_dict(),
-    'notes': notes(config, judge),
+    'notes': notes(config, judge, runs),
     'row_descriptions': movers.descriptions(config),
   }
 
