@@ -228,7 +228,8 @@ METRICS = {
   ),
   'second_knn_recall': Metric(
     '2nd k-NN recall', SECOND, 'higher', '.3f',
-    'k-NN recall, as above, in these features.',
+    'k-NN recall, as above, in these features, among the first 5,000 samples '
+    'and test images.',
   ),
   'second_nearest_train_ratio': Metric(
     '2nd nearest train', SECOND, 'real', '.2f',
