@@ -35,6 +35,16 @@ def test_digits_of_a_class_are_near_each_other(space):
   assert agrees.mean() > 0.9
 
 
+def test_strokes_are_seen_better_than_the_same_pixels_in_disorder(space):
+  """Photographs are smooth: before training, both vary alike (1.02)."""
+  order = np.random.default_rng(3).permutation(64)
+  disorder = IMAGES.reshape(-1, 64)[:, order].reshape(-1, 8, 8)
+  strokes, others = (
+    space.features_fn(x).var(axis=0).sum() for x in (IMAGES, disorder)
+  )
+  assert strokes > 1.2 * others
+
+
 def test_bytes_and_floats_of_any_range_are_seen_alike(space):
   shifted = features.learn(IMAGES[:1000] / 8 - 1, False)
   expected = space.features_fn(IMAGES[:50])

@@ -107,7 +107,8 @@ def test_of_bits_the_classifier_has_an_f1():
     for part in (TRAIN, TEST)
   )  # fmt: skip
   judge = judging.make_judge(predict_fn, train, test, 1.0)
-  row = judging.Row(train.images, 1 - train.attributes, None, {})
+  wrong = np.array([[1, 0]], np.float32) - train.attributes
+  row = judging.Row(train.images, wrong, None, {})
   assert judging.usefulness(judge, row, 6)['cas'] == 0.0
 
 
