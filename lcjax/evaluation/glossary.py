@@ -173,7 +173,8 @@ METRICS = {
     'Classification accuracy score: accuracy on real test images of a small '
     "classifier fitted to the row's samples and requested labels alone, as "
     'many in every row; F1 for independent attributes. The row real_train '
-    'shows what as many real images give.',
+    'shows what as many real images give; reconstructions are of the very test '
+    'images, which flatters them.',
   ),
   'frechet': Metric(
     'Frechet', IMAGES, 'lower', '.4f',
