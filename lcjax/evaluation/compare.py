@@ -16,6 +16,7 @@ from lcjax.constraints import base as constraints
 from lcjax.evaluation import (
   baselines,
   comparison,
+  features,
   glossary,
   judges,
   judging,
@@ -186,14 +187,16 @@ def compare(
   if judge is not None:
     judged_by = judges.check(judge, labels)
   elif labels is not None:
-    judged_by = judges.train_classifier(real_train, labels, progress)
+    judged_by = judges.train_classifier(
+      real_train.images, real_train.attributes, labels, progress
+    )
   else:
-    judged_by = judges.fit_components(real_train)
+    judged_by = judges.fit_components(real_train.images)
   second = None
   if labels is not None and second_judge is not None:
     second = judges.check(second_judge, labels, 'second_judge')
   elif labels is not None:
-    second = judges.fit_trees(real_train, labels)
+    second = judges.fit_trees(real_train.images, real_train.attributes, labels)
   elif second_judge is not None:
     raise errors.UserError(
       'second_judge: without labels there are no decisions to compare: leave '
@@ -205,9 +208,10 @@ def compare(
     real_test,
     judged_by.seconds,
     None if second is None else second.predict_fn,
+    progress,
   )
-  for features in (the_judge.train_features, the_judge.test_features):
-    if not np.isfinite(features).all():
+  for seen in (the_judge.train_features, the_judge.test_features):
+    if not np.isfinite(seen).all():
       raise errors.UserError(
         'judge: its features of real samples have a NaN or an infinity'
       )
@@ -281,7 +285,12 @@ def compare(
         )
       samples = samples or rows
   notes = comparison.notes(
-    the_judge, count, num_neighbours, 'test', judged_by.features
+    the_judge,
+    count,
+    num_neighbours,
+    'test',
+    judging.common_rows(samples),
+    judged_by.features,
   )
   trained = 'movers, ' if callable(movers) else ''
   notes.append(
@@ -293,7 +302,8 @@ def compare(
     'description': _DESCRIPTION,
     **comparison.summarise(list(runs.values()), list(runs), labels),
     'row_descriptions': described,
-    'seconds': {'judge': judged_by.seconds} if judge is None else {},
+    'seconds': ({'judge': judged_by.seconds} if judge is None else {})
+    | {'second_features': the_judge.second.seconds},
     'hardware': comparison.hardware(),
     'versions': comparison.versions(),
     'notes': notes,
@@ -519,9 +529,7 @@ def _pictures(rows: Mapping[str, judging.Row]) -> dict[str, judging.Row]:
   Floats are scaled from the range of real samples.
   """
   real = rows[glossary.REAL].images
-  if real.ndim not in (3, 4) or (
-    real.ndim == 4 and real.shape[3] not in (1, 3)
-  ):
+  if not features.are_pictures(real):
     return {}
   low, high = float(real.min()), float(real.max())
   found = {}

@@ -73,6 +73,7 @@ def notes(
   num_samples: int,
   num_neighbours: int,
   split: str,
+  num_rows: int | None,
   features: str = 'last hidden layer of the judge',
 ) -> list[str]:
   """Notes on the data behind the table.
@@ -82,14 +83,23 @@ def notes(
     num_samples: of every row of generated samples.
     num_neighbours: k.
     split: name of the held-out samples.
+    num_rows: see `judging.common_rows`; None for results of older versions,
+      which have Frechet distances of all samples of a row.
     features: what they are.
   """
   train, test = judge.train, judge.test
+  equal = (
+    'Some results are of an older version: their Frechet distances are of all '
+    'samples of a row, and larger for fewer; --overwrite to judge them again.'
+    if num_rows is None
+    else f'Frechet distances and CAS are of n = {num_rows} samples in every '
+    'row.'
+  )
   number = (
     f'{num_samples} samples per row, but {len(test)} real images and '
-    'reconstructions (fewer images give a larger Frechet distance). Requested '
-    f'labels and reference images are from the {split} split, '
-    f'{len(test)} images; {len(train)} training images. Features: {features}; '
+    f'reconstructions. {equal} Requested labels and reference images are from '
+    f'the {split} split, {len(test)} images; {len(train)} training images. '
+    f'Features: {features}; the second ones: {judge.second.words}; '
     f'k = {num_neighbours} neighbours.'
   )
   labels = test.labels

@@ -118,14 +118,15 @@ def telling_metrics(kind: types.Kind | None) -> tuple[str, ...]:
 def readme_metrics(kind: types.Kind | None) -> tuple[str, ...]:
   """Columns of the short table, which fits a README."""
   last = (
-    'frechet', 'diversity', 'knn_recall', 'coverage', 'nearest_train_ratio',
-    'latents_per_second', 'tries', 'training_seconds',
+    'frechet', 'second_frechet', 'diversity', 'knn_recall', 'coverage',
+    'nearest_train_ratio', 'authenticity', 'latents_per_second', 'tries',
+    'training_seconds',
   )  # fmt: skip
   if kind is None:
     return last
   if kind == 'classes':
-    return 'accuracy', 'worst_class_accuracy', *last
-  scores = 'accuracy', 'macro_precision', 'macro_recall', 'macro_f1'
+    return 'accuracy', 'worst_class_accuracy', 'cas', *last
+  scores = 'accuracy', 'macro_precision', 'macro_recall', 'macro_f1', 'cas'
   return *scores, 'z_distance', *last
 
 
@@ -152,6 +153,7 @@ class Metric:
 
 
 ATTRIBUTES, IMAGES = 'Attributes', 'Realism and diversity'
+SECOND = 'Second feature space'
 LATENTS, COST, EDITS, OTHER = 'Latents', 'Cost', 'Edits', 'Other'
 METRICS = {
   'accuracy': Metric(
@@ -177,10 +179,30 @@ METRICS = {
     'Worst class', ATTRIBUTES, 'higher', '.3f',
     'Lowest accuracy of any class or attribute.',
   ),
+  'cas': Metric(
+    'CAS', ATTRIBUTES, 'higher', '.3f',
+    'Classification accuracy score: accuracy on real test images of a small '
+    "classifier fitted to the row's samples and requested labels alone, as "
+    'many in every row; F1 for independent attributes. The row real_train '
+    'shows what as many real images give; reconstructions are of the very test '
+    'images, which flatters them.',
+  ),
   'frechet': Metric(
     'Frechet', IMAGES, 'lower', '.4f',
     "Squared Frechet distance to test images in the judge's feature space, "
-    'divided by the variance of the test features.',
+    'divided by the variance of the test features; of as many samples in every '
+    'row, as the mean over disjoint subsets.',
+  ),
+  'kid': Metric(
+    'KID', IMAGES, 'lower', '.4f',
+    'Kernel distance to test images: squared maximum mean discrepancy with the '
+    "cubic kernel of the judge's features, each standardised as in the test "
+    'images; mean over 20 pairs of random subsets of up to 1,000. Unbiased, so '
+    'it may be below 0.',
+  ),
+  'kid_std': Metric(
+    'KID spread', IMAGES, None, '.4f',
+    'Standard deviation of the kernel distance over the pairs of subsets.',
   ),
   'diversity': Metric(
     'Diversity', IMAGES, 'real', '.2f',
@@ -209,6 +231,27 @@ METRICS = {
     'Nearest train', IMAGES, 'real', '.2f',
     'Median pixel distance to the nearest training image, divided by that of '
     'test images (1 for the row real); clearly below 1 suggests memorisation.',
+  ),
+  'second_frechet': Metric(
+    '2nd Frechet', SECOND, 'lower', '.4f',
+    'Frechet, as above, in features that share nothing with the judge: codes '
+    'of an autoencoder of photographs, or principal components of samples that '
+    'are no images.',
+  ),
+  'second_knn_recall': Metric(
+    '2nd k-NN recall', SECOND, 'higher', '.3f',
+    'k-NN recall, as above, in these features, among the first 5,000 samples '
+    'and test images.',
+  ),
+  'second_nearest_train_ratio': Metric(
+    '2nd nearest train', SECOND, 'real', '.2f',
+    'Nearest train, as above, by distances of these features.',
+  ),
+  'authenticity': Metric(
+    'Authenticity', SECOND, 'real', '.3f',
+    'Share of the first 2,000 samples that are farther, in these features, '
+    'from their nearest training image than that one is from its own nearest '
+    'other training image. The row real is the target; less suggests copies.',
   ),
   'z_distance': Metric(
     'z distance', LATENTS, None, '.1f',

@@ -12,15 +12,17 @@ from sklearn import decomposition, ensemble
 
 from lcjax import errors, types
 from lcjax.data import batches
-from lcjax.evaluation import judging
 from lcjax.latent import encodings
 from lcjax.models import apply, classifier, networks
 from lcjax.training import fit, objectives, optimizer_spec, steps
 
+# Samples [B, ...] -> the judge's (logits [B, Y], features [B, F]).
+PredictFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
 _BATCH_SIZE = 1024
 _HIDDEN_SIZES = 256, 128
 _ADAM = optimizer_spec.adam(1e-3)
-_TRAIN_STEPS, _TRAIN_BATCH = 1000, 128
+_TRAIN_BATCH = 128
 _NOISE = 0.3  # in standard deviations; a regulariser
 _STATISTICS_ROWS = 10_000  # of training samples, for means and components
 _MOST_COMPONENTS = 64
@@ -30,7 +32,7 @@ _NUM_TREES = 100
 class Found(NamedTuple):
   """A judge: its function, what its features are, and its training time."""
 
-  predict_fn: judging.PredictFn
+  predict_fn: PredictFn
   features: str
   seconds: float
 
@@ -83,31 +85,46 @@ class _Loss:
 
 
 def train_classifier(
-  train: judging.Data, labels: types.Labels, progress: bool
+  samples: np.ndarray,
+  attributes: np.ndarray,
+  labels: types.Labels,
+  progress: bool,
+  num_steps: int = 1000,
 ) -> Found:
-  """Trains a small classifier of real samples."""
+  """Trains a small classifier of samples.
+
+  Args:
+    samples: [N, ...], of any shape and scale.
+    attributes: [N, Y] of 0 and 1.
+    labels: what they are.
+    progress: whether to show a bar.
+    num_steps: of 128 rows. The number of rows and of steps changes nothing of
+      the compiled program.
+  """
   started = time.perf_counter()
-  flatten = _make_flatten(train.images)
+  flatten = _make_flatten(samples)
   module = classifier.Classifier(len(labels), networks.Mlp(_HIDDEN_SIZES))
   classifier_fn = apply.Apply(module)
   init_key, step_key = jax.random.split(jax.random.key(0))
 
   def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    rows = batches.stacked_indices((0,), step, count, _TRAIN_BATCH, len(train))
-    x = flatten(train.images[rows.reshape(-1)])
+    rows = batches.stacked_indices(
+      (0,), step, count, _TRAIN_BATCH, len(samples)
+    )
+    x = flatten(samples[rows.reshape(-1)])
     return {
       'sample': x.reshape(*rows.shape, -1),
-      'attributes': train.attributes[rows],
+      'attributes': attributes[rows],
     }
 
   params = fit.fit_network(
     'judge',
     _Loss(classifier_fn, labels),
-    module.init(init_key, jnp.asarray(flatten(train.images[:1]))),
+    module.init(init_key, jnp.asarray(flatten(samples[:1]))),
     _ADAM,
     make_batches,
     step_key,
-    _TRAIN_STEPS,
+    num_steps,
     progress,
   )
   apply_fn = jax.jit(classifier_fn)
@@ -122,19 +139,21 @@ def train_classifier(
   return Found(predict_fn, 'last hidden layer of the judge', seconds)
 
 
-def fit_trees(train: judging.Data, labels: types.Labels) -> Found:
+def fit_trees(
+  samples: np.ndarray, attributes: np.ndarray, labels: types.Labels
+) -> Found:
   """A judge of another kind, to hold the first against: random trees.
 
   Extremely randomised trees (Geurts et al. 2006), on some of the samples.
   """
   started = time.perf_counter()
-  rows = np.random.default_rng(1).permutation(len(train))[:_STATISTICS_ROWS]
+  rows = np.random.default_rng(1).permutation(len(samples))[:_STATISTICS_ROWS]
   classes = isinstance(labels, types.Classes)
-  y = train.attributes[rows]
+  y = attributes[rows]
   if classes or len(labels) == 1:  # scikit-learn wants a single answer [N]
     y = y.argmax(axis=1) if classes else y[:, 0]
   trees = ensemble.ExtraTreesClassifier(_NUM_TREES, random_state=1)
-  trees.fit(train.images[rows].reshape(len(rows), -1), y)
+  trees.fit(samples[rows].reshape(len(rows), -1), y)
 
   def predict_fn(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     found = trees.predict(x.reshape(len(x), -1))
@@ -147,11 +166,11 @@ def fit_trees(train: judging.Data, labels: types.Labels) -> Found:
   return Found(predict_fn, 'the decisions', seconds)
 
 
-def fit_components(train: judging.Data) -> Found:
+def fit_components(samples: np.ndarray) -> Found:
   """A judge without labels: its features are principal components."""
   started = time.perf_counter()
-  flatten = _make_flatten(train.images)
-  some = flatten(_some(train.images))
+  flatten = _make_flatten(samples)
+  some = flatten(_some(samples))
   pca = decomposition.PCA(min(_MOST_COMPONENTS, *some.shape), random_state=0)
   pca.fit(some)
 
@@ -166,7 +185,7 @@ def fit_components(train: judging.Data) -> Found:
 
 
 def check(
-  judge: judging.PredictFn, labels: types.Labels | None, name: str = 'judge'
+  judge: PredictFn, labels: types.Labels | None, name: str = 'judge'
 ) -> Found:
   """A user's judge, called in batches; its shapes are checked.
 

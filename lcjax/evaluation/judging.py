@@ -6,15 +6,20 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from lcjax import types
-from lcjax.evaluation import metrics
+from lcjax.evaluation import features as features_lib
+from lcjax.evaluation import judges, metrics
+from lcjax.evaluation.judges import PredictFn
 
 Scores = dict[str, float]
-# Samples [B, ...] -> the judge's (logits [B, Y], features [B, F]).
-PredictFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 # The distance to the nearest training image costs a pass over all of them per
 # sample, so it is measured on this many; their median varies by a percent.
 _NEAREST_ROWS = 2000
+# Recall in the second features is of so many, for a quarter of the time.
+_RECALL_ROWS = 5000
+_KERNEL_SUBSETS, _KERNEL_ROWS = 20, 1000
+# The classifier of CAS: steps, and pixels of a side that it sees at most.
+_CAS_STEPS, _CAS_PIXELS = 300, 32
 
 
 class Data(Protocol):
@@ -68,6 +73,9 @@ class Judge(NamedTuple):
     train_features: [N, F].
     test_features: [N, F].
     seconds: its training time.
+    second: features that share nothing with the judge.
+    second_train: [N, G].
+    second_test: [N, G].
     other_fn: another judge, as `predict_fn`, whose agreement is reported.
   """
 
@@ -77,6 +85,9 @@ class Judge(NamedTuple):
   train_features: np.ndarray
   test_features: np.ndarray
   seconds: float
+  second: features_lib.Space
+  second_train: np.ndarray
+  second_test: np.ndarray
   other_fn: PredictFn | None = None
 
 
@@ -86,13 +97,36 @@ def make_judge(
   test: Data,
   seconds: float,
   other_fn: PredictFn | None = None,
+  progress: bool = False,
 ) -> Judge:
-  """Computes the judge's features of the real data once, for all rows."""
+  """Computes features of the real data once, for all rows.
+
+  Args:
+    predict_fn: of the judge.
+    train: the training split.
+    test: the split that results are reported on.
+    seconds: the judge's training time.
+    other_fn: another judge, whose agreement is reported.
+    progress: whether to show a bar while the second features are learned.
+  """
+  second = features_lib.learn(train.images, progress)
   train_features, test_features = (
     predict_fn(split.images)[1] for split in (train, test)
   )
+  second_train, second_test = (
+    second.features_fn(split.images) for split in (train, test)
+  )
   return Judge(
-    predict_fn, train, test, train_features, test_features, seconds, other_fn
+    predict_fn,
+    train,
+    test,
+    train_features,
+    test_features,
+    seconds,
+    second,
+    second_train,
+    second_test,
+    other_fn,
   )
 
 
@@ -108,13 +142,24 @@ def agreement(decided: np.ndarray, other: np.ndarray) -> float:
   return float(np.mean(np.all(decided == other, axis=1)))
 
 
-def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
-  """All metrics of one row but the distance to training images.
+def common_rows(rows: Mapping[str, Row]) -> int:
+  """The smallest number of samples of a row that is compared with test data.
+
+  The Frechet distance depends on their number, so all rows have it at this one.
+  """
+  return min(len(row.images) for row in rows.values() if row.against_test)
+
+
+def judge_row(
+  judge: Judge, row: Row, num_neighbours: int, num_rows: int
+) -> Scores:
+  """All metrics of one row in the judge's features.
 
   Args:
     judge: also knows the real data.
     row: samples and what was requested.
     num_neighbours: k of precision, recall, density and coverage.
+    num_rows: see `common_rows`.
   """
   logits, features = judge.predict_fn(row.images)
   labels = judge.test.labels
@@ -131,27 +176,104 @@ def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
       labels.predict(logits), decisions(judge.other_fn, row.images, labels)
     )
   if row.against_test:
-    scores['frechet'] = metrics.frechet_distance(features, judge.test_features)
-    scores |= metrics.neighbour_scores(
-      features, judge.test_features, num_neighbours
+    real = judge.test_features
+    scores['frechet'] = metrics.frechet_of_equal_size(features, real, num_rows)
+    # Smaller subsets than there are rows: else, their spread would be 0.
+    size = max(2, min(_KERNEL_ROWS, num_rows // 2))
+    scores['kid'], scores['kid_std'] = metrics.kernel_distance(
+      features, real, _KERNEL_SUBSETS, size, 0
     )
+    scores |= metrics.neighbour_scores(features, real, num_neighbours)
   return scores | row.scores
+
+
+def usefulness(judge: Judge, row: Row, num_rows: int) -> Scores:
+  """The score `cas` of a row with requested labels.
+
+  A small classifier, fitted to the row's first samples alone, is tested on real
+  test samples: the classification accuracy score of Ravuri & Vinyals,
+  arXiv:1905.10887, with another classifier. Macro F1 for bits.
+
+  Args:
+    judge: knows the real data.
+    row: samples and what was requested.
+    num_rows: number of samples to fit, the same for all rows.
+  """
+  labels = judge.test.labels
+  if labels is None or row.attributes is None or not row.against_test:
+    return {}
+  samples, real = row.images[:num_rows], judge.test.images
+  if not np.isfinite(samples).all():
+    return {'cas': float('nan')}
+  if features_lib.are_pictures(real):
+    samples, real = (
+      features_lib.shrunk(part, _CAS_PIXELS) for part in (samples, real)
+    )
+  found = judges.train_classifier(
+    samples, row.attributes[:num_rows], labels, False, _CAS_STEPS
+  )
+  scores = metrics.classification_scores(
+    labels.predict(found.predict_fn(real)[0]), judge.test.attributes, labels
+  )
+  name = 'accuracy' if isinstance(labels, types.Classes) else 'macro_f1'
+  return {'cas': scores[name]}
+
+
+def second_scores(
+  judge: Judge,
+  row: Row,
+  num_neighbours: int,
+  num_rows: int,
+  test_near: float,
+) -> Scores:
+  """Metrics of one row in the features that share nothing with the judge.
+
+  Args:
+    judge: knows them, and the real data.
+    row: samples.
+    num_neighbours: k of recall.
+    num_rows: see `common_rows`.
+    test_near: median distance of test samples to the nearest training sample.
+  """
+  features, real = judge.second.features_fn(row.images), judge.second_test
+  scores = {}
+  if row.against_test:
+    scores['second_frechet'] = metrics.frechet_of_equal_size(
+      features, real, num_rows
+    )
+    scores['second_knn_recall'] = metrics.neighbour_scores(
+      features[:_RECALL_ROWS], real[:_RECALL_ROWS], num_neighbours
+    )['knn_recall']
+  if not row.in_train:
+    scores['authenticity'], near = metrics.authenticity(
+      features[:_NEAREST_ROWS], judge.second_train
+    )
+    scores['second_nearest_train_ratio'] = metrics.ratio(near, test_near)
+  return scores
 
 
 def judge_rows(
   judge: Judge, rows: Mapping[str, Row], num_neighbours: int
 ) -> dict[str, Scores]:
-  """All metrics of every row, see `judge_row`.
+  """All metrics of every row.
 
   `nearest_train_ratio` compares distances to the nearest training image with
   those of held-out images: copies of training images are below 1.
   """
+  num_rows = common_rows(rows)
   test_near = metrics.nearest_train_distance(
     judge.test.images[:_NEAREST_ROWS], judge.train.images
   )
+  _, second_near = metrics.authenticity(
+    judge.second_test[:_NEAREST_ROWS], judge.second_train
+  )
   scores = {}
   for name, row in rows.items():
-    scores[name] = judge_row(judge, row, num_neighbours)
+    scores[name] = (
+      judge_row(judge, row, num_neighbours, num_rows)
+      | usefulness(judge, row, num_rows)
+      | second_scores(judge, row, num_neighbours, num_rows, second_near)
+    )
     if not row.in_train:
       near = metrics.nearest_train_distance(
         row.images[:_NEAREST_ROWS], judge.train.images

@@ -92,6 +92,72 @@ def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
   return float(max(squared, 0.0) / total)
 
 
+def frechet_of_equal_size(
+  features: np.ndarray, reference: np.ndarray, num_rows: int
+) -> float:
+  """The mean `frechet_distance` of disjoint subsets of equal size, in order.
+
+  The distance is larger for fewer samples (Binkowski et al., arXiv:1801.01401),
+  so that rows of different length are compared at the same number.
+
+  Args:
+    features: [N, F] of samples; the last N modulo num_rows are unused.
+    reference: [M, F] of real images.
+    num_rows: of a subset, from 2 to N.
+  """
+  starts = range(0, len(features) - num_rows + 1, num_rows)
+  parts = [features[start : start + num_rows] for start in starts]
+  return float(np.mean([frechet_distance(part, reference) for part in parts]))
+
+
+def kernel_distance(
+  features: np.ndarray,
+  reference: np.ndarray,
+  num_subsets: int,
+  subset_size: int,
+  seed: int,
+) -> tuple[float, float]:
+  """Kernel distance (KID): its mean over random subsets, and its spread.
+
+  The unbiased squared maximum mean discrepancy with the kernel (x y / F + 1)^3,
+  Binkowski et al., arXiv:1801.01401, Appendix A. It may be negative; between
+  equal distributions it is 0 in expectation, for any number of samples. Unlike
+  theirs, features are standardised by the reference's mean and standard
+  deviation, so that judges whose features differ in scale are comparable.
+
+  Args:
+    features: [N, F] of samples; values that are not finite give NaN.
+    reference: [M, F] of real images.
+    num_subsets: pairs of subsets, each drawn without replacement.
+    subset_size: rows of a subset, from 2 to min(N, M).
+    seed: of the subsets.
+
+  Returns:
+    Mean, and standard deviation over the subsets.
+  """
+  features, reference = _matrices(features, reference)
+  least = min(len(features), len(reference))
+  if not 2 <= subset_size <= least:
+    raise ValueError(f'subset_size={subset_size} must be from 2 to {least}')
+  if not np.isfinite(features).all():
+    return float('nan'), float('nan')
+  mean, std = reference.mean(axis=0), reference.std(axis=0)
+  std = np.where(std > 0, std, 1.0)
+  rng = np.random.default_rng(seed)
+  found = []
+  for _ in range(num_subsets):
+    x, y = (
+      (part[rng.choice(len(part), subset_size, replace=False)] - mean) / std
+      for part in (features, reference)
+    )
+    within = 0.0
+    for kernel in (_cubic_kernel(x, x), _cubic_kernel(y, y)):
+      within += kernel.sum() - np.trace(kernel)
+    pairs = subset_size * (subset_size - 1)
+    found.append(within / pairs - 2.0 * _cubic_kernel(x, y).mean())
+  return float(np.mean(found)), float(np.std(found))
+
+
 def diversity(
   features: np.ndarray,
   attributes: np.ndarray,
@@ -208,7 +274,33 @@ def nearest_train_distance(
     raise ValueError(
       f'images have dtypes of the kinds {kinds}: pass all as uint8 or as floats'
     )
-  return float(np.median(_nearest_distance(images, train_images)))
+  return float(np.median(_nearest(images, train_images)[0]))
+
+
+def authenticity(
+  features: np.ndarray, train_features: np.ndarray
+) -> tuple[float, float]:
+  """Share of samples that are no copies, and the median distance to training.
+
+  A sample is authentic if it is farther from its nearest training row than that
+  row is from its own nearest other one: Alaa et al., arXiv:2102.08921, Section
+  3.3, there in an embedding of their own. Copies give 0.
+
+  Args:
+    features: [N, F] of samples; values that are not finite give NaN.
+    train_features: [T, F] of all training rows.
+
+  Returns:
+    The share, and the median distance of samples to their nearest training row.
+  """
+  if not np.isfinite(features).all():
+    return float('nan'), float('nan')
+  distance, nearest = _nearest(features, train_features)
+  # Only the training rows that are nearest to a sample need a neighbour.
+  rows, inverse = np.unique(nearest, return_inverse=True)
+  among_train, _ = _nearest(train_features[rows], train_features, rows)
+  authentic = distance > among_train[inverse]
+  return float(authentic.mean()), float(np.median(distance))
 
 
 def z_distance(
@@ -253,6 +345,11 @@ def _covariance(features: np.ndarray) -> np.ndarray:
   return np.atleast_2d(np.cov(features, rowvar=False))
 
 
+def _cubic_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+  inner = x @ y.T / x.shape[1] + 1.0
+  return inner * inner * inner  # ten times as fast as a power
+
+
 def _root(cov: np.ndarray) -> np.ndarray:
   """Symmetric square root; eigenvalues below zero are rounding errors."""
   eigenvalues, vectors = scipy.linalg.eigh(cov)
@@ -278,19 +375,35 @@ def _rounding(points: np.ndarray) -> np.ndarray:
   return 4 * (points.shape[1] + 4) * eps * np.square(points).sum(axis=1)
 
 
-def _nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:
-  """[N] euclidean pixel distances to the nearest of [T, ...] images."""
+def _nearest(
+  images: np.ndarray, among: np.ndarray, own: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+  """Searches for the nearest row, by euclidean distance.
+
+  Args:
+    images: [N, ...].
+    among: [T, ...].
+    own: [N] the images' own row numbers in `among`, which do not count.
+
+  Returns:
+    [N] distances, infinite without any other row, and [N] row numbers.
+  """
   rows = np.reshape(images, (len(images), -1)).astype(np.float32)
-  nearest = np.full(len(rows), np.inf)
+  nearest, number = np.full(len(rows), np.inf), np.zeros(len(rows), int)
   for start in range(0, len(among), _SEARCH_ROWS):
     part = among[start : start + _SEARCH_ROWS]
     others = np.reshape(part, (len(part), -1)).astype(np.float32)
-    index = NearestNeighbors(n_neighbors=1, algorithm='brute').fit(others)
-    found = index.kneighbors(rows, return_distance=False)[:, 0]
-    # The search rounds |a|^2 - 2ab + |b|^2, but copies must have distance 0.
-    exact = np.linalg.norm(rows - others[found], axis=1)
-    nearest = np.minimum(nearest, exact)
-  return nearest
+    count = 1 if own is None else min(2, len(others))
+    index = NearestNeighbors(n_neighbors=count, algorithm='brute').fit(others)
+    candidates = index.kneighbors(rows, return_distance=False)
+    for found in candidates.T:
+      # The search rounds |a|^2 - 2ab + |b|^2, but copies must have distance 0.
+      exact = np.linalg.norm(rows - others[found], axis=1)
+      if own is not None:
+        exact[start + found == own] = np.inf
+      number = np.where(exact < nearest, start + found, number)
+      nearest = np.minimum(nearest, exact)
+  return nearest, number
 
 
 def ratio(value: float, reference: float) -> float:

@@ -40,10 +40,12 @@ def quality_curve(
   bound: loading.BoundMovers,
   start: np.ndarray,
   y: np.ndarray,
+  num_rows: int,
 ) -> list[judging.Scores]:
   """Scores, Frechet distance and speed of optimizer-G by number of steps.
 
-  Always from a single start per row, so that only the steps vary.
+  Always from a single start per row, so that only the steps vary, and with
+  Frechet distances of `num_rows` samples, as in the table.
   """
   curve = []
   for max_steps in config.compare.curve_steps:
@@ -63,7 +65,9 @@ def quality_curve(
         'steps': max_steps,
         'accuracy': scores['accuracy'],
         'macro_f1': scores['macro_f1'],
-        'frechet': metrics.frechet_distance(features, judge.test_features),
+        'frechet': metrics.frechet_of_equal_size(
+          features, judge.test_features, num_rows
+        ),
         'latents_per_second': len(y) / seconds,
       }
     )
@@ -75,7 +79,7 @@ def compare_once(
   judge: judging.Judge,
   replicate: int,
 ) -> tuple[dict[str, Any], dict[str, judging.Row]]:
-  """One replicate: {'rows', 'seconds', 'curve'}, and the judged rows."""
+  """One replicate's result, as its file stores it, and the judged rows."""
   config = job.config
   section, seed = config.compare, config.seed + replicate
   assert isinstance(judge.train, dataset.Dataset)  # images, from `read`
@@ -102,13 +106,15 @@ def compare_once(
     rows[name].scores.update(rows_lib.critic_scores(bound, name, rows[name]))
   scores, rows = comparison.judge_seed(judge, rows, section.num_neighbours)
   seconds = bound.seconds.copy()
+  seconds['second_features'] = judge.second.seconds
   seconds.pop('class_mixture')  # 0 if the denoiser uses none
   if 'class_mixture' in rows:
     fitted = rows['class_mixture'].scores['training_seconds']
     seconds['class_mixture'] = fitted
-  result = {'rows': scores, 'seconds': seconds}
+  num_rows = judging.common_rows(rows)
+  result = {'rows': scores, 'seconds': seconds, 'common_rows': num_rows}
   if replicate == 0:
-    result['curve'] = quality_curve(config, judge, bound, start, y)
+    result['curve'] = quality_curve(config, judge, bound, start, y, num_rows)
   return result, rows
 
 

@@ -24,8 +24,18 @@ DESCRIPTION = (
 )
 
 
-def notes(config: ml_collections.ConfigDict, judge: judging.Judge) -> list[str]:
-  """Notes on the judges, and on the data behind the table."""
+def notes(
+  config: ml_collections.ConfigDict,
+  judge: judging.Judge,
+  runs: Sequence[Mapping[str, Any]],
+) -> list[str]:
+  """Notes on the judges, and on the data behind the table.
+
+  Args:
+    config: of the run.
+    judge: knows the real data.
+    runs: results of all seeds.
+  """
   section, own = config.compare, stage.judge_of(config)
   judged = (
     f'Judged by config.{own.section}, the judge of the {section.split} split; '
@@ -35,7 +45,13 @@ def notes(config: ml_collections.ConfigDict, judge: judging.Judge) -> list[str]:
   return [
     judged,
     *comparison.notes(
-      judge, section.num_samples, section.num_neighbours, section.split
+      judge,
+      section.num_samples,
+      section.num_neighbours,
+      section.split,
+      runs[0].get('common_rows')
+      if all('common_rows' in run for run in runs)
+      else None,
     ),
   ]
 
@@ -82,7 +98,7 @@ def summarize(
     'commands': [job.command('pipeline'), job.command('compare')],
     **measured_on_all(runs),
     'config': config.to_dict(),
-    'notes': notes(config, judge),
+    'notes': notes(config, judge, runs),
     'row_descriptions': movers.descriptions(config),
   }
 

@@ -87,19 +87,28 @@ def test_numbers_are_those_of_the_metrics(table):
   labels = lcjax.encode(MODEL, *TRAIN).labels
   logits, features = judge(row.images)
   y = np.eye(2)[TRAIN[1]]
+  # 60 test rows: 20 pairs of 30. The order of test rows is another here.
+  order = np.random.default_rng(0).permutation(60)
+  kid, kid_std = metrics.kernel_distance(features, TEST[0][order], 20, 30, 0)
   expected = {
     **metrics.classification_scores(
       labels.predict(logits), row.attributes, labels
     ),
     'diversity': metrics.diversity(features, row.attributes, TRAIN[0], y),
     'frechet': metrics.frechet_distance(features, TEST[0]),
+    'kid': kid,
+    'kid_std': kid_std,
     **metrics.neighbour_scores(features, TEST[0], 5),
     'nearest_train_ratio': metrics.nearest_train_distance(row.images, TRAIN[0])
     / metrics.nearest_train_distance(TEST[0], TRAIN[0]),
     'judges_agree': table.runs[3]['class_gaussian']['judges_agree'],
   }
   found = without_speed(table.runs[3]['class_gaussian'])
-  assert found.keys() == expected.keys()
+  second = {
+    'cas', 'second_frechet', 'second_knn_recall', 'authenticity',
+    'second_nearest_train_ratio',
+  }  # fmt: skip
+  assert found.keys() == expected.keys() | second
   for name, value in expected.items():
     np.testing.assert_allclose(found[name], value, rtol=1e-6, err_msg=name)
   np.testing.assert_array_equal(
@@ -131,6 +140,9 @@ def test_real_samples_of_the_right_class_win_and_are_found_out(table):
   beaten = found.removeprefix('copy beats class_mixture on ').split(';')[0]
   assert {'accuracy', 'worst class'} <= set(beaten.rstrip('.').split(', '))
   assert any(s.startswith('copy may memorise') for s in table.sentences)
+  assert table.rows['copy']['authenticity']['mean'] == 0.0
+  assert table.rows['real']['authenticity']['mean'] > 0.2
+  assert table.rows['copy']['cas']['mean'] > 0.9
   assert 'z_distance' not in table.rows['copy']
 
 
@@ -179,6 +191,7 @@ def test_batches_change_nothing():
     return lcjax.Moved(start, start, satisfied=rows % 2 == 0)
 
   table = compared({'m': mover}, num_samples=3000)
+  assert 'of n = 60 samples in every row' in table.report['notes'][0]
   assert table.runs[0]['m']['satisfied'] == 0.5
   np.testing.assert_array_equal(
     table.samples['m'].latents, table.samples['prior'].latents
@@ -207,9 +220,10 @@ def test_without_labels_there_are_the_columns_that_need_none():
   assert tuple(table.rows)[3:] == ('prior', 'mixture', 'stay')
   found = set().union(*table.rows.values())
   assert found == {
-    'frechet', 'knn_precision', 'knn_recall', 'density', 'coverage',
-    'nearest_train_ratio', 'latents_per_second', 'training_seconds',
-    'z_distance', 'speed_spread', 'components',
+    'frechet', 'kid', 'kid_std', 'knn_precision', 'knn_recall', 'density',
+    'coverage', 'nearest_train_ratio', 'second_frechet', 'second_knn_recall',
+    'second_nearest_train_ratio', 'authenticity', 'latents_per_second',
+    'training_seconds', 'z_distance', 'speed_spread', 'components',
   }  # fmt: skip
   assert 'mixture on' in table.sentences[0]
   assert 'not on Frechet' in table.sentences[0]

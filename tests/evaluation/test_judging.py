@@ -3,8 +3,8 @@
 import numpy as np
 
 from lcjax.data import dataset
-from lcjax.evaluation import comparison, judging
-from lcjax.types import Classes
+from lcjax.evaluation import comparison, judging, metrics
+from lcjax.types import Bits, Classes
 
 LABELS = Classes(('dark', 'bright'))
 
@@ -30,9 +30,9 @@ def other_fn(images):
   return np.tile([-1.0, 1.0], (len(images), 1)), None
 
 
-def judged(row, judge=None):
+def judged(row, judge=None, **others):
   judge = judge or judging.make_judge(predict_fn, TRAIN, TEST, 1.0)
-  return judging.judge_rows(judge, {'row': row}, 2)['row']
+  return judging.judge_rows(judge, {'row': row, **others}, 2)['row']
 
 
 def test_held_out_images_are_at_no_distance_and_right():
@@ -50,13 +50,71 @@ def test_images_that_were_asked_for_the_other_class_are_wrong():
 
 def test_copies_of_training_images_are_nearer_than_held_out_ones():
   row = judging.Row(TRAIN.images, TRAIN.attributes, None, {})
-  assert judged(row)['nearest_train_ratio'] == 0.0
-  assert 'nearest_train_ratio' not in judged(row._replace(in_train=True))
+  found, known = judged(row), judged(row._replace(in_train=True))
+  for name in (
+    'nearest_train_ratio', 'second_nearest_train_ratio', 'authenticity'
+  ):  # fmt: skip
+    assert found[name] == 0.0
+    assert name not in known
 
 
 def test_without_labels_or_reference_there_are_no_such_scores():
-  found = judged(judging.Row(TEST.images, None, None, {}, against_test=False))
-  assert found.keys() == {'nearest_train_ratio'}
+  row = judging.Row(TEST.images, None, None, {})
+  found = judged(row._replace(against_test=False), other=row)
+  assert found.keys() == {
+    'nearest_train_ratio', 'second_nearest_train_ratio', 'authenticity'
+  }  # fmt: skip
+  assert found['second_nearest_train_ratio'] == 1.0
+  labelled = judging.Row(TEST.images, TEST.attributes, None, {})
+  assert 'cas' not in judged(row)
+  assert 'cas' not in judged(
+    labelled._replace(against_test=False), other=labelled
+  )
+
+
+def test_frechet_distances_of_all_rows_are_of_as_many_samples():
+  """Twelve samples beside six: two subsets of six, in order."""
+  few = judging.Row(TEST.images, None, None, {})
+  images = np.concatenate([TRAIN.images, TEST.images[:3], TRAIN.images[:3]])
+  many = judging.Row(images, None, None, {})
+  found = judged(many, few=few)
+  parts = [predict_fn(part)[1] for part in (images[:6], images[6:])]
+  real = predict_fn(TEST.images)[1]
+  each = [metrics.frechet_distance(part, real) for part in parts]
+  assert each[0] != each[1]
+  np.testing.assert_allclose(found['frechet'], np.mean(each))
+  # Principal components of all pixels are a rotation of scaled ones.
+  np.testing.assert_allclose(found['second_frechet'], np.mean(each), rtol=1e-4)
+  alone = judged(many)
+  np.testing.assert_allclose(
+    alone['frechet'], metrics.frechet_distance(predict_fn(images)[1], real)
+  )
+
+
+def test_a_classifier_of_samples_is_only_as_good_as_their_labels():
+  right = judging.Row(TRAIN.images, TRAIN.attributes, None, {})
+  wrong = right._replace(attributes=1 - TRAIN.attributes)
+  assert judged(right)['cas'] == 1.0
+  assert judged(wrong)['cas'] == 0.0
+  broken = right._replace(images=np.full((6, 1, 1, 2), np.nan))
+  judge = judging.make_judge(predict_fn, TRAIN, TEST, 1.0)
+  assert np.isnan(judging.usefulness(judge, broken, 6)['cas'])
+
+
+def test_of_bits_the_classifier_has_an_f1():
+  """The second bit is never there: accuracy would be 1 of 2 at least."""
+  labels = Bits(('bright', 'huge'))
+  train, test = (
+    dataset.Dataset(
+      part.images, part.attributes[:, 1:] * np.array([[1, 0]], np.float32),
+      labels,
+    )
+    for part in (TRAIN, TEST)
+  )  # fmt: skip
+  judge = judging.make_judge(predict_fn, train, test, 1.0)
+  wrong = np.array([[1, 0]], np.float32) - train.attributes
+  row = judging.Row(train.images, wrong, None, {})
+  assert judging.usefulness(judge, row, 6)['cas'] == 0.0
 
 
 def test_requested_labels_have_the_frequencies_of_the_split():

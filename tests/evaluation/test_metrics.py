@@ -139,6 +139,119 @@ class FrechetTest(parameterized.TestCase):
     self.assertTrue(all(np.isnan(value) for value in scores.values()))
 
 
+class KernelDistanceTest(parameterized.TestCase):
+  def test_agrees_with_loops(self):
+    rng = np.random.default_rng(12)
+    x, real = rng.normal(size=(2, 9, 3)) * [1.0, 20.0, 0.0] + [5.0, 0.0, 2.0]
+    x[:, 0] += 3.0
+    mean, std = real.mean(axis=0), [*real.std(axis=0)[:2], 1.0]
+
+    def kernel(a, b):
+      total = 0.0
+      for one, other, m, s in zip(a, b, mean, std, strict=True):
+        total += (one - m) / s * (other - m) / s
+      return (total / 3 + 1) ** 3
+
+    pairs = [(i, j) for i in range(9) for j in range(9)]
+    apart = [(i, j) for i, j in pairs if i != j]
+    expected = (
+      np.mean([kernel(x[i], x[j]) for i, j in apart])
+      + np.mean([kernel(real[i], real[j]) for i, j in apart])
+      - 2 * np.mean([kernel(x[i], real[j]) for i, j in pairs])
+    )
+    found, spread = metrics.kernel_distance(x, real, 4, 9, 0)
+    self.assertAlmostEqual(found, expected)
+    self.assertAlmostEqual(spread, 0.0)  # all subsets are the complete sets
+
+  @parameterized.parameters(0.0, 0.5)
+  def test_expectation_between_two_gaussians(self, shift):
+    """Of N(0, 1) and N(m, 1): E k(x, x') of the cubic kernel in closed form.
+
+    For independent x, x' with moments 1, a, a2, a3 and b, b2, b3, it is
+    1 + 3 a b + 3 a2 b2 + a3 b3.
+    """
+    rng = np.random.default_rng(13)
+    real = rng.normal(size=(40_000, 1))
+    x = rng.normal(size=(40_000, 1)) + shift
+
+    def expected(a, b):
+      moments = [(m, 1 + m**2, 3 * m + m**3) for m in (a, b)]
+      (a1, a2, a3), (b1, b2, b3) = moments
+      return 1 + 3 * a1 * b1 + 3 * a2 * b2 + a3 * b3
+
+    exact = expected(shift, shift) + expected(0, 0) - 2 * expected(shift, 0)
+    found, spread = metrics.kernel_distance(x, real, 200, 200, 0)
+    self.assertLess(abs(found - exact), 4 * spread / np.sqrt(200))
+    self.assertLess(spread / np.sqrt(200), 0.15)
+    if shift:
+      self.assertGreater(found, 0.5)
+
+  def test_the_spread_is_that_of_subsets(self):
+    x, real = np.random.default_rng(14).normal(size=(2, 60, 2))
+    found, spread = metrics.kernel_distance(x, real, 5, 20, 3)
+    self.assertGreater(spread, 0.0)
+    self.assertEqual(
+      metrics.kernel_distance(x, real, 5, 20, 3), (found, spread)
+    )
+    self.assertNotEqual(metrics.kernel_distance(x, real, 5, 20, 4)[0], found)
+
+  def test_features_that_diverged_and_sizes_that_do_not_fit(self):
+    real = np.random.default_rng(15).normal(size=(9, 2))
+    broken = np.where(real > 0, np.inf, real)
+    found = metrics.kernel_distance(broken, real, 2, 3, 0)
+    self.assertTrue(np.isnan(found).all())
+    for size in (1, 10):
+      with self.assertRaises(ValueError):
+        metrics.kernel_distance(real, real, 2, size, 0)
+
+
+class EqualSizeTest(absltest.TestCase):
+  def test_mean_over_disjoint_subsets_in_order(self):
+    x, real = np.random.default_rng(16).normal(size=(2, 50, 2))
+    expected = [
+      metrics.frechet_distance(x[part], real)
+      for part in (slice(0, 20), slice(20, 40))
+    ]
+    found = metrics.frechet_of_equal_size(x, real, 20)
+    self.assertAlmostEqual(found, np.mean(expected))
+
+
+class AuthenticityTest(parameterized.TestCase):
+  @parameterized.parameters(1000, 7, 1)  # rows of a search, also single ones
+  def test_agrees_with_loops(self, rows):
+    rng = np.random.default_rng(17)
+    train = rng.normal(size=(30, 3))
+    train[4] = train[9]  # a copy in the training set
+    features = np.concatenate([rng.normal(size=(20, 3)), train[:6]])
+    authentic, nearest = [], []
+    for one in features:
+      distances = [np.linalg.norm(one - other) for other in train]
+      closest = int(np.argmin(distances))
+      others = [
+        np.linalg.norm(train[closest] - other)
+        for number, other in enumerate(train)
+        if number != closest
+      ]
+      authentic.append(distances[closest] > min(others))
+      nearest.append(distances[closest])
+    self.assertTrue(0 < np.mean(authentic) < 1)
+    with absltest.mock.patch.object(metrics, '_SEARCH_ROWS', rows):
+      share, median = metrics.authenticity(features, train)
+    self.assertAlmostEqual(share, np.mean(authentic))
+    self.assertAlmostEqual(median, np.median(nearest), places=6)
+
+  def test_copies_are_not_authentic(self):
+    train = np.random.default_rng(18).normal(size=(30, 3))
+    self.assertEqual(metrics.authenticity(train[::-1], train), (0.0, 0.0))
+    far = metrics.authenticity(train + 100.0, train)
+    self.assertEqual(far[0], 1.0)
+
+  def test_features_that_diverged_give_nan(self):
+    train = np.random.default_rng(19).normal(size=(30, 3))
+    broken = np.where(train > 2, np.nan, train)
+    self.assertTrue(np.isnan(metrics.authenticity(broken, train)).all())
+
+
 class DiversityTest(absltest.TestCase):
   def test_mean_over_attributes_that_both_have_twice(self):
     real = np.array([[0.0, 0.0], [2.0, 2.0], [10.0, 0.0], [14.0, 0.0]])

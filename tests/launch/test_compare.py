@@ -11,7 +11,7 @@ from etils import epath
 from configs import digits
 from lcjax import errors, types
 from lcjax.data import dataset
-from lcjax.evaluation import judging, plots
+from lcjax.evaluation import features, judging, plots
 from lcjax.experiment import compare, compare_report, jobs, rows
 
 
@@ -26,17 +26,31 @@ def judge(train, test):
   def predict_fn(images):
     raise AssertionError('nothing has to be judged')
 
-  return judging.Judge(predict_fn, train, test, np.eye(3), np.eye(3), 1.5)
+  space = features.Space(predict_fn, 'codes of a stub', 0.5)
+  eye = np.eye(3)
+  return judging.Judge(predict_fn, train, test, eye, eye, 1.5, space, eye, eye)
 
 
 def test_attributes_that_nobody_requested_are_named():
   train = data([[1, 1, 1], [0, 1, 0]])
   test = data([[0, 1, 0], [0, 1, 0]])
   config = digits.get_config()
-  found = compare_report.notes(config, judge(train, test))
+  found = compare_report.notes(config, judge(train, test), [{}])
   assert any('Never requested: hat, beard.' in note for note in found)
-  found = compare_report.notes(config, judge(train, train))
+  found = compare_report.notes(config, judge(train, train), [{}])
   assert not any('Never requested' in note for note in found)
+
+
+def test_how_many_samples_a_frechet_distance_is_of():
+  train = data([[1, 1, 1], [0, 1, 0]])
+  new, old = {'common_rows': 360}, {}
+  for runs, said in (
+    ([new, new], 'of n = 360 samples in every row'),
+    ([old, new], 'an older version'),
+  ):
+    found = compare_report.notes(digits.get_config(), judge(train, train), runs)
+    assert said in found[0]
+    assert 'codes of a stub' in found[0]
 
 
 MOVERS = ('actor', 'optimizer', 'actor_then_optimizer', 'guided_denoiser')

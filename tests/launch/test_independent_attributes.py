@@ -89,7 +89,7 @@ def test_compare_reports_every_attribute(job):
   for row in ('actor', 'actor_lambda_0.1', 'guided_denoiser'):
     assert report['rows'][row]['z_distance']['mean'] > 0
   header = (folder / 'report.md').read_text().splitlines()[0]
-  assert '| Accuracy | Precision | Recall | F1 | z distance |' in header
+  assert '| Accuracy | Precision | Recall | F1 | CAS | z distance |' in header
   page = (folder / 'report.html').read_text()
   assert 'attribute_mixture on' in page
   assert len(re.findall('<img[^>]*Samples', page)) == len(report['rows'])
