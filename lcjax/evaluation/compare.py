@@ -21,10 +21,12 @@ from lcjax.evaluation import (
   judging,
   metrics,
   reports,
+  verdicts,
 )
 from lcjax.generators import latent_model
 from lcjax.latent import encodings
-from lcjax.movers.base import Moved, verdicts
+from lcjax.movers import base as movers_base
+from lcjax.movers.base import Moved
 
 # (start [B, Z], target, rows [B], key) -> latents as `Moved`, or samples
 # [B, ...] of a row that needs no latents.
@@ -53,7 +55,8 @@ class Comparison:
   """The table of `compare`.
 
   Attributes:
-    rows: row -> metric -> {'mean', 'std'}; std is None with one seed.
+    rows: row -> metric -> {'mean', 'std'} over seeds; with one seed, std is
+      None, and 'error' is the standard error over images of what has one.
     runs: seed -> row -> metric -> value.
     samples: the first seed's rows: samples (`images`), requested `attributes`
       and `latents`.
@@ -191,6 +194,7 @@ def compare(
   small = count * real_train.images.size < _SMALL
   threads = 1 if small else None
   runs: dict[int, dict[str, judging.Scores]] = {}
+  standard_errors: list[verdicts.Errors] = []
   samples: dict[str, judging.Row] = {}
   described: dict[str, str] = {}
   with tqdm.tqdm(seeds, desc='compare', disable=not progress) as bar:
@@ -220,9 +224,10 @@ def compare(
           else 'The draws of the prior, moved by the mover of this name.'
         )
       with threadpoolctl.threadpool_limits(threads):
-        runs[seed], rows = comparison.judge_seed(
+        runs[seed], known, rows = comparison.judge_seed(
           the_judge, rows, num_neighbours
         )
+      standard_errors.append(known)
       samples = samples or rows
   if accept is not None:
     described |= {
@@ -243,7 +248,9 @@ def compare(
   report = {
     'title': 'Comparison of movers',
     'description': _DESCRIPTION,
-    **comparison.summarise(list(runs.values()), list(runs), labels),
+    **comparison.summarise(
+      list(runs.values()), standard_errors, list(runs), labels
+    ),
     'row_descriptions': described,
     'seconds': {'judge': judged_by.seconds} if judge is None else {},
     'hardware': comparison.hardware(),
@@ -383,7 +390,7 @@ def _make_accept(
     return None
   constraints.check_target(accept, {'attributes': None})
   return baselines.Accept(
-    lambda z, y: verdicts(accept, z, {'attributes': y}).met, None
+    lambda z, y: movers_base.verdicts(accept, z, {'attributes': y}).met, None
   )
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from lcjax import types
-from lcjax.evaluation import metrics
+from lcjax.evaluation import intervals, metrics
 
 Scores = dict[str, float]
 # Samples [B, ...] -> the judge's (logits [B, Y], features [B, F]).
@@ -93,52 +93,101 @@ def make_judge(
   return Judge(predict_fn, train, test, train_features, test_features, seconds)
 
 
-def judge_row(judge: Judge, row: Row, num_neighbours: int) -> Scores:
+class Judged(NamedTuple):
+  """What is known of a row.
+
+  Attributes:
+    scores: metric -> value.
+    drawn: metric -> array whose standard deviation is the standard error over
+      images, see `intervals.Draws`; that of a difference is the one of the
+      difference of two rows' arrays. Absent for scores that the row came with.
+  """
+
+  scores: Scores
+  drawn: dict[str, np.ndarray]
+
+
+def judge_row(
+  judge: Judge,
+  row: Row,
+  num_neighbours: int,
+  draws: intervals.Draws,
+  frechet: intervals.Frechet,
+) -> Judged:
   """All metrics of one row but the distance to training images.
 
   Args:
     judge: also knows the real data.
     row: samples and what was requested.
     num_neighbours: k of precision, recall, density and coverage.
+    draws: of the bootstrap.
+    frechet: distances to the test images, for all draws.
   """
   logits, features = judge.predict_fn(row.images)
   labels = judge.test.labels
   scores: Scores = {}
+  drawn: dict[str, np.ndarray] = {}
   if labels is not None and row.attributes is not None:
-    scores |= metrics.classification_scores(
-      labels.predict(logits), row.attributes, labels
+    answers = labels.predict(logits) > 0.5, row.attributes > 0.5
+
+    def classify(predicted: np.ndarray, requested: np.ndarray) -> Scores:
+      return metrics.classification_scores(predicted, requested, labels)
+
+    scores |= classify(*answers)
+    drawn |= draws.apply(classify, *answers)
+    right = answers[0] == answers[1]
+    drawn['accuracy'] = draws.mean(
+      right.all(axis=1)
+      if isinstance(labels, types.Classes)
+      else right.mean(axis=1)
     )
-    scores['diversity'] = metrics.diversity(
-      features, row.attributes, judge.train_features, judge.train.attributes
+    spread = (
+      features,
+      row.attributes,
+      judge.train_features,
+      judge.train.attributes,
     )
+    scores['diversity'] = metrics.diversity(*spread)
+    drawn['diversity'] = draws.diversity(*spread)
   if row.against_test:
     scores['frechet'] = metrics.frechet_distance(features, judge.test_features)
-    scores |= metrics.neighbour_scores(
+    drawn['frechet'] = frechet(features)
+    for name, values in metrics.neighbour_values(
       features, judge.test_features, num_neighbours
-    )
-  return scores | row.scores
+    ).items():
+      scores[name] = float(values.mean())
+      drawn[name] = draws.mean(values)
+  return Judged(scores | row.scores, drawn)
 
 
 def judge_rows(
   judge: Judge, rows: Mapping[str, Row], num_neighbours: int
-) -> dict[str, Scores]:
+) -> dict[str, Judged]:
   """All metrics of every row, see `judge_row`.
 
   `nearest_train_ratio` compares distances to the nearest training image with
   those of held-out images: copies of training images are below 1.
   """
-  test_near = metrics.nearest_train_distance(
+  draws = intervals.Draws(len(judge.test))
+  frechet = intervals.Frechet(draws, judge.test_features)
+  test_near = metrics.nearest_train_distances(
     judge.test.images[:_NEAREST_ROWS], judge.train.images
   )
-  scores = {}
+  found = {}
   for name, row in rows.items():
-    scores[name] = judge_row(judge, row, num_neighbours)
+    found[name] = judge_row(judge, row, num_neighbours, draws, frechet)
     if not row.in_train:
-      near = metrics.nearest_train_distance(
+      near = metrics.nearest_train_distances(
         row.images[:_NEAREST_ROWS], judge.train.images
       )
-      scores[name]['nearest_train_ratio'] = metrics.ratio(near, test_near)
-  return scores
+      found[name].scores.update(_nearest_ratio(near, test_near))
+      found[name].drawn.update(draws.apply(_nearest_ratio, near, test_near))
+  return found
+
+
+def _nearest_ratio(near: np.ndarray, test_near: np.ndarray) -> Scores:
+  ratio = metrics.ratio(float(np.median(near)), float(np.median(test_near)))
+  return {'nearest_train_ratio': ratio}
 
 
 def requested_attributes(data: Data, num_rows: int) -> np.ndarray:

@@ -72,7 +72,7 @@ def compare_once(
   judge: judging.Judge,
   replicate: int,
 ) -> tuple[dict[str, Any], dict[str, judging.Row]]:
-  """One replicate: {'rows', 'seconds', 'curve'}, and the judged rows."""
+  """One replicate: {'rows', 'errors', 'seconds', 'curve'}, and its rows."""
   config = job.config
   section, seed = config.compare, config.seed + replicate
   assert isinstance(judge.train, dataset.Dataset)  # images, from `read`
@@ -85,13 +85,15 @@ def compare_once(
     | rows_lib.unlabelled_rows(config, bound, start)
     | rows_lib.mover_rows(config, bound, start, y)
   )
-  scores, rows = comparison.judge_seed(judge, rows, section.num_neighbours)
+  scores, errors, rows = comparison.judge_seed(
+    judge, rows, section.num_neighbours
+  )
   seconds = bound.seconds.copy()
   seconds.pop('class_mixture')  # 0 if the denoiser uses none
   if 'class_mixture' in rows:
     fitted = rows['class_mixture'].scores['training_seconds']
     seconds['class_mixture'] = fitted
-  result = {'rows': scores, 'seconds': seconds}
+  result = {'rows': scores, 'errors': errors, 'seconds': seconds}
   if replicate == 0:
     result['curve'] = quality_curve(config, judge, bound, start, y)
   return result, rows
