@@ -30,9 +30,7 @@ def judge_seed(
   judge: judging.Judge,
   rows: Mapping[str, judging.Row],
   num_neighbours: int,
-) -> tuple[
-  dict[str, judging.Scores], verdicts.Errors, dict[str, judging.Row]
-]:
+) -> tuple[dict[str, judging.Scores], verdicts.Errors, dict[str, judging.Row]]:
   """The table of one seed, its standard errors, and its rows in order."""
   ordered = {name: rows[name] for name in glossary.in_order(rows)}
   found = judging.judge_rows(judge, ordered, num_neighbours)

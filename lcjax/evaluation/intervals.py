@@ -1,9 +1,10 @@
-"""Intervals of differences: over seeds by Student's t, over images by bootstrap.
+"""Intervals of differences: Student's t over seeds, a bootstrap over images.
 
 Everything is paired. What is compared shares seeds, or requested labels and
 test images, so that what varies in both alike is no difference.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -144,6 +145,8 @@ class Draws:
     reference_attributes: np.ndarray,
   ) -> np.ndarray:
     """`metrics.diversity` of every draw: [R]; the reference is not drawn."""
+    if not np.isfinite(features).all():
+      return np.full(len(self._counts), np.nan)
     weights = self._counts[:, self._groups(len(features))]  # [R, N]
     features = features - reference_features.mean(axis=0, dtype=np.float64)
     squares = np.square(features).sum(axis=1)
@@ -168,7 +171,7 @@ class Draws:
     group = self._groups(len(x))
     count = np.bincount(group, minlength=self._counts.shape[1])
     # Groups, filled up with zeros to the same number of rows.
-    padded = np.zeros((len(count), count.max(), x.shape[1]))
+    padded = np.zeros((len(count), int(np.max(count)), x.shape[1]))
     order = np.argsort(group, kind='stable')
     place = np.arange(len(x)) - np.repeat(np.cumsum(count) - count, count)
     padded[group[order], place] = x[order]
@@ -176,19 +179,23 @@ class Draws:
     second = np.tensordot(
       self._counts, padded.transpose(0, 2, 1) @ padded, axes=1
     )
-    total = (self._counts @ count)[:, None]
-    mean = first / total
-    second -= total[..., None] * mean[:, :, None] * mean[:, None, :]
-    return mean, second / (total[..., None] - 1)
+    total = (self._counts @ count)[:, None, None]
+    # Of very few samples, a draw may have none.
+    mean = first / np.maximum(total[..., 0], 1)
+    second -= total * mean[:, :, None] * mean[:, None, :]
+    return mean, second / np.maximum(total - 1, 1)
 
   def _groups(self, num_rows: int) -> np.ndarray:
     """[N] groups of the first N samples."""
     return self._group[np.arange(num_rows) % len(self._group)]
 
   def _rows(self, num_rows: int, counts: np.ndarray) -> np.ndarray:
-    """Numbers of the drawn samples, repeated as often as they were drawn."""
+    """Numbers of the drawn samples, repeated as often as they were drawn.
+
+    Of very few samples, a draw may have none; it then has them all.
+    """
     times = counts[self._groups(num_rows)].astype(int)
-    return np.repeat(np.arange(num_rows), times)
+    return np.repeat(np.arange(num_rows), times if times.any() else 1)
 
 
 class Frechet:
@@ -211,28 +218,37 @@ class Frechet:
     variances, directions = np.linalg.eigh(cov)
     self._directions = directions[:, -_MOST_DIRECTIONS:]
     self._mean, cov = draws.moments(self._project(reference))
-    with threadpoolctl.threadpool_limits(1):  # threads cost more than they save
+    with _blas().limit(limits=1):
       values, vectors = np.linalg.eigh(cov)
       self._roots = (vectors * np.sqrt(np.maximum(values, 0))[:, None]) @ (
         vectors.transpose(0, 2, 1)
       )
     self._trace = np.trace(cov, axis1=1, axis2=2)
-    self._share = variances[-_MOST_DIRECTIONS:].sum() / variances.sum()
+    with np.errstate(invalid='ignore'):  # without any variance, NaN
+      self._scale = np.divide(
+        np.sum(variances[-_MOST_DIRECTIONS:]), np.sum(variances) * self._trace
+      )
 
   def __call__(self, features: np.ndarray) -> np.ndarray:
     """[R] distances of features [N, F]; NaN if any is not finite."""
     if not np.isfinite(features).all():
       return np.full(len(self._trace), np.nan)
     mean, cov = self._draws.moments(self._project(features))
-    with threadpoolctl.threadpool_limits(1):
+    with _blas().limit(limits=1):
       squares = np.linalg.eigvalsh(self._roots @ cov @ self._roots)
     overlap = np.sqrt(np.maximum(squares, 0)).sum(axis=1)
     shift = np.square(mean - self._mean).sum(axis=1)
     traces = np.trace(cov, axis1=1, axis2=2) + self._trace
-    return (shift + traces - 2 * overlap) * self._share / self._trace
+    return (shift + traces - 2 * overlap) * self._scale
 
   def _project(self, features: np.ndarray) -> np.ndarray:
     return (features - self._centre) @ self._directions
+
+
+@functools.cache
+def _blas() -> threadpoolctl.ThreadpoolController:
+  """To limit threads: of matrices this small, they cost more than they save."""
+  return threadpoolctl.ThreadpoolController()
 
 
 def error_of(drawn: np.ndarray) -> float:

@@ -41,12 +41,13 @@ _NAMES = {
 }
 _MEMORISING_BELOW = 0.93
 _MEMORISING_MARGIN = 0.02  # about the difference between seeds
+_SAME = 1e-9  # of differences that differ by rounding alone
 RULE = (
   'Differences are a row minus its baseline, with 95 % intervals: over seeds, '
   "Student's t of the differences of each seed; with one seed, over images, by "
   'a paired bootstrap. The verdict is on columns that were chosen beforehand: '
-  'Frechet, and accuracy or, for independent attributes, F1. All other columns '
-  "are named if they differ after Holm's correction over them."
+  'Frechet, and accuracy or, for independent attributes, F1. What is said of '
+  "other columns holds after Holm's correction over them."
 )
 
 
@@ -83,7 +84,8 @@ def differences(
 ) -> Differences:
   """Intervals of the differences between rows, paired.
 
-  Over seeds that have both rows if they are two or more, else over images. A
+  Over seeds that have both rows if they are two or more, else over images; over
+  images, too, if all seeds differ by the same, as shares of few images may. A
   value that is not finite, for whatever seed, leaves the metric out.
 
   Args:
@@ -94,7 +96,7 @@ def differences(
   Returns:
     row -> other row -> metric -> {'difference', 'low', 'high', 'p'}, without
     correction. Where closer to `real` is better, it is the difference of the
-    distances. The last three are None if one seed has no standard error.
+    distances. The last three are None if a standard error is missing.
   """
   rows = list(dict.fromkeys(row for table in tables for row in table))
   found: dict[str, dict[str, dict[str, Any]]] = {}
@@ -106,20 +108,21 @@ def differences(
         ours, theirs = (_compared(name, of, table) for of in (row, other))
         if ours is None or theirs is None:
           continue
-        gaps.append(ours - theirs)
+        gaps.append(float(ours - theirs))
         if of_seed is not None:
           error = of_seed['differences'].get(row, {}).get(other, {}).get(name)
           if other == REAL:  # one value for all seeds, as good as its images
             shared = of_seed['rows'].get(REAL, {}).get(name) or 0.0
       if not gaps or not np.isfinite(gaps).all():
         continue
-      if len(gaps) > 1:
+      gap = float(np.mean(gaps))
+      if np.ptp(gaps) > _SAME:
         known[name] = intervals.paired_t(gaps, shared)._asdict()
       elif error is not None:
-        known[name] = intervals.of_error(gaps[0], error)._asdict()
+        known[name] = intervals.of_error(gap, error)._asdict()
       else:
         nothing = dict.fromkeys(('low', 'high', 'p'))
-        known[name] = {'difference': gaps[0], **nothing}
+        known[name] = {'difference': gap, **nothing}
     found.setdefault(row, {})[other] = known
   return found
 
@@ -212,9 +215,12 @@ def _pairs(
   for row in rows:
     group, score = band(row), glossary.score_metric(kind)
     if group == 'Movers' and _baseline(row, kind) in rows:
-      telling = glossary.verdict_metrics(kind), glossary.telling_metrics(kind)
-      names = dict.fromkeys(name for part in telling for name in part)
-      yield row, _baseline(row, kind), tuple(names)
+      first, telling = (
+        glossary.verdict_metrics(kind),
+        glossary.telling_metrics(kind),
+      )
+      names = tuple(dict.fromkeys((*first, *telling)))
+      yield row, _baseline(row, kind), names
     if group != 'References' and REAL in rows and score is not None:
       yield row, REAL, (score,)
 
@@ -285,21 +291,18 @@ def _sentence(
     outcome: ' and '.join(_with_interval(name, known[name]) for name in names)
     for outcome, names in verdict.items()
   }
-  clauses = []
-  if 'won' in shown:
-    clauses.append(
-      f'is ahead of {baseline} on {shown["won"]}, but is not called better: it '
-      'may memorise'
-      if near
-      else f'beats {baseline} on {shown["won"]}'
-    )
-  for outcome, verb in (
-    ('lost', f'is behind {baseline} on'),
-    ('open', f'cannot be told apart from {baseline} on'),
-    ('unknown', f'against {baseline}: no interval on'),
-  ):
-    if outcome in shown:
-      clauses.append(f'{verb} {shown[outcome]}')
+  won = 'is ahead of {} on {}, but is not called better: it may memorise'
+  verbs = {
+    'won': won if near else 'beats {} on {}',
+    'lost': 'is behind {} on {}',
+    'open': 'cannot be told apart from {} on {}',
+    'unknown': 'has no interval against {} on {}',
+  }
+  clauses = [
+    verb.format(baseline, shown[outcome])
+    for outcome, verb in verbs.items()
+    if outcome in shown
+  ]
   words = {
     'won': 'ahead on',
     'lost': 'behind on',
@@ -314,7 +317,8 @@ def _sentence(
   if not known:
     return f'{mover} has no metric in common with {baseline}.'
   text = '; '.join(clauses) or f'has no verdict against {baseline}'
-  return f'{mover} {text}.' + (f' Other columns: {"; ".join(rest)}.' * bool(rest))
+  beside_it = f' Other columns: {"; ".join(rest)}.' if rest else ''
+  return f'{mover} {text}.{beside_it}'
 
 
 def _outcomes(
@@ -344,10 +348,9 @@ def _above_real(differences: Differences, kind: types.Kind | None) -> list[str]:
     return []
   found = []
   for row, others in differences.items():
-    gap = others.get(REAL, {}).get(name)
-    if gap is not None and gap['p'] is not None:
-      if gap['difference'] > 0 and gap['p'] < 1 - intervals.LEVEL:
-        found.append(f'{row} ({_interval(name, gap)})')
+    known = others.get(REAL, {})  # of this metric alone
+    if 'won' in _outcomes(known, list(known), [g['p'] for g in known.values()]):
+      found.append(f'{row} ({_interval(name, known[name])})')
   if not found:
     return []
   label = glossary.metric(name).label

@@ -93,7 +93,11 @@ def compare_once(
   if 'class_mixture' in rows:
     fitted = rows['class_mixture'].scores['training_seconds']
     seconds['class_mixture'] = fitted
-  result = {'rows': scores, 'errors': errors, 'seconds': seconds}
+  result: dict[str, Any] = {
+    'rows': scores,
+    'errors': errors,
+    'seconds': seconds,
+  }
   if replicate == 0:
     result['curve'] = quality_curve(config, judge, bound, start, y)
   return result, rows

@@ -89,9 +89,7 @@ def test_numbers_are_those_of_the_metrics(table):
     'frechet': metrics.frechet_distance(features, TEST[0]),
     **{
       name: values.mean()
-      for name, values in metrics.neighbour_values(
-        features, TEST[0], 5
-      ).items()
+      for name, values in metrics.neighbour_values(features, TEST[0], 5).items()
     },
     'nearest_train_ratio': np.divide(
       *(
@@ -127,9 +125,10 @@ def test_rows_come_by_themselves_and_in_order(table):
 
 def test_real_samples_of_the_right_class_win_and_are_found_out(table):
   assert table.rows['copy']['accuracy']['mean'] == 1.0
-  (found,) = (s for s in table.sentences if s.startswith('copy beats'))
-  beaten = found.removeprefix('copy beats class_mixture on ').split(';')[0]
-  assert {'accuracy', 'worst class'} <= set(beaten.rstrip('.').split(', '))
+  (found,) = (s for s in table.sentences if s.startswith('copy is ahead'))
+  assert found.startswith('copy is ahead of class_mixture on accuracy (+')
+  assert 'is not called better: it may memorise' in found
+  assert 'ahead on worst class' in found
   assert any(s.startswith('copy may memorise') for s in table.sentences)
   assert 'z_distance' not in table.rows['copy']
 
@@ -149,7 +148,15 @@ def test_means_and_spreads_are_over_seeds(table):
   np.testing.assert_allclose(found['mean'], np.mean(values))
   np.testing.assert_allclose(found['std'], np.std(values, ddof=1))
   assert table.rows['real']['accuracy']['std'] == 0.0
-  assert compared({}).rows['prior']['frechet']['std'] is None
+  one = compared({})
+  prior = one.rows['prior']
+  assert prior['frechet']['std'] is None
+  share = prior['accuracy']['mean']
+  np.testing.assert_allclose(
+    prior['accuracy']['error'], np.sqrt(share * (1 - share) / 60)
+  )
+  assert 'error' not in one.rows['class_mixture']['training_seconds']
+  assert 'One seed: ± is the standard error' in one.markdown()
 
 
 def test_movers_may_be_trained_for_every_seed_and_get_its_noise():
@@ -204,8 +211,7 @@ def test_without_labels_there_are_the_columns_that_need_none():
     'nearest_train_ratio', 'latents_per_second', 'training_seconds',
     'z_distance',
   }  # fmt: skip
-  assert 'mixture on' in table.sentences[0]
-  assert 'not on Frechet' in table.sentences[0]
+  assert table.sentences[0].startswith('stay is behind mixture on Frechet (+')
   assert table.markdown().startswith('|  | Frechet |')
   # Components are standardised as a rotation: so are distances.
   np.testing.assert_allclose(
@@ -235,7 +241,7 @@ def test_independent_attributes_have_a_baseline_of_their_own():
   assert 'attribute_mixture' in table.rows
   assert table.rows['real']['accuracy']['mean'] == 1.0
   assert any(
-    'stay does not beat attribute_mixture' in s for s in table.sentences
+    'stay is behind attribute_mixture on' in s for s in table.sentences
   )
 
 

@@ -27,7 +27,9 @@ def predict_fn(images):
 
 def judged(row, judge=None):
   judge = judge or judging.make_judge(predict_fn, TRAIN, TEST, 1.0)
-  return judging.judge_rows(judge, {'row': row}, 2)['row']
+  found = judging.judge_rows(judge, {'row': row}, 2)['row']
+  assert found.drawn.keys() == found.scores.keys() - row.scores.keys()
+  return found.scores
 
 
 def test_held_out_images_are_at_no_distance_and_right():

@@ -247,9 +247,7 @@ class NearestTrainTest(parameterized.TestCase):
   def test_by_hand_over_chunks(self):
     train = np.array([[0.0], [10.0], [20.0], [30.0]])
     with absltest.mock.patch.object(metrics, '_SEARCH_ROWS', 3):
-      found = nearest_train_distance(
-        np.array([[1.0], [32.0], [14.0]]), train
-      )
+      found = nearest_train_distance(np.array([[1.0], [32.0], [14.0]]), train)
     self.assertAlmostEqual(found, 2.0)
 
   def test_kinds_must_agree(self):
