@@ -122,6 +122,20 @@ class Draws:
     sums = np.bincount(units, around, len(self._group))
     return sums * (np.sqrt(len(self._group)) / len(values))
 
+  def overlap(self, values: np.ndarray) -> np.ndarray:
+    """Influence of every unit on the mean of a `metrics.neighbour_values`.
+
+    The values' own spread is that of one set of points, where the other is the
+    same. Both sets have as many points, and in simulations of 6 to 20 features
+    the other one adds as much variance again: without it, equal rows differ in
+    15 % of the tables. (Of 3 features, samples that vary less than the real
+    ones still differ in 8 %.)
+
+    Args:
+      values: [N] one for each of the first N points of one set.
+    """
+    return np.sqrt(2.0) * self.mean(values)
+
   def apply(
     self, fn: Callable[..., Mapping[str, float]], *arrays: np.ndarray
   ) -> dict[str, np.ndarray]:
@@ -217,8 +231,8 @@ class Frechet:
     cov = np.atleast_2d(np.cov(reference, rowvar=False))
     variances, directions = np.linalg.eigh(cov)
     self._directions = directions[:, -_MOST_DIRECTIONS:]
-    self._mean, cov = draws.moments(self._project(reference))
     with _blas().limit(limits=1):
+      self._mean, cov = draws.moments(self._project(reference))
       values, vectors = np.linalg.eigh(cov)
       self._roots = (vectors * np.sqrt(np.maximum(values, 0))[:, None]) @ (
         vectors.transpose(0, 2, 1)
@@ -233,8 +247,8 @@ class Frechet:
     """[R] distances of features [N, F]; NaN if any is not finite."""
     if not np.isfinite(features).all():
       return np.full(len(self._trace), np.nan)
-    mean, cov = self._draws.moments(self._project(features))
     with _blas().limit(limits=1):
+      mean, cov = self._draws.moments(self._project(features))
       squares = np.linalg.eigvalsh(self._roots @ cov @ self._roots)
     overlap = np.sqrt(np.maximum(squares, 0)).sum(axis=1)
     shift = np.square(mean - self._mean).sum(axis=1)

@@ -156,7 +156,7 @@ def judge_row(
       features, judge.test_features, num_neighbours
     ).items():
       scores[name] = float(values.mean())
-      drawn[name] = draws.mean(values)
+      drawn[name] = draws.overlap(values)
   return Judged(scores | row.scores, drawn)
 
 

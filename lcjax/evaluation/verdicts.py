@@ -103,7 +103,9 @@ def differences(
   for row, other, names in _pairs(rows, kind):
     known: dict[str, Any] = {}
     for name in names:
-      gaps, error, shared = [], None, 0.0
+      gaps, error = [], None
+      # Seeds share the real images: what they vary by is not between seeds.
+      shared = None if other == REAL else 0.0
       for table, of_seed in zip(tables, errors, strict=True):
         ours, theirs = (_compared(name, of, table) for of in (row, other))
         if ours is None or theirs is None:
@@ -111,12 +113,12 @@ def differences(
         gaps.append(float(ours - theirs))
         if of_seed is not None:
           error = of_seed['differences'].get(row, {}).get(other, {}).get(name)
-          if other == REAL:  # one value for all seeds, as good as its images
-            shared = of_seed['rows'].get(REAL, {}).get(name) or 0.0
+          if other == REAL:
+            shared = of_seed['rows'].get(REAL, {}).get(name)
       if not gaps or not np.isfinite(gaps).all():
         continue
       gap = float(np.mean(gaps))
-      if np.ptp(gaps) > _SAME:
+      if np.ptp(gaps) > _SAME and shared is not None:
         known[name] = intervals.paired_t(gaps, shared)._asdict()
       elif error is not None:
         known[name] = intervals.of_error(gap, error)._asdict()

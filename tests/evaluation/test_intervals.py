@@ -236,3 +236,21 @@ def test_one_seed_of_equal_frechet_distances_is_seldom_told_apart(shift):
 
   assert share(told(0.0) for _ in range(800)) <= 0.06
   assert np.mean([told(0.5) for _ in range(50)]) > 0.9
+
+
+def test_one_seed_of_equal_recalls_is_seldom_told_apart():
+  draws, rng = intervals.Draws(120, 2), np.random.default_rng(8)
+
+  def told(gap):
+    real, ours, theirs = rng.normal(size=(3, 120, 8))
+    found = [
+      metrics.neighbour_values(0.8 * x, real, 3)['knn_recall']
+      for x in (ours * (1 - gap), theirs)
+    ]
+    error = intervals.error_of(
+      draws.overlap(found[0]) - draws.overlap(found[1])
+    )
+    return called(intervals.of_error(found[0].mean() - found[1].mean(), error))
+
+  assert share(told(0.0) for _ in range(600)) <= 0.06
+  assert np.mean([told(0.7) for _ in range(50)]) > 0.9

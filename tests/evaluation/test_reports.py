@@ -250,6 +250,7 @@ class VerdictsTest(parameterized.TestCase):
     self.assertEqual(said(tables, kind, [errors] * 3), [sentence])
     errors['rows']['real'][name] = 0.1
     self.assertEmpty(said(tables, kind, [errors] * 3))
+    self.assertEmpty(said(tables, kind))
 
   def test_standard_errors_are_of_values_and_of_paired_costs(self):
     rng = np.random.default_rng(0)
