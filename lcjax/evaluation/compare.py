@@ -152,7 +152,8 @@ def compare(
     num_samples: of every row but those of real data; len(test) if None.
     num_components: of the mixtures, for every class.
     num_neighbours: k of precision, recall, density and coverage.
-    seeds: of draws and fits; means and spreads are over them.
+    seeds: of draws and fits; means, spreads and intervals are over them, with
+      one seed over images.
     folder: where to write the report; None writes nothing.
     progress: whether to show bars.
 

@@ -238,10 +238,9 @@ class Frechet:
         vectors.transpose(0, 2, 1)
       )
     self._trace = np.trace(cov, axis1=1, axis2=2)
-    with np.errstate(invalid='ignore'):  # without any variance, NaN
-      self._scale = np.divide(
-        np.sum(variances[-_MOST_DIRECTIONS:]), np.sum(variances) * self._trace
-      )
+    kept = np.sum(variances[-_MOST_DIRECTIONS:])
+    total = np.where(self._trace > 0, np.sum(variances) * self._trace, np.nan)
+    self._scale = kept / total
 
   def __call__(self, features: np.ndarray) -> np.ndarray:
     """[R] distances of features [N, F]; NaN if any is not finite."""

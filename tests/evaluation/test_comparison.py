@@ -159,6 +159,23 @@ def test_means_and_spreads_are_over_seeds(table):
   assert 'One seed: ± is the standard error' in one.markdown()
 
 
+def test_the_interval_of_one_seed_is_paired_over_images():
+  found = compared({'stay': stay})
+  labels = lcjax.encode(MODEL, *TRAIN).labels
+  ours, theirs = (
+    (labels.predict(judge(row.images)[0]) == row.attributes).all(axis=1)
+    for row in (found.samples[n] for n in ('stay', 'class_mixture'))
+  )
+  gaps = ours.astype(float) - theirs
+  known = found.report['differences']['stay']['class_mixture']['accuracy']
+  half = 1.959964 * gaps.std() / np.sqrt(60)
+  np.testing.assert_allclose(
+    [known['difference'], known['low'], known['high']],
+    [gaps.mean(), gaps.mean() - half, gaps.mean() + half],
+    rtol=1e-6,
+  )
+
+
 def test_movers_may_be_trained_for_every_seed_and_get_its_noise():
   seen = {}
 

@@ -148,6 +148,8 @@ def test_features_that_diverged_have_no_error():
   y = np.ones((50, 1))
   broken = np.full((50, 5), np.nan)
   assert np.isnan(draws.diversity(broken, y, draw(1), np.ones((300, 1)))).all()
+  constant = intervals.Frechet(draws, np.ones((50, 2)))
+  assert np.isnan(intervals.error_of(constant(draw(1, num=50, width=2))))
   # A class that is seldom drawn twice leaves most draws.
   assert intervals.error_of(np.array([1.0, 3.0, np.nan])) == 1.0
 
