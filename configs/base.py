@@ -45,6 +45,26 @@ def _train(num_steps: int, batch_size: int) -> dict[str, Any]:
   }
 
 
+def _classifier(architecture: str, seed: int) -> dict[str, Any]:
+  """A judge: an independent classifier of images."""
+  return {
+    'seed': seed,  # added to config.seed
+    'architecture': architecture,  # mlp | conv
+    'hidden_sizes': (256, 256),  # mlp
+    'conv_channels': (32, 64, 128, 256),  # conv
+    'conv_kernels': (5, 3, 3, 3),  # conv
+    'conv_strides': (2, 2, 2, 2),  # conv; each 1 or 2
+    # conv: dense layers after the convolutions. Empty: average over space.
+    'head_sizes': (),
+    'activation': 'relu',
+    'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
+    'pixel_noise': 0.1,  # standard deviation of noise, in training only
+    'flip': False,  # mirror images with probability 1/2, in training only
+    'optimizer': _optimizer(1e-3, 'cosine'),
+    'train': _train(2000, 128),
+  }
+
+
 def _optimize(max_steps: int, learning_rate: float = 0.1) -> dict[str, Any]:
   """Optimizer-G, used by the mover, the critics' inner loop and the edits."""
   return {
@@ -100,21 +120,14 @@ def get_config() -> ml_collections.ConfigDict:
     'train': _train(5000, 64),
   }
 
-  config.classifier = {  # the judge: an independent classifier of images
-    'architecture': 'mlp',  # mlp | conv
-    'hidden_sizes': (256, 256),  # mlp
-    'conv_channels': (32, 64, 128, 256),  # conv
-    'conv_kernels': (5, 3, 3, 3),  # conv
-    'conv_strides': (2, 2, 2, 2),  # conv; each 1 or 2
-    # conv: dense layers after the convolutions. Empty: average over space.
-    'head_sizes': (),
-    'activation': 'relu',
-    'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
-    'pixel_noise': 0.1,  # standard deviation of noise, in training only
-    'flip': False,  # mirror images with probability 1/2, in training only
-    'optimizer': _optimizer(1e-3, 'cosine'),
-    'train': _train(2000, 128),
-  }
+  # The judge of test images, which reports, and the second judge, of validation
+  # images, by which settings are chosen. Give them different networks.
+  config.classifier = _classifier('mlp', seed=0)
+  config.second_classifier = _classifier('conv', seed=1)
+  config.second_classifier.update(
+    conv_channels=(16, 32), conv_kernels=(3, 3), conv_strides=(2, 2)
+  )
+  config.second_classifier.train.steps_per_call = 1
 
   config.actor_critic = {  # the actor G(z, y) and its critic D(z, y)
     'actor_hidden_sizes': (256, 256, 256),
@@ -133,8 +146,8 @@ def get_config() -> ml_collections.ConfigDict:
     # lambda_dist in the actor's loss; the penalty is a mean over latent
     # dimensions.
     'distance_weight': 0.0,
-    # If distance_weight is above 0, also update the actor on encodings with
-    # their true labels, where it should not move.
+    # If distance_weight is above 0, half of the actor's loss is that of
+    # encodings with their true labels, where it should not move.
     'actor_on_encodings': True,
     # Trains one more actor and critic per weight; each actor is offered as a
     # mover (0.1: actor_lambda_0.1).
@@ -165,11 +178,7 @@ def get_config() -> ml_collections.ConfigDict:
   }
 
   # The mover optimizer-G. Changes here need no retraining.
-  config.optimize = _optimize(max_steps=100) | {
-    # Starts per row, each from new noise; the best result is kept. Does not
-    # apply to edits, which start at an encoding.
-    'num_starts': 1,
-  }
+  config.optimize = _optimize(max_steps=100)
 
   # Edits that keep the identity: optimizer-G starts at the encoding of an image
   # and changes one of its attributes. Small steps and an early stop preserve
@@ -221,29 +230,34 @@ def get_config() -> ml_collections.ConfigDict:
     # networks, in closed form; 1: never. See lcjax/latent/mixtures.py.
     'mixture_above': 1.0,
     'mixture_attribute_weight': 1.0,  # guidance weight there
-    # Rejection sampling: maximum number of samples per row. A row is redrawn
-    # while D_attr rejects its sample, decoded and encoded again. 1 accepts
-    # every sample. Does not apply to edits.
-    'num_starts': 1,
-    # D_attr accepts a row if it gives everything requested a probability above
-    # this. Also used by the baselines `class_mixture_kept` and
-    # `attribute_mixture_kept`.
-    'accept_above': 0.99,
     # Noise time from which an encoding is denoised in edits. Samples start
     # from pure noise, at 1.
     'edit_time': 0.5,
   }
 
+  # Rejection sampling, for the baselines' mixture and every kind of mover: rows
+  # and movers of the names NAME_kept. A row is made again, from new noise,
+  # while D_attr rejects its sample, decoded and encoded again. Changes need no
+  # retraining.
+  config.retry = {
+    'tries': 6,  # per row, at most; 1: no such rows
+    # D_attr accepts a row if it gives everything requested a probability above
+    # this.
+    'accept_above': 0.99,
+  }
+
   # Gaussian mixtures fitted to encodings by scikit-learn: baselines, and the
-  # class mixture that the guided denoiser may use.
+  # class mixture that the guided denoiser may use. Of several numbers of
+  # components, the one is taken that makes held-out encodings likeliest.
   config.mixture = {
-    'num_components': 3,  # per class; in total for independent attributes
+    'num_components': (1, 3, 10, 30),  # per class; for attributes in total
+    'unlabelled_components': (10, 20, 40),  # of the mixture without labels
   }
 
   # Further movers by name, each a row of the comparison and a --mover of
   # `launch.generate`; changes need no retraining. An entry is a dict:
   #   'kind': backtrack (of, tolerance, num_points) | then (first, second) |
-  #     retry (of, tries, accept_above) | optimizer (keys of `optimize`) |
+  #     retry (of, keys of `retry`) | optimizer (keys of `optimize`) |
   #     guided_denoiser (start_time, keys of `denoise`) | 'my_file:NAME', a
   #     function of lcjax.experiment.extensions.Parts and the entry's values
   #   'start': prior | mixture (of the requested class) | 'my_file:NAME'
@@ -262,10 +276,14 @@ def get_config() -> ml_collections.ConfigDict:
   }
 
   config.compare = {
-    'split': 'test',  # choose settings on 'validation', report on 'test'
+    # Choose settings on 'validation', where the second classifier judges;
+    # report on 'test', where the first does.
+    'split': 'test',
     # Samples per row of the table. Requested labels are those of the split, in
     # order, repeated as often as needed.
     'num_samples': 2000,
+    # That each row is timed for, at least (and five passes); 0: one pass.
+    'clock_seconds': 1.0,
     'num_neighbours': 5,  # k of precision, recall, density and coverage
     # Numbers of optimizer-G steps in the curve of quality by steps.
     'curve_steps': (0, 2, 5, 10, 20, 30, 50, 75, 100),
@@ -345,20 +363,23 @@ RANGES = {
   'every': (lambda v: v >= 1, 'at least 1'),
   'width': (lambda v: v >= 1, 'at least 1'),
   'blocks': (lambda v: v >= 0, 'at least 0'),
-  'num_components': (lambda v: v >= 1, 'at least 1'),
+  'components': (
+    lambda v: len(v) >= 1 and all(k >= 1 for k in v),
+    'one or more numbers of at least 1, such as (10,)',
+  ),
   'mixture_above': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'eta': (lambda v: 0 <= v <= 1, 'in [0, 1]'),
   'edit_time': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'keep': (lambda v: v >= 1, 'at least 1'),
   'keep_every': (lambda v: v >= 0, 'at least 0'),
   'nonfinite': (lambda v: v in ('stop', 'skip'), "'stop' or 'skip'"),
-  'num_starts': (lambda v: v >= 1, 'at least 1'),
   'num_rows': (lambda v: v >= 1, 'at least 1'),
   'num_columns': (lambda v: v >= 1, 'at least 1'),
   'grid_rows': (lambda v: v >= 1, 'at least 1'),
   'split': (lambda v: v in ('validation', 'test'), "'validation' or 'test'"),
   'num_samples': (lambda v: v >= 2, 'at least 2'),
   'num_neighbours': (lambda v: v >= 1, 'at least 1'),
+  'clock_seconds': (lambda v: v >= 0, 'at least 0'),
   'mixture_components': (lambda v: v >= 1, 'at least 1'),
   'accept_above': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'curve_steps': (lambda v: all(s >= 0 for s in v), 'steps of at least 0'),
@@ -404,6 +425,7 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
 _ELEMENTS = {
   'data.attributes': str,
   'classifier.head_sizes': int,
+  'second_classifier.head_sizes': int,
   'actor_critic.more_distance_weights': float,
   'figures.attribute_vectors': str,
 }
@@ -531,13 +553,18 @@ def validate(config: ml_collections.ConfigDict) -> None:
       raise errors.UserError(
         f'config.{key}={value!r} is out of range: it must be {meaning}'
       )
-  last_seed = config.seed + config.num_seeds - 1
-  if last_seed > MOST_SEED:
-    raise errors.UserError(
-      f'config.seed={config.seed} with config.num_seeds={config.num_seeds} '
-      f'needs seeds up to {last_seed}: the last seed must be at most '
-      f'{MOST_SEED}'
-    )
+  for key, further in (
+    ('num_seeds', config.num_seeds - 1),
+    ('classifier.seed', config.classifier.seed),
+    ('second_classifier.seed', config.second_classifier.seed),
+  ):
+    last_seed = config.seed + further
+    if last_seed > MOST_SEED:
+      raise errors.UserError(
+        f'config.seed={config.seed} with config.{key}='
+        f'{flatten(config)[key]} needs seeds up to {last_seed}: the last seed '
+        f'must be at most {MOST_SEED}'
+      )
 
 
 def ablate(

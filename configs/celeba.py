@@ -38,6 +38,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'classifier.conv_channels': (256, 256, 512, 512, 1024, 2048),
     'classifier.conv_kernels': (5, 3, 5, 3, 3, 3),
     'classifier.conv_strides': (2, 1, 2, 1, 2, 2),
+    'second_classifier.conv_channels': (128, 256, 512, 1024),
   },
 }
 
@@ -60,6 +61,16 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.train.num_steps = 2500
   stage.train.steps_per_call = 1
 
+  # Other kernels and widths, and less than half of the products.
+  stage = config.second_classifier
+  stage.architecture = 'conv'
+  stage.conv_channels = (16, 32, 64, 128)
+  stage.conv_kernels = (3, 5, 3, 3)
+  stage.conv_strides = (2, 2, 2, 2)
+  stage.activation = 'silu'
+  stage.flip = True
+  stage.train.num_steps = 2500
+
   stage = config.actor_critic
   stage.more_distance_weights = (0.1,)
   # Low momentum (the authors use none): momentum makes samples less varied.
@@ -81,5 +92,5 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoise.eta = 0.7
 
   # D_attr is rarely confident of all ten attributes at once.
-  config.denoise.accept_above = 0.5
+  config.retry.accept_above = 0.5
   return base.ablate(config, ABLATIONS, ablation)

@@ -27,10 +27,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.critic_steps_per_actor_step': 10,
     'actor_critic.train.num_steps': 20_000,
   },
-  # The denoiser's networks at every noise level, and no rejection sampling.
+  # The denoiser's networks at every noise level.
   'no_mixture_denoiser': {
     'denoise.mixture_above': 1.0,
-    'denoise.num_starts': 1,
   },
   # A further row: the actor's moves, backtracked while D_attr agrees.
   'backtracked': {
@@ -41,6 +40,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.divergence': 'reverse_kl',
     'latent_critics.divergence': 'reverse_kl',
   },
+  # Other judges of the same samples: how far scores depend on the judge.
+  'judge_2': {'classifier.seed': 2},
+  'judge_3': {'classifier.seed': 3},
   # The realism critic is never trained on optimizer-G's results.
   'no_inner_loop': {
     'latent_critics.inner.max_steps': 0,
@@ -56,12 +58,14 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
 
   config.classifier.hidden_sizes = (256, 256, 256)
   config.classifier.pixel_noise = 0.2
+  config.second_classifier.head_sizes = (64,)
+  config.second_classifier.pixel_noise = 0.2
 
   stage = config.actor_critic
   stage.prior_weight = 0.0
   stage.mismatched_weight = 0.1
   stage.gradient_penalty_weight = 0.1
-  # With the updates on encodings, a distance penalty makes samples more varied.
+  # With encodings in its loss, a distance penalty makes samples more varied.
   stage.distance_weight = 0.01
   # Low momentum (the authors use none): momentum makes samples less varied.
   stage.actor_optimizer.b1 = 0.5
@@ -73,15 +77,14 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoiser.attribute_width = 128
   config.denoiser.train.num_steps = 5000
 
-  # Weak guidance keeps samples varied; rejected rows are redrawn.
+  # Weak guidance keeps samples varied.
   stage = config.denoise
   stage.num_steps = 50
   stage.eta = 0.0
   stage.attribute_weight = 2.0
   stage.mixture_above = 0.4
   stage.mixture_attribute_weight = 0.85
-  stage.num_starts = 4
-  stage.accept_above = 0.95
+  config.retry.accept_above = 0.95
 
   config.latent_critics.inner.max_steps = 10
   config.latent_critics.train.num_steps = 1000

@@ -1,4 +1,4 @@
-r"""Trains the judge, a pixel classifier, on real data only.
+r"""Trains the two judges, pixel classifiers, on real data only.
 
 python -m launch.train_classifier --config=configs/digits.py \
   --workdir=runs/digits
@@ -11,8 +11,8 @@ from lcjax.experiment import preflight, stage, trainers
 def main() -> None:
   """Reads the flags and runs the launcher."""
   job = startup.job()
-  preflight.check(job, [stage.CLASSIFIER], judges=False)
-  trainers.train_all(job, 'classifier')
+  preflight.check(job, stage.JUDGES, judges=False)
+  trainers.train_all(job, 'classifier', 'second_classifier')
 
 
 if __name__ == '__main__':

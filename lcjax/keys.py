@@ -20,7 +20,11 @@ _INNER_STEPS = 'latent_critics.inner_steps'
 RENAMED = {
   _INNER_STEPS: 'latent_critics.inner.max_steps',
   **{f'edit.{name}': f'edit.optimize.{name}' for name in _OPTIMIZE},
-  'denoise.kept_above': 'denoise.accept_above',
+  'denoise.kept_above': 'retry.accept_above',
+  'denoise.accept_above': 'retry.accept_above',
+  # Up to version 0.1, each of these had tries of its own.
+  'denoise.num_starts': 'retry.tries',
+  'optimize.num_starts': 'retry.tries',
   'edit.draw_back_tolerance': 'edit.backtrack_tolerance',
   'edit.draw_back_tolerances': 'edit.backtrack_tolerances',
 }

@@ -27,6 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 STEPS = {
   'vae': 400,
   'classifier': 200,
+  'second_classifier': 100,
   'latent_critics': 100,
   'actor_critic': 200,
   'denoiser': 200,

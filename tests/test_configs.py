@@ -19,7 +19,10 @@ from lcjax.training import metrics_log
 from tests.data import fake_celeba, test_idx
 
 ROOT = pathlib.Path(__file__).parent.parent
-STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+STAGES = (
+  'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
+  'denoiser',
+)  # fmt: skip
 EXPERIMENTS = sorted(
   p.stem
   for p in (ROOT / 'configs').glob('*.py')
@@ -38,7 +41,9 @@ def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config[name].train.steps_per_call = 1
     config[name].train.log_every = 1
     config[name].train.batch_size = 8
-  config.mixture.num_components = 1
+  config.mixture.num_components = (1,)
+  config.mixture.unlabelled_components = (1,)
+  config.compare.clock_seconds = 0.0
   return config
 
 
@@ -73,7 +78,7 @@ def test_trains_two_steps(name, ablation, shared):
     fake_digits(shared[name])
   tmp_path = shared[name]
   job = jobs.Job(config, epath.Path(tmp_path), overwrite=True)
-  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'classifier', 'second_classifier')
   trainers.train_all(job, 'vae')
   trainers.train_all(job, 'latent_critics', 'actor_critic')
   trainers.train_all(job, 'denoiser')
@@ -92,7 +97,7 @@ def test_convolutions_train_two_steps(tmp_path, one_device):
   config.classifier.conv_strides = (2, 1)
   base.validate(config)
   job = jobs.Job(config, epath.Path(tmp_path))
-  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'classifier', 'second_classifier')
   trainers.train_all(job, 'vae')
   trainers.train_all(job, 'latent_critics', 'actor_critic')
   trainers.train_all(job, 'denoiser')
@@ -151,6 +156,27 @@ def test_out_of_range(key, value):
   section[last] = value
   with pytest.raises(errors.UserError, match=f'config.{key}='):
     base.validate(config)
+
+
+@pytest.mark.parametrize('judge', ['classifier', 'second_classifier'])
+def test_a_seed_of_a_judge_that_is_too_large(judge):
+  config = base.get_config()
+  config.seed, config[judge].seed = base.MOST_SEED - 1, 1
+  base.validate(config)
+  config[judge].seed = 2
+  with pytest.raises(errors.UserError, match=f'config.{judge}.seed=2 needs'):
+    base.validate(config)
+
+
+@pytest.mark.parametrize('name', EXPERIMENTS)
+def test_two_judges_have_nothing_in_common(name):
+  config = importlib.import_module(f'configs.{name}').get_config()
+  first, second = config.classifier, config.second_classifier
+  assert first.seed != second.seed
+  assert (
+    first.architecture != second.architecture
+    or first.conv_channels != second.conv_channels
+  )
 
 
 def test_a_path_that_no_report_could_name():

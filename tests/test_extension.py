@@ -175,6 +175,12 @@ def test_a_change_of_the_file_makes_the_table_again(run):
   assert 'was judged before' in again.stdout
   source = run / 'mine.py'
   source.write_text(source.read_text() + '\n\nMORE = 1\n')
+  refused = launch('compare', run)  # the critics' divergence stands there, too
+  assert refused.returncode == 2
+  assert 'latent_critics was trained with another mine.py' in refused.stderr
+  assert refused.stderr.count('\n') == 1
+  again = launch('train_actor_critic', run, '--overwrite')
+  assert again.returncode == 0, again.stderr
   again = launch('compare', run)
   assert again.returncode == 0, again.stderr
   assert 'judging seed 0' in again.stdout

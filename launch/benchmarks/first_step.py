@@ -15,6 +15,7 @@ import jax
 from launch import startup
 from launch.benchmarks import ours
 from lcjax.experiment import build
+from lcjax.training import parallel
 
 
 def main() -> None:
@@ -23,7 +24,8 @@ def main() -> None:
   data = build.load_data(job, 'train')
   training = ours.vae_training(job.config, data)
   started = time.perf_counter()
-  state = jax.block_until_ready(training.make_state())
+  state = parallel.on_all_devices(training.make_state())
+  jax.block_until_ready(state)
   made = time.perf_counter()
   step_fn = ours.compile_step(training)
   batches = training.make_batches(0, training.steps_per_call)

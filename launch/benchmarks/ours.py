@@ -150,7 +150,7 @@ def contender(
     hooks: of the loop.
   """
   step_fn = compile_step(one) if step_fn is None else step_fn
-  state = one.make_state()
+  state = parallel.on_all_devices(one.make_state())
 
   def advance(count: int) -> None:
     nonlocal state

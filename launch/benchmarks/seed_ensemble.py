@@ -43,7 +43,7 @@ def untrained(
   job = jobs.Job(config, epath.Path('nowhere'))
   read = trainers.Inputs()
   wanted = [tasks.Task('default', job, which, r) for r in range(num_seeds)]
-  if which in (stage.VAE, stage.CLASSIFIER):
+  if which in (stage.VAE, *stage.JUDGES):
     return wanted, [trainers.make_training(read, task) for task in wanted]
   data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)

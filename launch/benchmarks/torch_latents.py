@@ -128,11 +128,17 @@ def actor_critic_step(
   def critic_objective(rows: dict[str, Any]) -> Any:
     return critic_loss(critic_fn, rows, weights)
 
-  def actor_objective(start: Any, y: Any) -> Any:
+  def move_loss(start: Any, y: Any) -> Any:
     z = actor_fn(start, y)
     distance = distance_penalty(z, start, variance)
     cost = softplus(-critic_fn(z, y))[:, 0] + section.distance_weight * distance
     return cost.mean()
+
+  def actor_objective(rows: dict[str, Any]) -> Any:
+    loss = move_loss(rows['prior'], rows['attributes'])
+    if section.distance_weight and section.actor_on_encodings:
+      loss = (loss + move_loss(rows['real'], rows['attributes'])) / 2.0
+    return loss
 
   move_fn = actor_fn
   if compiled:
@@ -142,9 +148,9 @@ def actor_critic_step(
     if not weights.gradient_penalty:
       critic_objective = torch.compile(critic_objective)
 
-  def update_actor(start: Any, y: Any) -> Any:
+  def update_actor(rows: dict[str, Any]) -> Any:
     actor_adam.zero_grad(set_to_none=True)
-    loss = actor_objective(start, y)
+    loss = actor_objective(rows)
     loss.backward()
     actor_adam.step()
     if section.average_decay:
@@ -168,9 +174,7 @@ def actor_critic_step(
     loss.backward()
     critic_adam.step()
     critic_module.requires_grad_(False)
-    actor_loss = update_actor(rows['prior'], y)
-    if section.distance_weight and section.actor_on_encodings:
-      update_actor(rows['real'], y)
+    actor_loss = update_actor(rows)
     critic_module.requires_grad_(True)
     return loss.detach(), actor_loss
 

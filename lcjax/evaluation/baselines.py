@@ -1,43 +1,33 @@
 """Rows that movers are compared with: real data, and draws from a fit."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from lcjax import types
-from lcjax.evaluation import judging
+from lcjax.evaluation import judging, moving
 from lcjax.generators import latent_model
-from lcjax.latent import samplers
-from lcjax.movers import starts
+from lcjax.latent import encodings
+from lcjax.movers import starts, wrappers
 
-# z [B, Z] -> samples [B, ...] of the shape and dtype of the real ones
-Decode = Callable[[np.ndarray], np.ndarray]
+# Rows that a mixture without labels is fitted to, at most: it has many more
+# components to choose from than that of a class, and no fewer rows to fit.
+_UNLABELLED_ROWS = 30_000
 
 
 class Fitted(NamedTuple):
   """What draws latents with requested labels, and its fitting time."""
 
-  draw: starts.Start
+  draw: starts.MixtureStart
   seconds: float
 
 
-class Accept(NamedTuple):
-  """The test of rejection sampling.
-
-  Attributes:
-    fn: (z [B, Z], y [B, Y]) -> [B] booleans.
-    seconds: training time of what it asks; None if unknown.
-  """
-
-  fn: Callable[[np.ndarray, np.ndarray], np.ndarray]
-  seconds: float | None
-
-
 def fit(
-  data: latent_model.LatentData, num_components: int, seed: int
+  data: latent_model.LatentData,
+  num_components: int | Sequence[int],
+  seed: int,
 ) -> Fitted:
   """Fits `mixture_start` to encoded data."""
   started = time.perf_counter()
@@ -47,7 +37,7 @@ def fit(
 
 def real_rows(
   judge: judging.Judge,
-  decode: Decode,
+  decode: moving.Decode,
   encode: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None,
 ) -> dict[str, judging.Row]:
   """Real samples, and reconstructions of held-out ones if there is an encoder.
@@ -75,106 +65,54 @@ def real_rows(
   return rows
 
 
-def drawn_row(
-  draw: Callable[[np.ndarray], np.ndarray],
-  decode: Decode,
-  y: np.ndarray,
-  batch_size: int,
-  training_seconds: float | None,
-) -> judging.Row:
-  """A row of latents that are drawn without a start.
-
-  Args:
-    draw: y [N, Y] -> z [N, Z].
-    decode: of the model.
-    y: requested attributes.
-    batch_size: rows of the call that compiles, before the clock starts.
-    training_seconds: of what draws; None if unknown.
-  """
-  z, seconds = judging.timed(draw, batch_size, y)
-  scores = {'latents_per_second': len(y) / seconds}
-  if training_seconds is not None:
-    scores['training_seconds'] = training_seconds
-  return judging.Row(decode(z), y, z, scores)
+def _contender(fitted: Fitted) -> moving.Contender:
+  scores = {
+    'training_seconds': fitted.seconds,
+    'components': float(len(fitted.draw.model.weights)),
+  }
+  mover = wrappers.start_at(fitted.draw, wrappers.stay())
+  return moving.Contender(mover, scores)
 
 
-def mixture_row(
+def unlabelled(
   data: latent_model.LatentData,
-  decode: Decode,
-  y: np.ndarray,
-  num_components: int,
+  num_components: int | Sequence[int],
   seed: int,
-  batch_size: int,
-) -> judging.Row:
+) -> moving.Contender:
   """The baseline without labels: a mixture fitted to all encodings.
 
   Args:
     data: what the mixture is fitted to; its labels are not read.
-    decode: of the model.
-    y: [N, Y], of which only N matters.
-    num_components: of the mixture.
-    seed: of the fit and the draws.
-    batch_size: see `drawn_row`.
+    num_components: of the mixture, or several to choose from.
+    seed: of the fit.
   """
-  fitted = fit(
-    latent_model.LatentData(data.encodings, None), num_components, seed
+  found = data.encodings
+  order = np.random.default_rng(seed).permutation(len(found.mean))
+  rows = np.sort(order[:_UNLABELLED_ROWS])
+  part = encodings.Encodings(
+    found.mean[rows], found.scale[rows], found.attributes[rows]
   )
-  key = jax.random.key(seed)
-
-  def draw(y: np.ndarray) -> np.ndarray:
-    return fitted.draw({}, np.arange(len(y)), key)
-
-  row = drawn_row(draw, decode, y, batch_size, fitted.seconds)
-  return row._replace(attributes=None)
+  return _contender(
+    fit(latent_model.LatentData(part, None), num_components, seed)
+  )
 
 
-def labelled_rows(
+def labelled(
   data: latent_model.LatentData,
-  decode: Decode,
-  y: np.ndarray,
-  num_components: int,
+  num_components: int | Sequence[int],
   seed: int,
-  batch_size: int,
-  accept: Accept | None,
   several: Fitted | None = None,
-) -> dict[str, judging.Row]:
+) -> dict[str, moving.Contender]:
   """Baselines with labels: models of z per class, or of z and attributes.
 
   Args:
     data: what they are fitted to, with labels.
-    decode: of the model.
-    y: [N, Y] requested attributes.
-    num_components: of the mixtures.
-    seed: of the fits and the draws.
-    batch_size: see `drawn_row`.
-    accept: the test of the row with rejection sampling; None for no such row.
+    num_components: of the mixtures, or several to choose from.
+    seed: of the fits.
     several: the fit with `num_components`, if it was made before.
   """
-  key = jax.random.key(seed)
-  one = fit(data, 1, seed)
-  several = several or fit(data, num_components, seed)
-
-  def make(fitted: Fitted, accept: Accept | None) -> judging.Row:
-    def draw_round(y: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
-      round_key = jax.random.fold_in(key, number)
-      return fitted.draw({'attributes': y}, rows, round_key)
-
-    def draw(y: np.ndarray) -> np.ndarray:
-      if accept is None:
-        return draw_round(y, np.arange(len(y)), 0)
-      return samplers.keep_accepted(draw_round, accept.fn, y)
-
-    training: float | None = fitted.seconds
-    if accept is not None:
-      asked = accept.seconds
-      training = None if asked is None else fitted.seconds + asked
-    return drawn_row(draw, decode, y, batch_size, training)
-
   kind = 'class' if isinstance(data.labels, types.Classes) else 'attribute'
-  rows = {
-    f'{kind}_gaussian': make(one, None),
-    f'{kind}_mixture': make(several, None),
+  return {
+    f'{kind}_gaussian': _contender(fit(data, 1, seed)),
+    f'{kind}_mixture': _contender(several or fit(data, num_components, seed)),
   }
-  if accept is not None:
-    rows[f'{kind}_mixture_kept'] = make(several, accept)
-  return rows

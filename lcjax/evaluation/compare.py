@@ -19,13 +19,13 @@ from lcjax.evaluation import (
   glossary,
   judges,
   judging,
-  metrics,
+  moving,
   reports,
   verdicts,
 )
 from lcjax.generators import latent_model
 from lcjax.latent import encodings
-from lcjax.movers import base as movers_base
+from lcjax.movers import starts
 from lcjax.movers.base import Moved
 
 # (start [B, Z], target, rows [B], key) -> latents as `Moved`, or samples
@@ -119,10 +119,13 @@ def compare(
   *,
   data: latent_model.LatentData | None = None,
   judge: judging.PredictFn | None = None,
+  second_judge: judging.PredictFn | None = None,
   accept: constraints.Constraint | None = None,
   num_samples: int | None = None,
-  num_components: int = 10,
+  tries: int = 6,
+  num_components: int | Sequence[int] = starts.NUM_COMPONENTS,
   num_neighbours: int = 5,
+  clock_seconds: float = moving.CLOCK_SECONDS,
   seeds: Sequence[int] = (0,),
   folder: str | os.PathLike[str] | None = None,
   progress: bool = True,
@@ -147,11 +150,17 @@ def compare(
     judge: samples [B, ...] -> (logits [B, Y], features [B, F]). By default a
       small classifier, trained on `train`; without labels, features are
       principal components.
-    accept: a constraint; the row `class_mixture_kept` or
-      `attribute_mixture_kept` draws from the mixture until it is met.
+    second_judge: as `judge`; how often both decide the same is a column. By
+      default random trees, fitted to `train`; none without labels.
+    accept: a constraint. For the mixture with labels and every mover of
+      latents, there is a row NAME_kept, too: made again from new noise, until
+      it is met.
+    tries: of those rows, at most.
     num_samples: of every row but those of real data; len(test) if None.
-    num_components: of the mixtures, for every class.
+    num_components: of the mixtures, for every class; several to choose from by
+      the likelihood of held-out encodings.
     num_neighbours: k of precision, recall, density and coverage.
+    clock_seconds: that every row is timed for, at least; 0: one pass.
     seeds: of draws and fits; means, spreads and intervals are over them, with
       one seed over images.
     folder: where to write the report; None writes nothing.
@@ -165,6 +174,8 @@ def compare(
   labels = real_test.labels
   count = len(real_test) if num_samples is None else num_samples
   _check_numbers(real_train, real_test, count, num_neighbours, seeds)
+  if tries < 1:
+    raise errors.UserError(f'tries={tries} must be at least 1')
   decode = _checked_decode(model, real_test.images)
   encode = None if model.encode_fn is None else model.encode
   if data is None and encode is not None:
@@ -172,7 +183,7 @@ def compare(
       *model.encode(real_train.images), real_train.attributes
     )
     data = latent_model.LatentData(found, labels)
-  _check_fit(data, accept)
+  _check_fit(data)
   if not callable(movers):
     _check_names(movers)
   if judge is not None:
@@ -181,8 +192,22 @@ def compare(
     judged_by = judges.train_classifier(real_train, labels, progress)
   else:
     judged_by = judges.fit_components(real_train)
+  second = None
+  if labels is not None and second_judge is not None:
+    second = judges.check(second_judge, labels, 'second_judge')
+  elif labels is not None:
+    second = judges.fit_trees(real_train, labels)
+  elif second_judge is not None:
+    raise errors.UserError(
+      'second_judge: without labels there are no decisions to compare: leave '
+      'it out'
+    )
   the_judge = judging.make_judge(
-    judged_by.predict_fn, real_train, real_test, judged_by.seconds
+    judged_by.predict_fn,
+    real_train,
+    real_test,
+    judged_by.seconds,
+    None if second is None else second.predict_fn,
   )
   for features in (the_judge.train_features, the_judge.test_features):
     if not np.isfinite(features).all():
@@ -191,53 +216,75 @@ def compare(
       )
   real = baselines.real_rows(the_judge, decode, encode)
   y = judging.requested_attributes(real_test, count)
-  numbers = np.arange(count)
+  requested = None if labels is None else y
+  target = {} if labels is None else {'attributes': y}
+  rejection = None
+  if accept is not None:
+    references = dict.fromkeys(accept.references())
+    constraints.check_target(accept, references | target)
+    rejection = moving.Rejection(accept, tries, None)
   small = count * real_train.images.size < _SMALL
   threads = 1 if small else None
+  draw = starts.prior_start(model)
+  described: dict[str, str] = {}
+
+  def make_rows(seed: int) -> dict[str, judging.Row]:
+    start_key, move_key = (
+      jax.random.fold_in(jax.random.key(seed), number)
+      for number in (_START_KEY, _MOVE_KEY)
+    )
+    start = draw({}, np.arange(count), start_key)
+    rows = real | {'prior': judging.Row(decode(start), requested, start, {})}
+
+    def make(name: str, contender: moving.Contender) -> bool:
+      bar.set_postfix_str(name)
+      labelled = name != 'mixture'
+      rows[name], found = moving.make_row(
+        contender,
+        decode,
+        start,
+        target if labelled else {},
+        requested if labelled else None,
+        move_key,
+        _BATCH_SIZE,
+        clock_seconds,
+      )
+      return isinstance(found, Moved)
+
+    own = movers(seed) if callable(movers) else movers
+    _check_names(own)
+    baseline = glossary.baseline(None if labels is None else labels.kind)
+    contenders = _baselines(data, num_components, seed)
+    contenders |= _contenders(own, data, real_test.images, count)
+    for name, contender in contenders.items():
+      moves = make(name, contender)
+      if name in own:
+        described[name] = (
+          'The draws of the prior, moved by the mover of this name.'
+          if moves
+          else 'Samples that the function of this name drew by itself.'
+        )
+      kept = f'{name}{glossary.KEPT}'
+      if rejection and moves and (name in own or name == baseline):
+        make(kept, rejection.of(contender, draw))
+        described[kept] = (
+          f'{name}, each row made again from new noise until `accept` is met, '
+          f'up to {tries} tries.'
+        )
+    return rows
+
   runs: dict[int, dict[str, judging.Scores]] = {}
   standard_errors: list[verdicts.Errors] = []
   samples: dict[str, judging.Row] = {}
-  described: dict[str, str] = {}
   with tqdm.tqdm(seeds, desc='compare', disable=not progress) as bar:
     for seed in bar:
-      key = jax.random.key(seed)
-      start = model.draw_prior(numbers, jax.random.fold_in(key, _START_KEY))
-      prior = judging.Row(
-        decode(start), None if labels is None else y, start, {}
-      )
-      rows = real | {'prior': prior}
-      if data is not None:
-        shared = data, decode, y, num_components, seed, _BATCH_SIZE
-        rows['mixture'] = baselines.mixture_row(*shared)
-        if labels is not None:
-          rows |= baselines.labelled_rows(*shared, _make_accept(accept))
-      own = movers(seed) if callable(movers) else movers
-      _check_names(own)
-      for name, mover in own.items():
-        bar.set_postfix_str(name)
-        move_key = jax.random.fold_in(key, _MOVE_KEY)
-        rows[name] = _mover_row(
-          name, mover, decode, data, real_test, start, y, move_key
-        )
-        described[name] = (
-          'Samples that the function of this name drew by itself.'
-          if rows[name].latents is None
-          else 'The draws of the prior, moved by the mover of this name.'
-        )
+      rows = make_rows(seed)
       with threadpoolctl.threadpool_limits(threads):
         runs[seed], known, rows = comparison.judge_seed(
           the_judge, rows, num_neighbours
         )
       standard_errors.append(known)
       samples = samples or rows
-  if accept is not None:
-    described |= {
-      name: f'Draws from {name.removesuffix("_kept")}, each drawn again until '
-      'the constraint of the comparison is met; after fifty draws the last '
-      'one is kept.'
-      for name in samples
-      if name.endswith('_mixture_kept')
-    }
   notes = comparison.notes(
     the_judge, count, num_neighbours, 'test', judged_by.features
   )
@@ -359,19 +406,11 @@ def _check_names(movers: Mapping[str, Mover]) -> None:
       )
 
 
-def _check_fit(
-  data: latent_model.LatentData | None,
-  accept: constraints.Constraint | None,
-) -> None:
+def _check_fit(data: latent_model.LatentData | None) -> None:
   """Raises UserError if baselines cannot be fitted."""
-  labels = None if data is None else data.labels
-  if accept is not None and labels is None:
-    raise errors.UserError(
-      'accept: without encoded data and labels, there is no mixture to accept '
-      'draws of'
-    )
   if data is None:
     return
+  labels = data.labels
   if len(data.encodings.mean) < 2:
     raise errors.UserError('data: a mixture needs at least two rows')
   if isinstance(labels, types.Classes):
@@ -384,20 +423,23 @@ def _check_fit(
       )
 
 
-def _make_accept(
-  accept: constraints.Constraint | None,
-) -> baselines.Accept | None:
-  if accept is None:
-    return None
-  constraints.check_target(accept, {'attributes': None})
-  return baselines.Accept(
-    lambda z, y: movers_base.verdicts(accept, z, {'attributes': y}).met, None
-  )
+def _baselines(
+  data: latent_model.LatentData | None,
+  num_components: int | Sequence[int],
+  seed: int,
+) -> dict[str, moving.Contender]:
+  """Mixtures of encoded data, by row; none without data."""
+  if data is None:
+    return {}
+  found = {'mixture': baselines.unlabelled(data, num_components, seed)}
+  if data.labels is not None:
+    found |= baselines.labelled(data, num_components, seed)
+  return found
 
 
 def _checked_decode(
   model: latent_model.LatentModel, real: np.ndarray
-) -> baselines.Decode:
+) -> moving.Decode:
   """The model's decoder; UserError unless its samples are like the real ones.
 
   Distances to training samples need the same range and kind of both.
@@ -411,48 +453,35 @@ def _checked_decode(
   return model.decode
 
 
-def _mover_row(
-  name: str,
-  mover: Mover,
-  decode: baselines.Decode,
+def _contenders(
+  movers: Mapping[str, Mover],
   data: latent_model.LatentData | None,
-  test: _Real,
-  start: np.ndarray,
-  y: np.ndarray,
-  key: jax.Array,
-) -> judging.Row:
-  """Moves all starts, or draws samples, and checks what comes back."""
-  labelled = test.labels is not None
-
-  def move_part(
-    start: np.ndarray, y: np.ndarray, rows: np.ndarray
-  ) -> Moved | np.ndarray:
-    target = {'attributes': y} if labelled else {}
-    found = mover(start, target, rows, key)
-    return _checked(f'movers[{name!r}]', found, start.shape, test.images)
-
-  def move(*arrays: np.ndarray) -> Any:
-    size = min(_BATCH_SIZE, len(arrays[0]))
-    return encodings.in_batches(
-      move_part, *arrays, batch_size=size, one_shape=True
-    )
-
-  found, seconds = judging.timed(
-    move, _BATCH_SIZE, start, y, np.arange(len(start))
-  )
-  scores = {'latents_per_second': len(start) / seconds}
-  requested = y if labelled else None
-  if not isinstance(found, Moved):
-    return judging.Row(found, requested, None, scores)
-  if found.satisfied is not None:
-    scores['satisfied'] = float(np.mean(found.satisfied))
-  if found.steps is not None:
-    scores['steps_mean'] = float(np.mean(found.steps))
+  real: np.ndarray,
+  num_rows: int,
+) -> dict[str, moving.Contender]:
+  """Movers called in batches, with checks of what comes back."""
+  size = min(_BATCH_SIZE, num_rows)  # also when fewer rows are tried again
+  scale = None
   if data is not None and not data.from_prior:
-    scores['z_distance'] = metrics.z_distance(
-      found.z, found.start, data.encodings.mean_scale
-    )
-  return judging.Row(decode(found.z), requested, found.z, scores)
+    scale = data.encodings.mean_scale
+
+  def checked(name: str, mover: Mover) -> moving.Contender:
+    def move(
+      start: np.ndarray, target: Any, rows: np.ndarray, key: jax.Array
+    ) -> Any:
+      def move_part(
+        start: np.ndarray, target: Any, rows: np.ndarray
+      ) -> Moved | np.ndarray:
+        found = mover(start, target, rows, key)
+        return _checked(f'movers[{name!r}]', found, start.shape, real)
+
+      return encodings.in_batches(
+        move_part, start, target, rows, batch_size=size, one_shape=True
+      )
+
+    return moving.Contender(move, {}, scale)
+
+  return {name: checked(name, mover) for name, mover in movers.items()}
 
 
 def _checked(
@@ -469,11 +498,12 @@ def _checked(
   if isinstance(found, Moved):
     for field, array in found._asdict().items():
       wanted = shape if field in ('z', 'start') else shape[:1]
-      if array is not None and np.shape(array) != wanted:
-        raise errors.UserError(
-          f'{name}: {field} has the shape {np.shape(array)}, it must be '
-          f'{wanted}'
-        )
+      for leaf in jax.tree.leaves(array):
+        if np.shape(leaf) != wanted:
+          raise errors.UserError(
+            f'{name}: {field} has the shape {np.shape(leaf)}, it must be '
+            f'{wanted}'
+          )
     values = np.concatenate([found.z, found.start], axis=1)
   else:
     values, wanted = np.asarray(found), (shape[0], *real.shape[1:])

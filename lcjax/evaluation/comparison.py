@@ -16,6 +16,7 @@ from lcjax.evaluation import (
   glossary,
   grids,
   judging,
+  metrics,
   reports,
   summary,
   verdicts,
@@ -110,6 +111,7 @@ def notes(
   labels = test.labels
   if labels is None:
     return [number]
+  number += _agreement(judge, labels)
   requested = judging.requested_attributes(test, num_samples)
   left_out = _left_out(requested, labels.names)
   if isinstance(labels, types.Classes):
@@ -124,6 +126,22 @@ def notes(
     'split. Precision, recall and F1 are means over attributes, so the few '
     'images of the rarest count as much as those of any other.',
   ]
+
+
+def _agreement(judge: judging.Judge, labels: types.Labels) -> str:
+  """How good the other judge is on real samples, and how like the judge."""
+  if judge.other_fn is None:
+    return ''
+  images, y = judge.test.images, judge.test.attributes
+  decided = judging.decisions(judge.predict_fn, images, labels)
+  other = judging.decisions(judge.other_fn, images, labels)
+  accuracy = metrics.classification_scores(other, y, labels)['accuracy']
+  same = judging.agreement(decided, other)
+  return (
+    f' On real held-out samples the other judge has accuracy {accuracy:.3f}, '
+    f'and both judges decide the same on {same:.3f} of them; the column of '
+    'their agreement has the other rows.'
+  )
 
 
 def _left_out(requested: np.ndarray, names: Sequence[str]) -> list[str]:

@@ -9,7 +9,8 @@ from lcjax import types
 REAL = 'real'
 REFERENCE_ROWS = (REAL, 'real_train', 'reconstruction')
 BASELINE_ROWS = (
-  'prior', 'mixture', 'class_gaussian', 'class_mixture', 'class_mixture_kept',
+  'prior', 'mixture', 'mixture_kept',
+  'class_gaussian', 'class_mixture', 'class_mixture_kept',
   'attribute_gaussian', 'attribute_mixture', 'attribute_mixture_kept',
 )  # fmt: skip
 # Rows without requested attributes, and the baseline for them.
@@ -25,7 +26,7 @@ ROW_DESCRIPTIONS = {
   'mixture': 'Latents drawn from a full-covariance Gaussian mixture fitted to '
   'all encodings. Labels are neither used nor requested.',
   'realism_optimizer': 'Prior latents moved by gradient steps on realism '
-  'alone; the best of optimize.num_starts starts. No labels are requested. (In '
+  'alone, from one start. No labels are requested. (In '
   'training, the fakes of the critic included latents moved towards labels.)',
   'realism_denoiser': 'Latents sampled from the same noise by the denoiser of '
   'encodings, without guidance. Labels are neither used nor requested.',
@@ -33,34 +34,37 @@ ROW_DESCRIPTIONS = {
   'each class.',
   'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '
   'fitted to the encodings of each class.',
-  'class_mixture_kept': 'Rejection sampling from class_mixture: a latent is '
-  'redrawn until the attribute critic accepts the encoding of its decoded '
-  'image; after fifty draws the last one is kept.',
   'attribute_gaussian': 'Latents drawn from a Gaussian fitted to the '
   'encodings: its mean is a linear function of the attributes, its covariance '
   'the same for all.',
   'attribute_mixture': 'As attribute_gaussian, with a full-covariance Gaussian '
   'mixture around the linear function.',
-  'attribute_mixture_kept': 'Rejection sampling from attribute_mixture: a '
-  'latent is redrawn until the attribute critic accepts the encoding of its '
-  'decoded image; after fifty draws the last one is kept.',
   'actor': 'Prior latents moved in one step by a trained actor network.',
   'optimizer': 'Prior latents moved by gradient steps on the constraints, each '
-  'latent independently; the best of optimize.num_starts starts.',
+  'latent independently, from one start.',
   'actor_then_optimizer': "The actor's latents, moved further by the "
   'optimiser.',
   'guided_denoiser': 'Latents sampled from the same noise by an unconditional '
   'denoiser of encodings, guided by an attribute critic of noised latents. '
   'Above the noise time denoise.mixture_above, the class mixture replaces '
-  'both. With denoise.num_starts above 1, a latent is redrawn while the '
-  'attribute critic rejects the encoding of its decoded image.',
+  'both.',
 }
 # Prefix of the rows of additional actors; their distance weight follows.
 FURTHER_ACTOR = 'actor_lambda_'
+# Suffix of the rows with rejection sampling.
+KEPT = '_kept'
+# Prefix of the columns with a network's evaluations per sample.
+EVALUATIONS = 'evaluations_'
 
 
 def row_description(name: str) -> str:
   """The description of a row; empty for an unknown row."""
+  if name.endswith(KEPT):
+    return (
+      f'{name.removesuffix(KEPT)} with rejection sampling: a row is made '
+      'again, from new noise, while the attribute critic rejects the encoding '
+      'of its decoded image; up to the same number of tries for all such rows.'
+    )
   if name.startswith(FURTHER_ACTOR):
     return (
       'Prior latents moved in one step by another actor, trained like the '
@@ -73,20 +77,27 @@ def row_description(name: str) -> str:
 def in_order(names: Iterable[str]) -> list[str]:
   """Sorts rows for a report.
 
-  Additional actors follow the first one; unknown rows come last, as they are.
+  Additional actors follow the first one, a row with rejection sampling the one
+  without; unknown rows come last, as they are.
   """
-  order = list(ROW_DESCRIPTIONS)
+  order, given = list(ROW_DESCRIPTIONS), list(names)
+  singles = [name.removesuffix(KEPT) for name in given]
 
-  def place(name: str) -> tuple[int, bool]:
-    further = name.startswith(FURTHER_ACTOR)
-    known = 'actor' if further else name
-    return order.index(known) if known in order else len(order), further
+  def place(name: str) -> tuple[int, bool, int, bool]:
+    single = name.removesuffix(KEPT)
+    further = single.startswith(FURTHER_ACTOR)
+    known = 'actor' if further else single
+    position = order.index(known) if known in order else len(order)
+    return position, further, singles.index(single), name != single
 
-  return sorted(names, key=place)
+  return sorted(given, key=place)
 
 
 def baseline(kind: types.Kind | None) -> str:
-  """The row that movers are compared with; kind is None without labels."""
+  """The row that movers are compared with; kind is None without labels.
+
+  A row with rejection sampling is compared with that row's, NAME_kept.
+  """
   if kind is None:
     return UNLABELLED_BASELINE
   return 'class_mixture' if kind == 'classes' else 'attribute_mixture'
@@ -121,7 +132,7 @@ def readme_metrics(kind: types.Kind | None) -> tuple[str, ...]:
   """Columns of the short table, which fits a README."""
   last = (
     'frechet', 'diversity', 'knn_recall', 'coverage', 'nearest_train_ratio',
-    'latents_per_second', 'training_seconds',
+    'latents_per_second', 'tries', 'training_seconds',
   )  # fmt: skip
   if kind is None:
     return last
@@ -219,7 +230,8 @@ METRICS = {
   ),
   'satisfied': Metric(
     'Satisfied', LATENTS, 'higher', '.3f',
-    'Share of latents that met all constraints when the optimiser stopped.',
+    'Share of latents that met all constraints when the optimiser stopped; in '
+    'rows with rejection sampling, that were accepted.',
   ),
   'steps_mean': Metric(
     'Steps', LATENTS, 'lower', '.1f',
@@ -237,14 +249,33 @@ METRICS = {
   ),
   'latents_per_second': Metric(
     'Latents / s', COST, 'higher', ',.0f',
-    'Latents moved or drawn per second, excluding compilation.',
+    'Latents moved or drawn per second, excluding compilation: the median of '
+    'at least five passes over all rows and one second, or of one pass of more '
+    'than ten.',
     'latents/s',
+  ),
+  'speed_spread': Metric(
+    'Spread of speed', COST, None, '.0%',
+    'Half the range of those passes over their median.',
+  ),
+  'tries': Metric(
+    'Tries', COST, 'lower', '.2f',
+    'Tries per accepted row, in rows with rejection sampling.',
+  ),
+  'components': Metric(
+    'Components', COST, None, ',.0f',
+    'Gaussians in a mixture, of all classes together; with several numbers to '
+    'choose from, chosen by the likelihood of held-out training encodings.',
   ),
   'training_seconds': Metric(
     'Training s', COST, 'lower', ',.0f',
     'Seconds to train or fit what moves or draws the latents, excluding the '
     'VAE; the trainings of an ensemble share its time equally.',
     's',
+  ),
+  'judges_agree': Metric(
+    'Judges agree', OTHER, None, '.3f',
+    'Share of images on which both judges decide the same, of all attributes.',
   ),
   'success': Metric(
     'Success', EDITS, 'higher', '.3f',
@@ -271,6 +302,12 @@ METRICS = {
 
 def metric(name: str) -> Metric:
   """How a column is displayed; an unknown one is labelled with its name."""
+  if name.startswith(EVALUATIONS):
+    network = name.removeprefix(EVALUATIONS)
+    return Metric(
+      f'{network} / sample', COST, 'lower', '.4g',
+      f'Evaluations of {network} per sample; one with its gradient counts once.'
+    )  # fmt: skip
   unknown = Metric(name.replace('_', ' '), OTHER, None, '.4g', '')
   return METRICS.get(name, unknown)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn import decomposition
+from sklearn import decomposition, ensemble
 
 from lcjax import errors, types
 from lcjax.data import batches
@@ -24,6 +24,7 @@ _TRAIN_STEPS, _TRAIN_BATCH = 1000, 128
 _NOISE = 0.3  # in standard deviations; a regulariser
 _STATISTICS_ROWS = 10_000  # of training samples, for means and components
 _MOST_COMPONENTS = 64
+_NUM_TREES = 100
 
 
 class Found(NamedTuple):
@@ -121,6 +122,31 @@ def train_classifier(
   return Found(predict_fn, 'last hidden layer of the judge', seconds)
 
 
+def fit_trees(train: judging.Data, labels: types.Labels) -> Found:
+  """A judge of another kind, to hold the first against: random trees.
+
+  Extremely randomised trees (Geurts et al. 2006), on some of the samples.
+  """
+  started = time.perf_counter()
+  rows = np.random.default_rng(1).permutation(len(train))[:_STATISTICS_ROWS]
+  classes = isinstance(labels, types.Classes)
+  y = train.attributes[rows]
+  if classes or len(labels) == 1:  # scikit-learn wants a single answer [N]
+    y = y.argmax(axis=1) if classes else y[:, 0]
+  trees = ensemble.ExtraTreesClassifier(_NUM_TREES, random_state=1)
+  trees.fit(train.images[rows].reshape(len(rows), -1), y)
+
+  def predict_fn(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    found = trees.predict(x.reshape(len(x), -1))
+    if classes:
+      found = np.eye(len(labels))[found]
+    decided = found.reshape(len(x), len(labels)) - 0.5
+    return decided, decided
+
+  seconds = time.perf_counter() - started
+  return Found(predict_fn, 'the decisions', seconds)
+
+
 def fit_components(train: judging.Data) -> Found:
   """A judge without labels: its features are principal components."""
   started = time.perf_counter()
@@ -139,19 +165,22 @@ def fit_components(train: judging.Data) -> Found:
   return Found(predict_fn, words, seconds)
 
 
-def check(judge: judging.PredictFn, labels: types.Labels | None) -> Found:
+def check(
+  judge: judging.PredictFn, labels: types.Labels | None, name: str = 'judge'
+) -> Found:
   """A user's judge, called in batches; its shapes are checked.
 
   Args:
     judge: samples [B, ...] -> (logits [B, Y], features [B, F]).
     labels: of the data; without, logits are not looked at.
+    name: of the argument, for errors.
   """
 
   def predict_part(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     found = judge(part)
     if not isinstance(found, tuple) or len(found) != 2:
       raise errors.UserError(
-        f'judge: it gives a {type(found).__name__}, it must be a tuple '
+        f'{name}: it gives a {type(found).__name__}, it must be a tuple '
         '(logits, features)'
       )
     logits, features = found
@@ -160,12 +189,12 @@ def check(judge: judging.PredictFn, labels: types.Labels | None) -> Found:
     wanted = len(part), 0 if labels is None else len(labels)
     if np.shape(logits) != wanted:
       raise errors.UserError(
-        f'judge: {len(part)} samples give logits of shape {np.shape(logits)}, '
+        f'{name}: {len(part)} samples give logits of shape {np.shape(logits)}, '
         f'it must be {wanted}'
       )
     if np.ndim(features) != 2 or len(features) != len(part):
       raise errors.UserError(
-        f'judge: {len(part)} samples give features of shape '
+        f'{name}: {len(part)} samples give features of shape '
         f'{np.shape(features)}, it must be ({len(part)}, F)'
       )
     return logits, features

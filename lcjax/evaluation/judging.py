@@ -1,10 +1,8 @@
 """Samples as an independent classifier, the judge, sees them."""
 
-import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import jax
 import numpy as np
 
 from lcjax import types
@@ -70,6 +68,7 @@ class Judge(NamedTuple):
     train_features: [N, F].
     test_features: [N, F].
     seconds: its training time.
+    other_fn: another judge, as `predict_fn`, whose agreement is reported.
   """
 
   predict_fn: PredictFn
@@ -78,6 +77,7 @@ class Judge(NamedTuple):
   train_features: np.ndarray
   test_features: np.ndarray
   seconds: float
+  other_fn: PredictFn | None = None
 
 
 def make_judge(
@@ -85,12 +85,27 @@ def make_judge(
   train: Data,
   test: Data,
   seconds: float,
+  other_fn: PredictFn | None = None,
 ) -> Judge:
   """Computes the judge's features of the real data once, for all rows."""
   train_features, test_features = (
     predict_fn(split.images)[1] for split in (train, test)
   )
-  return Judge(predict_fn, train, test, train_features, test_features, seconds)
+  return Judge(
+    predict_fn, train, test, train_features, test_features, seconds, other_fn
+  )
+
+
+def decisions(
+  predict_fn: PredictFn, images: np.ndarray, labels: types.Labels
+) -> np.ndarray:
+  """[N, Y] of 0 and 1: what a judge decides on samples."""
+  return labels.predict(predict_fn(images)[0])
+
+
+def agreement(decided: np.ndarray, other: np.ndarray) -> float:
+  """Share of rows of which two judges decide the same, all Y attributes."""
+  return float(np.mean(np.all(decided == other, axis=1)))
 
 
 class Judged(NamedTuple):
@@ -149,6 +164,10 @@ def judge_row(
     )
     scores['diversity'] = metrics.diversity(*spread)
     drawn['diversity'] = draws.diversity(*spread)
+  if labels is not None and judge.other_fn is not None:
+    scores['judges_agree'] = agreement(
+      labels.predict(logits), decisions(judge.other_fn, row.images, labels)
+    )
   if row.against_test:
     scores['frechet'] = metrics.frechet_distance(features, judge.test_features)
     drawn['frechet'] = frechet(features)
@@ -196,22 +215,3 @@ def requested_attributes(data: Data, num_rows: int) -> np.ndarray:
   Every len(data) rows have exactly the joint frequencies of the split.
   """
   return data.attributes[np.arange(num_rows) % len(data)]
-
-
-def timed(
-  fn: Callable[..., Any], batch_size: int, *arrays: Any
-) -> tuple[Any, float]:
-  """The result of `fn(*arrays)` and its seconds, without compilation.
-
-  The first `batch_size` rows are computed once before, so that everything is
-  compiled when the clock starts.
-
-  Args:
-    fn: of arrays with N rows, or trees of such.
-    batch_size: rows of a compiled call.
-    *arrays: of `fn`.
-  """
-  fn(*jax.tree.map(lambda leaf: leaf[:batch_size], arrays))
-  started = time.perf_counter()
-  result = fn(*arrays)
-  return result, time.perf_counter() - started

@@ -228,9 +228,12 @@ def _pairs(
 
 
 def _baseline(mover: str, kind: types.Kind | None) -> str:
-  if mover in glossary.UNLABELLED_ROWS:  # its baseline sees no labels either
-    return glossary.UNLABELLED_BASELINE
-  return glossary.baseline(kind)
+  """The baseline with the same tries as the mover; see `glossary.baseline`."""
+  single = mover.removesuffix(glossary.KEPT)
+  found = glossary.baseline(kind)
+  if single in glossary.UNLABELLED_ROWS:  # its baseline sees no labels either
+    found = glossary.UNLABELLED_BASELINE
+  return found if mover == single else f'{found}{glossary.KEPT}'
 
 
 def _compared(name: str, row: str, table: Mapping[str, Any]) -> Any:

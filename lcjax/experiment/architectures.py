@@ -53,7 +53,7 @@ def build_encoder(
   """Builds the encoder that a section's `architecture` selects.
 
   Args:
-    section: `config.vae` or `config.classifier`.
+    section: `config.vae`, or that of a judge.
     strides: one per convolution.
     image_shape: (H, W, C).
     key: dotted name of the section, for errors.
@@ -108,13 +108,12 @@ def build_classifier(
   section: ml_collections.ConfigDict,
   image_shape: tuple[int, int, int],
   num_attributes: int,
+  key: str,
 ) -> classifier.Classifier:
-  """Builds the judge."""
+  """Builds a judge; `key` is the name of its section, for errors."""
   return classifier.Classifier(
     num_attributes=num_attributes,
-    body=build_encoder(
-      section, section.conv_strides, image_shape, 'classifier'
-    ),
+    body=build_encoder(section, section.conv_strides, image_shape, key),
     head_sizes=section.head_sizes,
     activation=section.activation,
     dtype=section.matmul_dtype,

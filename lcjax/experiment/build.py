@@ -29,10 +29,9 @@ from lcjax.training import objectives, parallel, state, steps
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-  """The modules of one experiment, and what its two critics estimate."""
+  """The modules but the judges, and what the two critics estimate."""
 
   vae: vae.Vae
-  classifier: classifier.Classifier
   actor: actor.Actor
   critic: critic_lib.Critic
   attribute_critic: critic_lib.AttributeCritic
@@ -130,17 +129,29 @@ def find_divergence(
   return found
 
 
+def build_classifier(
+  config: ml_collections.ConfigDict, section: str, data: dataset.Dataset
+) -> classifier.Classifier:
+  """Builds the module of a judge.
+
+  Args:
+    config: of the experiment.
+    section: 'classifier' or 'second_classifier'.
+    data: gives the sizes of images and labels.
+  """
+  return architectures.build_classifier(
+    config[section], data.image_shape, len(data.labels), section
+  )
+
+
 def build_networks(
   config: ml_collections.ConfigDict, data: dataset.Dataset
 ) -> Networks:
-  """Builds every module; each stage's `make_state` creates the parameters."""
+  """Builds the modules; each stage's `make_state` creates the parameters."""
   stage, latent_critics = config.actor_critic, config.latent_critics
   num_attributes = len(data.attribute_names)
   return Networks(
     vae=architectures.build_vae(config.vae, data.image_shape),
-    classifier=architectures.build_classifier(
-      config.classifier, data.image_shape, num_attributes
-    ),
     actor=actor.Actor(
       latent_size=config.vae.latent_size,
       label_size=stage.label_size,
@@ -185,13 +196,13 @@ def stage_key(seed: int, stage: str) -> jax.Array:
 
 
 def make_schedule(
-  section: ml_collections.ConfigDict, num_updates: int | jax.Array
+  section: ml_collections.ConfigDict, num_updates: int
 ) -> optax.ScalarOrSchedule:
   """Builds the learning rate as a function of the update count, from 0.
 
   Unless constant, it reaches `final_learning_rate` at the last of `num_updates`
-  and stays there. Rates and `num_updates` may be tracers, which optax's own
-  schedules do not accept.
+  and stays there. Rates may be tracers, which optax's own schedules do not
+  accept.
   """
   first, last = section.learning_rate, section.final_learning_rate
   if section.schedule == 'constant':
@@ -208,7 +219,7 @@ def make_schedule(
 
 
 def make_optimizer(
-  section: ml_collections.ConfigDict, num_updates: int | jax.Array, key: str
+  section: ml_collections.ConfigDict, num_updates: int, key: str
 ) -> optax.GradientTransformation:
   """Builds an optax optimiser by name.
 
@@ -412,13 +423,13 @@ def make_decode(networks: Networks) -> Callable[..., Any]:
   return decode
 
 
-def make_judge(networks: Networks) -> Callable[..., Any]:
-  """Builds jitted `(classifier params, uint8 images) -> (logits, features)`."""
+def make_judge(module: classifier.Classifier) -> Callable[..., Any]:
+  """Builds jitted `(params, uint8 images) -> (logits, features)` of a judge."""
 
   @jax.jit
   def judge(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     units = objectives.to_unit(images)
-    return apply.Apply(networks.classifier)(params, units)
+    return apply.Apply(module)(params, units)
 
   return judge
 

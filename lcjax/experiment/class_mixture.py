@@ -63,7 +63,8 @@ def load_or_fit(
   if found is not None:
     return found
   count = job.config.mixture.num_components
-  print(f'class_mixture: fitting {count} components per class')
+  several = ' or '.join(map(str, count))
+  print(f'class_mixture: fitting {several} components per class')
   started = time.perf_counter()
   z = train.sample(job.config.seed + replicate)
   mixture = mixtures.fit_classes(z, train.attributes, count, key['seed'])

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 import numpy as np
 from etils import epath
@@ -13,6 +14,7 @@ from lcjax.evaluation import (
   glossary,
   judging,
   metrics,
+  moving,
   reports,
 )
 from lcjax.experiment import (
@@ -46,11 +48,12 @@ def quality_curve(
   curve = []
   for max_steps in config.compare.curve_steps:
     single = movers.make_optimizer(bound, config.optimize, max_steps=max_steps)
-    moved, seconds = judging.timed(
+    moved, seconds, _ = moving.timed(
       movers.with_key(single),
       config.generate.batch_size,
       start,
       movers.make_target(y),
+      clock_seconds=config.compare.clock_seconds,
     )
     logits, features = judge.predict_fn(bound.decode(moved.z))
     predicted = bound.labels.predict(logits)
@@ -79,12 +82,24 @@ def compare_once(
   bound = loading.load_movers(job, replicate, judge.train)
   y = judging.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), config.vae.latent_size, seed)
-  rows = (
-    baselines.real_rows(judge, bound.decode, bound.encode)
-    | rows_lib.baseline_rows(job, replicate, bound, y)
-    | rows_lib.unlabelled_rows(config, bound, start)
-    | rows_lib.mover_rows(config, bound, start, y)
-  )
+  rows = baselines.real_rows(judge, bound.decode, bound.encode)
+  rows['prior'] = judging.Row(bound.decode(start), y, start, {})
+  # Replicates differ in all noise, as they do in models and starts.
+  key = jax.random.key(seed)
+  asked = rows_lib.contenders(job, replicate, bound, y)
+  for name, (contender, target, requested) in asked.items():
+    print(f'compare: {name}', flush=True)
+    rows[name], _ = moving.make_row(
+      contender,
+      bound.decode,
+      start,
+      target,
+      requested,
+      key,
+      config.generate.batch_size,
+      section.clock_seconds,
+    )
+    rows[name].scores.update(rows_lib.critic_scores(bound, name, rows[name]))
   scores, errors, rows = comparison.judge_seed(
     judge, rows, section.num_neighbours
   )

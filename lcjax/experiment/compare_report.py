@@ -25,11 +25,19 @@ DESCRIPTION = (
 
 
 def notes(config: ml_collections.ConfigDict, judge: judging.Judge) -> list[str]:
-  """Notes on the data behind the table."""
-  section = config.compare
-  return comparison.notes(
-    judge, section.num_samples, section.num_neighbours, section.split
+  """Notes on the judges, and on the data behind the table."""
+  section, own = config.compare, stage.judge_of(config)
+  judged = (
+    f'Judged by config.{own.section}, the judge of the {section.split} split; '
+    'settings are chosen on the validation split by config.second_classifier, '
+    'results are reported on the test split by config.classifier.'
   )
+  return [
+    judged,
+    *comparison.notes(
+      judge, section.num_samples, section.num_neighbours, section.split
+    ),
+  ]
 
 
 def measured_on() -> dict[str, Any]:
@@ -71,7 +79,7 @@ def summarize(
     'description': DESCRIPTION,
     **comparison.summarise(tables, errors, seeds, judge.test.labels),
     'curve': runs[0]['curve'],
-    'seconds': {'classifier': judge.seconds} | seconds,
+    'seconds': {stage.judge_of(config).name: judge.seconds} | seconds,
     'commands': [job.command('pipeline'), job.command('compare')],
     **measured_on_all(runs),
     'config': config.to_dict(),
@@ -117,8 +125,7 @@ def write(
       'caption': f'{glossary.metric(score).label} and Frechet distance. The '
       'curve: optimizer-G on the first seed, from one start, by maximum number '
       'of steps. Everything else, and all speeds, are the values of the table: '
-      'means over seeds, with optimize.num_starts starts for optimizer-G. An '
-      'actor takes a single step, one pass of its network.',
+      'means over seeds. An actor takes one step, a pass of its network.',
       'png': quality,
     },
     {

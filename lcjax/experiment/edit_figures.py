@@ -17,7 +17,7 @@ from lcjax.experiment.loaded_run import (
 )
 from lcjax.movers import base
 
-SUCCESS_GOAL = 0.95  # the frontier is quoted where success reaches it
+SUCCESS_GOAL = 0.95  # of the settings that the frontier chooses
 # Symbols of the settings that a frontier sweeps.
 _SYMBOLS = {
   'edit_time': 't',
@@ -131,9 +131,11 @@ def identity_edits(loaded: LoadedRun) -> Drawn:
   caption = (
     f'Held-out images ({config.compare.split} split), one attribute changed in '
     'each column; black where it holds already. Numbers over '
-    f'{len(requests.y)} images with a random change each, success as the '
-    'judge sees it. `unchanged` is the reconstruction, `random_image` another '
-    f'held-out image that has what is asked for. {nature}\n\n'
+    f'{len(requests.y)} images with a random change each, success as '
+    f'{stage.judge_of(config).name}, the judge of that split, sees it; '
+    'settings are those of config.edit. `unchanged` is the reconstruction, '
+    '`random_image` another held-out image that has what is asked for. '
+    f'{nature}\n\n'
     f'{table(scores, test.labels)}\n{attribute_table(scores, test)}'
   )
   numbers = {
@@ -191,17 +193,37 @@ def sweep(
   }
 
 
-def least_error(points: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-  """The point of least pixel error among those that reach SUCCESS_GOAL."""
-  good = [point for point in points if point['success'] >= SUCCESS_GOAL]
-  return min(good, key=lambda p: p['pixel_mse_original'], default=None)
+def choose(
+  tried: Sequence[dict[str, Any]], shown: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
+  """The setting of least pixel error among those that reach SUCCESS_GOAL.
+
+  Args:
+    tried: scores of every setting on the images that choose.
+    shown: scores of the same settings on the images that are reported.
+
+  Returns:
+    The chosen one of `shown`; None if no setting in `tried` succeeds so often.
+  """
+  good = [
+    (before, after)
+    for before, after in zip(tried, shown, strict=True)
+    if before['success'] >= SUCCESS_GOAL
+  ]
+  error = 'pixel_mse_original'
+  return min(good, key=lambda pair: pair[0][error], default=(None, None))[1]
 
 
 def identity_frontier(loaded: LoadedRun) -> Drawn:
-  """Success of edits against pixel error, as their settings vary."""
-  requests = edits.make_requests(loaded)
+  """Success of edits against pixel error, as their settings vary.
+
+  Settings are chosen on validation images by the second judge.
+  """
+  config, requests = loaded.job.config, edits.make_requests(loaded)
   known = edits.references(loaded, requests)
   found = sweep(loaded, requests)
+  to_choose = loaded.to_choose
+  tried = sweep(to_choose, edits.make_requests(to_choose))
 
   def label(point: Mapping[str, Any]) -> str:
     name = next(name for name in _SYMBOLS if name in point)
@@ -222,27 +244,28 @@ def identity_frontier(loaded: LoadedRun) -> Drawn:
     },
     ('Image MSE to the original', 'Success, by the judge'),
   )
-  best = {name: least_error(points) for name, points in found.items()}
+  best = {name: choose(tried[name], points) for name, points in found.items()}
   lines = [
     f'* {name}: success {p["success"]:.3f} at image MSE '
     f'{p["pixel_mse_original"]:.4f} ({label(p)})'
     if p is not None
-    else f'* {name}: no setting succeeds so often'
+    else f'* {name}: no setting succeeds so often on validation images'
     for name, p in best.items()
   ]
   caption = (
     f'Edits of {len(requests.y)} held-out images: success against image MSE '
     'as the weight λ of the distance penalty varies (an actor trained for '
     'each; optimizer-G beside an attribute weight of '
-    f'{loaded.job.config.edit.optimize.attribute_weight:g}), the tolerance τ '
+    f'{config.edit.optimize.attribute_weight:g}), the tolerance τ '
     "of optimizer-G's stop or of backtracking an actor's edit, or the noise "
     'time t that the denoiser starts from. A random image with the requested '
     'attribute is at MSE '
     f'{known["random_image"]["pixel_mse_original"]:.4f}, the reconstruction at '
-    f'{known["unchanged"]["pixel_mse_original"]:.4f}. Least '
-    f'MSE at success ≥ {SUCCESS_GOAL}, chosen on these images:\n\n'
-    + '\n'.join(lines)
-    + '\n\n'
+    f'{known["unchanged"]["pixel_mse_original"]:.4f}. Shown are images of the '
+    f'{config.compare.split} split and what {stage.judge_of(config).name} '
+    'sees. Of each mover one setting was chosen on validation images by '
+    'second_classifier: least MSE at success ≥ '
+    f'{SUCCESS_GOAL}. On the images shown:\n\n' + '\n'.join(lines) + '\n\n'
   )
   rows = known | {
     f'{name} {label(p)}': p for name, points in found.items() for p in points
@@ -253,6 +276,7 @@ def identity_frontier(loaded: LoadedRun) -> Drawn:
     'success_goal': SUCCESS_GOAL,
     'references': known,
     'points': found,
-    'least_error': best,
+    'points_to_choose': tried,
+    'chosen': best,
   }
   return Drawn(pictures, numbers, caption)

@@ -86,21 +86,29 @@ def check(
 
 def sources(config: ml_collections.ConfigDict) -> dict[str, str]:
   """Digests of the users' own modules that a config names, by module."""
-  names = set()
+  found: dict[str, str] = {}
   for section in SECTIONS:
     for entry in config[section].to_dict().values():
       for value in (entry.get('kind'), entry.get('start')):
-        if isinstance(value, str) and ':' in value:
-          plugins.load(value, f'config.{section}')
-          names.add(value.partition(':')[0])
-  found = {}
-  for name in sorted(names):
-    file = sys.modules[name].__file__
-    assert file is not None  # `plugins.load` has imported it
-    found[f'{name}.py'] = hashlib.sha256(
-      pathlib.Path(file).read_bytes()
-    ).hexdigest()
-  return found
+        found |= source(value, f'config.{section}')
+  return dict(sorted(found.items()))
+
+
+def source(kind: Any, what: str) -> dict[str, str]:
+  """The digest of the user's own module that a kind names, by module.
+
+  Args:
+    kind: a value of the config; nothing is found for one of this package.
+    what: the config key that it was given for.
+  """
+  if not isinstance(kind, str) or ':' not in kind:
+    return {}
+  plugins.load(kind, what)
+  name = kind.partition(':')[0]
+  file = sys.modules[name].__file__
+  assert file is not None  # `plugins.load` has imported it
+  digest = hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()
+  return {f'{name}.py': digest}
 
 
 def make_constraints(

@@ -5,6 +5,7 @@ and a caption as NAME.md. Figures whose config and trainings have not changed
 are skipped.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -51,7 +52,12 @@ FIGURES = {
     edit_figures.identity_edits, stage.result('compare', 'edit', 'figures')
   ),
   'identity_frontier': Figure(
-    edit_figures.identity_frontier, stage.result('compare', 'edit')
+    edit_figures.identity_frontier,
+    # Settings are chosen on validation images by the second judge.
+    dataclasses.replace(
+      stage.result('compare', 'edit', both_judges=True),
+      splits=('train', 'validation', stage.HELD_OUT),
+    ),
   ),
 }
 ALL = 'all'
@@ -86,7 +92,8 @@ def make(job: jobs.Job, names: Sequence[str]) -> None:
     job: config and workdir of the run.
     names: keys of `FIGURES`.
   """
-  preflight.check_pipeline(job)
+  trainings = stage.trainings(job.config, stage.TRAINED)
+  preflight.check(job, trainings, judges=True, trains=False)
   folder = job.workdir / 'figures'
   loaded = LoadedRun(job)
   size = job.config.vae.latent_size

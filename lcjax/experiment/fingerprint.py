@@ -50,6 +50,10 @@ def settings(
       del section[key]
     for key in _HOUSEKEEPING:
       section.get('train', {}).pop(key, None)
+    # A user's own file may change under the same name.
+    section |= extensions.source(
+      section.get('divergence'), f'config.{name}.divergence'
+    )
   if config.data.name not in dataset.CROPPED:
     del found['data']['background']  # only affects users' images in `generate`
   return found | {'seed': config.seed + replicate}
@@ -70,14 +74,13 @@ def parameters(
     replicate: index from 0.
   """
   found: dict[str, Any] = {}
-  for one in stage.trainings(job.config):
-    if one.section in sections:
-      # All replicates share the classifier of the first one.
-      at = replicate if one is not stage.CLASSIFIER else 0
-      meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
-      found[one.name] = None
-      if meta is not None:
-        found[one.name] = meta[1].get('parameters', meta[1]['seconds'])
+  for one in stage.trainings(job.config, sections):
+    # All replicates share the judges of the first one.
+    at = replicate if one not in stage.JUDGES else 0
+    meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
+    found[one.name] = None
+    if meta is not None:
+      found[one.name] = meta[1].get('parameters', meta[1]['seconds'])
   return found
 
 
@@ -85,10 +88,9 @@ def follows_from(
   job: jobs.Job, node: stage.Node, replicate: int
 ) -> dict[str, Any]:
   """The fingerprint of a node's result, as JSON stores it."""
-  held_out = {stage.HELD_OUT: job.config.compare.split}
-  splits = [held_out.get(split, split) for split in node.splits]
+  node = stage.judged(job.config, node)
   found = settings(job.config, node, replicate)
-  found[READ] = build.digests(job, splits, node.labels)
+  found[READ] = build.digests(job, node.splits, node.labels)
   if node.needs:
     found[TRAININGS] = parameters(job, node.needs, replicate)
   if 'movers' in node.sections:
@@ -120,6 +122,7 @@ def program(
     found['vae'] = {'latent_size': found['vae']['latent_size']}
   config = stage.own_config(job.config, which)
   found[which.section] = config[which.section].to_dict()  # and `_HOUSEKEEPING`
+  found[which.section].pop('seed', None)  # of a judge
   floats = {}
   for key, value in keys.flatten(found).items():
     if not isinstance(value, float) or '.arguments.' in key:

@@ -184,10 +184,11 @@ def generate(
     requests.check_mover(config, mover)
     if start != 'prior' and mover not in ('none', *movers.edit_names(config)):
       raise errors.UserError(
-        f'--mover={mover} draws its own start (config.movers.{mover}.start): '
-        f'give --start=prior, not --start={start}'
+        f'--mover={mover} draws starts of its own: give --start=prior, not '
+        f'--start={start}'
       )
-  preflight.check(job, stage.trainings(config), False, False, ('test',))
+  trainings = stage.trainings(config, stage.TRAINED)
+  preflight.check(job, trainings, False, False, ('test',))
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'test')
   bound = loading.load_movers(job, 0, data)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lcjax.data import dataset
 from lcjax.evaluation import judging, paper_figures
-from lcjax.experiment import build, jobs, loading, rows
+from lcjax.experiment import build, jobs, loading, rows, stage
 
 
 class Drawn(NamedTuple):
@@ -53,8 +53,17 @@ class LoadedRun:
 
   @functools.cached_property
   def predict_fn(self) -> judging.PredictFn:
-    """The judge: uint8 images -> (logits, features)."""
-    return rows.load_predict_fn(self.job, self.train)[0]
+    """The judge of the split: uint8 images -> (logits, features)."""
+    which = stage.judge_of(self.job.config)
+    return rows.load_predict_fn(self.job, which, self.train)[0]
+
+  @functools.cached_property
+  def to_choose(self) -> 'LoadedRun':
+    """The run on validation images, by their judge: to choose settings."""
+    config = stage.with_values(self.job.config, {'compare.split': 'validation'})
+    found = LoadedRun(self.job._replace(config=config))
+    vars(found)['bound'] = self.bound  # not loaded twice
+    return found
 
   @functools.cached_property
   def test_features(self) -> np.ndarray:

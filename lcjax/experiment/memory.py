@@ -1,5 +1,6 @@
 """Checks, before training, whether a config fits into main memory."""
 
+import functools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +13,15 @@ from lcjax.data import dataset
 from lcjax.experiment import (
   build,
   movers,
+  stage,
   train_actor_critic,
   train_classifier,
   train_denoiser,
   train_vae,
 )
+
+# Sections of trainings on images; the others see encodings.
+_OF_IMAGES = 'vae', *(which.section for which in stage.JUDGES)
 
 
 def memory_bytes() -> int | None:
@@ -54,7 +59,7 @@ def check_images(config: Any, sections: Sequence[str], num_pixels: int) -> None:
   sizes = f'{num_pixels} values'
   if config.data.name in dataset.CROPPED:  # others have a fixed size
     sizes += f' (config.data.image_size={config.data.image_size})'
-  for section in ('vae', 'classifier'):
+  for section in _OF_IMAGES:
     if section in sections:
       schedule = config[section].train
       # Per value: a uint8 for every step of the call and, for one step, a
@@ -77,7 +82,7 @@ def _batch_bytes(config: Any, section: str, train: dataset.Dataset) -> int:
   """Lower bound in bytes of the batches of one call of a training."""
   schedule = config[section].train
   row = _latent_bytes(config, train)
-  if section in ('vae', 'classifier'):  # trained on uint8 images
+  if section in _OF_IMAGES:  # trained on uint8 images
     row = math.prod(train.image_shape)
   rows = schedule.batch_size * schedule.steps_per_call
   return int(rows * row)
@@ -98,7 +103,7 @@ def check_batches(
   """
   check_images(config, sections, math.prod(train.image_shape))
   for section in sections:
-    if section not in ('vae', 'classifier'):
+    if section not in _OF_IMAGES:
       size = config[section].train.batch_size
       _check_bytes(
         f'config.{section}.train.batch_size={size} rows',
@@ -129,6 +134,12 @@ def check_samples(config: Any, train: dataset.Dataset, judges: bool) -> None:
     )
 
 
+def _judge_state(
+  config: Any, which: stage.Stage, train: dataset.Dataset
+) -> Any:
+  return train_classifier.make_state(config, which, train)()
+
+
 def _state_makers(
   config: Any, train: dataset.Dataset
 ) -> Mapping[str, Callable[[], Any]]:
@@ -139,9 +150,10 @@ def _state_makers(
   # either.
   return {
     'vae': lambda: train_vae.make_state(config, networks, train, 0)(),
-    'classifier': lambda: train_classifier.make_state(
-      config, networks, train
-    )(),
+    **{
+      which.section: functools.partial(_judge_state, config, which, train)
+      for which in stage.JUDGES
+    },
     'latent_critics': lambda: train_actor_critic.make_critics_state(
       config, networks, seed
     )(),

@@ -24,15 +24,27 @@ from lcjax.movers import base, denoiser, optimizer, starts, wrappers
 _KEY = 10_000
 
 
+# One mover of each kind has a row with rejection sampling, too.
+_RETRIED = 'actor', 'optimizer', 'guided_denoiser'
+
+
 def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """Names of all movers of an experiment."""
   others = 'optimizer', 'actor_then_optimizer', 'guided_denoiser'
-  return *stage.actors(config), *others, *config.movers
+  return *stage.actors(config), *others, *_kept(config), *config.movers
+
+
+def _kept(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Names of movers with rejection sampling; none if there is one try."""
+  if config.retry.tries == 1:
+    return ()
+  return tuple(f'{name}{glossary.KEPT}' for name in _RETRIED)
 
 
 def edit_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """Names of all movers that start where they are told to."""
-  drawn: set[str] = set()  # have a start of their own, or a part that has
+  # Draw starts of their own, or are made of movers that do.
+  drawn = set(_kept(config))
   for name, entry in _ordered(config.movers.to_dict()).items():
     parts = {entry.get(key) for key in _REFERENCES}
     if entry.get('start', 'prior') != 'prior' or parts & drawn:
@@ -90,18 +102,6 @@ def make_optimizer(
     section.max_steps if max_steps is None else max_steps,
     build.configured(section.optimizer, section.max_steps, f'{key}.optimizer'),
     bound.batch_size,
-  )
-
-
-def make_best_optimizer(
-  bound: BoundCritics, section: ml_collections.ConfigDict
-) -> base.Mover:
-  """Optimizer-G with `section.num_starts` tries, of which the best is kept."""
-  return wrappers.retry(
-    make_optimizer(bound, section),
-    starts.prior_start(bound.model),
-    tries=section.num_starts,
-    always=True,
   )
 
 
@@ -183,46 +183,65 @@ def _guidance(
 
 
 def make_accept(
-  bound: BoundCritics, accept_above: float
+  bound: BoundCritics, section: ml_collections.ConfigDict
 ) -> on_sample.ReEncoded:
   """The test of rejection sampling.
 
   D_attr, at the encoding of the decoded z, gives every requested value a
   probability above `accept_above`. D_attr is trained on encodings, so it is
   more reliable there than at latents that were moved against it.
+
+  Args:
+    bound: models of one replicate.
+    section: `config.retry` or a section with the same keys.
   """
   attributes = dataclasses.replace(
-    bound.attributes, tolerance=1.0 - accept_above
+    bound.attributes, tolerance=1.0 - section.accept_above
   )
   return constraints_build.re_encoded(bound.model, attributes)
 
 
-def accepts(
-  bound: BoundCritics, accept_above: float
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-  """`make_accept` as a function `(z [B, Z], y [B, Y]) -> [B]`."""
-  want = make_accept(bound, accept_above)
-  return lambda z, y: base.verdicts(want, z, {'attributes': y}).met
+def _with_rejection(
+  bound: BoundCritics, section: ml_collections.ConfigDict, mover: base.Mover
+) -> base.Mover:
+  """A mover of noise that is retried as `config.retry` says."""
+  return wrappers.retry(
+    mover,
+    starts.prior_start(bound.model),
+    make_accept(bound, section),
+    section.tries,
+    batch_size=bound.batch_size,
+  )
 
 
 def make_movers(
   config: ml_collections.ConfigDict, bound: BoundMovers
 ) -> dict[str, base.Mover]:
   """Every mover of noise, by name, and 'none'."""
-  single = make_optimizer(bound, config.optimize)
-  prior = starts.prior_start(bound.model)
-  movers: dict[str, base.Mover] = {'none': wrappers.stay()}
-  movers |= {name: actor.mover for name, actor in bound.actors.items()}
-  movers['optimizer'] = make_best_optimizer(bound, config.optimize)
-  movers['actor_then_optimizer'] = wrappers.then(movers['actor'], single)
-  movers['guided_denoiser'] = wrappers.retry(
+  movers = _single_movers(
+    bound,
+    make_optimizer(bound, config.optimize),
     make_denoiser(bound, config.denoise),
-    prior,
-    make_accept(bound, config.denoise.accept_above),
-    tries=config.denoise.num_starts,
   )
+  for name in _kept(config):
+    single = movers[name.removesuffix(glossary.KEPT)]
+    movers[name] = _with_rejection(bound, config.retry, single)
   _add_configured(_Made(config, bound, movers, edit=False))
   return movers
+
+
+def _single_movers(
+  bound: BoundMovers, optimizer: base.Mover, denoiser: base.Mover
+) -> dict[str, base.Mover]:
+  """The movers that an experiment always has, without retries, by name."""
+  actors = {name: actor.mover for name, actor in bound.actors.items()}
+  return {
+    'none': wrappers.stay(),
+    **actors,
+    'optimizer': optimizer,
+    'actor_then_optimizer': wrappers.then(actors['actor'], optimizer),
+    'guided_denoiser': denoiser,
+  }
 
 
 def _add_configured(made: '_Made') -> None:
@@ -293,19 +312,11 @@ def _then(made: _Made, first: str, second: str) -> base.Mover:
   return wrappers.then(made.movers[first], made.movers[second])
 
 
-def _retry(
-  made: _Made, of: str, tries: int = 10, accept_above: float = 0.99
-) -> base.Mover:
-  bound = made.bound
+def _retry(made: _Made, of: str, **settings: Any) -> base.Mover:
   if made.edit:
     return made.movers[of]
-  return wrappers.retry(
-    made.movers[of],
-    starts.prior_start(bound.model),
-    make_accept(bound, accept_above),
-    tries,
-    batch_size=bound.batch_size,
-  )
+  section = _with_settings(made.config.retry, settings, 'config.retry')
+  return _with_rejection(made.bound, section, made.movers[of])
 
 
 def _optimizer(made: _Made, **settings: Any) -> base.Mover:
@@ -389,6 +400,9 @@ def check(config: ml_collections.ConfigDict) -> None:
     fn, _, settings = _parse(entry, what)
     if fn is _optimizer:
       _with_settings(config.optimize, settings, what)
+    if fn is _retry:
+      own = {k: v for k, v in settings.items() if k not in _REFERENCES}
+      _with_settings(config.retry, own, what)
     if fn is _guided_denoiser:
       settings.pop('start_time', None)
       own = _with_settings(config.denoise, settings, what)
@@ -437,15 +451,11 @@ def make_edit_movers(
     section: settings of optimizer-G, with the keys of `config.optimize`.
     key: name of the section, for error messages.
   """
-  single = make_optimizer(bound, section, key)
-  actors = {name: actor.mover for name, actor in bound.actors.items()}
-  movers: dict[str, base.Mover] = {
-    'none': wrappers.stay(),
-    **actors,
-    'optimizer': single,
-    'actor_then_optimizer': wrappers.then(actors['actor'], single),
-    'guided_denoiser': make_edit_denoiser(bound, config.denoise),
-  }
+  movers = _single_movers(
+    bound,
+    make_optimizer(bound, section, key),
+    make_edit_denoiser(bound, config.denoise),
+  )
   _add_configured(_Made(config, bound, movers, edit=True))
   return movers
 

@@ -33,7 +33,7 @@ def train_and_compare(job: jobs.Job) -> None:
   """Trains, generates and compares; skips what is finished."""
   preflight.check_pipeline(job, trains=True, further_splits=('test',))
   started = time.perf_counter()
-  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'classifier', 'second_classifier')
   trainers.train_all(job, 'vae')
   trainers.train_all(job, 'latent_critics', 'actor_critic', 'denoiser')
   generate_once(job)

@@ -69,6 +69,9 @@ def check(
       check_classes(train, test, config.compare.split)
     memory.check_states(config, sections, train)
     if trains:
+      for which in stage.JUDGES:
+        if which.section in sections:  # its layers may not fit the images
+          build.build_classifier(config, which.section, train)
       memory.check_batches(config, sections, train)
     if judges or not trains:
       memory.check_samples(config, train, judges)

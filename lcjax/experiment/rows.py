@@ -1,36 +1,38 @@
 """The rows of the comparison table: samples of every mover and baseline."""
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
 
 from lcjax import types
+from lcjax.constraints import base as constraints
 from lcjax.data import dataset
-from lcjax.evaluation import baselines, judging, metrics
+from lcjax.evaluation import baselines as baselines_lib
+from lcjax.evaluation import glossary, judging, moving
 from lcjax.experiment import (
   build,
   class_mixture,
   jobs,
   loading,
   movers,
+  stage,
   train_classifier,
 )
-from lcjax.latent import encodings, mixtures
-from lcjax.movers.base import Moved
+from lcjax.latent import encodings
+from lcjax.movers import base, starts
 from lcjax.training import parallel
 
 
 def load_predict_fn(
-  job: jobs.Job, train: dataset.Dataset
+  job: jobs.Job, which: stage.Stage, train: dataset.Dataset
 ) -> tuple[judging.PredictFn, float]:
-  """Restores the classifier; also returns its training time in seconds."""
+  """Restores one of `stage.JUDGES`; also returns its training seconds."""
   config = job.config
-  networks = build.build_networks(config, train)
-  found = train_classifier.load(job, networks, train)
-  fn = build.make_judge(networks)
-  params = found.state['classifier'].params
+  found = train_classifier.load(job, which, train)
+  fn = build.make_judge(build.build_classifier(config, which.section, train))
+  params = found.state[which.section].params
 
   def predict_fn(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     logits, features = encodings.in_batches(
@@ -46,135 +48,145 @@ def load_predict_fn(
 def load_judge(
   job: jobs.Job, train: dataset.Dataset, test: dataset.Dataset
 ) -> judging.Judge:
-  """Restores the classifier and computes its features of the real data."""
-  predict_fn, seconds = load_predict_fn(job, train)
-  return judging.make_judge(predict_fn, train, test, seconds)
+  """Restores the judge of the split and the other one; sees the real data."""
+  own = stage.judge_of(job.config)
+  (other,) = (one for one in stage.JUDGES if one is not own)
+  predict_fn, seconds = load_predict_fn(job, own, train)
+  other_fn, _ = load_predict_fn(job, other, train)
+  return judging.make_judge(predict_fn, train, test, seconds, other_fn)
 
 
-def baseline_rows(
-  job: jobs.Job,
-  replicate: int,
-  bound: loading.BoundMovers,
-  y: np.ndarray,
-) -> dict[str, judging.Row]:
-  """Baselines: scikit-learn models of z, alone and with attributes."""
-  config = job.config
-  shared = (
-    bound.data,
-    bound.decode,
-    y,
-    config.mixture.num_components,
-    config.seed + replicate,
-    config.generate.batch_size,
-  )
-  several = None
-  if isinstance(bound.labels, types.Classes):  # the denoiser has the same fit
-    found = class_mixture.load_or_fit(job, replicate, bound.train)
-    sampler = mixtures.class_sampler(found.mixture)
-    several = baselines.Fitted(
-      lambda target, rows, key: sampler(target['attributes'], rows, key),
-      found.seconds,
-    )
-  accept = baselines.Accept(
-    movers.accepts(bound, config.denoise.accept_above),
+def make_rejection(
+  config: ml_collections.ConfigDict, bound: loading.BoundMovers
+) -> moving.Rejection:
+  """The test that the baseline's rows share with the movers'."""
+  return moving.Rejection(
+    movers.make_accept(bound, config.retry),
+    config.retry.tries,
     bound.seconds['latent_critics'],
   )
-  return {
-    'mixture': baselines.mixture_row(*shared),
-    **baselines.labelled_rows(*shared, accept, several),
-  }
 
 
-def unlabelled_rows(
-  config: ml_collections.ConfigDict,
-  bound: loading.BoundMovers,
-  start: np.ndarray,
-) -> dict[str, judging.Row]:
-  """Realism without labels, by two movers."""
+def baselines(
+  job: jobs.Job, replicate: int, bound: loading.BoundMovers
+) -> dict[str, moving.Contender]:
+  """Mixtures of z for labels, by row; one of them with rejection sampling."""
+  config, several = job.config, None
+  if isinstance(bound.labels, types.Classes):  # the denoiser has the same fit
+    found = class_mixture.load_or_fit(job, replicate, bound.train)
+    several = baselines_lib.Fitted(
+      starts.of_classes(found.mixture), found.seconds
+    )
+  made = baselines_lib.labelled(
+    bound.data, config.mixture.num_components, bound.seed, several
+  )
+  if config.retry.tries > 1:
+    name = glossary.baseline(bound.labels.kind)
+    draw = starts.prior_start(bound.model)  # only the number of rows matters
+    kept = make_rejection(config, bound).of(made[name], draw)
+    made[f'{name}{glossary.KEPT}'] = kept
+  return made
+
+
+def unlabelled(
+  config: ml_collections.ConfigDict, bound: loading.BoundMovers
+) -> dict[str, moving.Contender]:
+  """Realism without labels: a mixture of z, and two movers, by row."""
   section = config.denoise.copy_and_resolve_references()
   section.update(attribute_weight=0.0, mixture_above=1.0)
-  optimizer = movers.make_best_optimizer(bound, config.optimize)
-  denoiser = movers.make_denoiser(bound, section)
-  nothing = np.zeros((len(start), bound.train.attributes.shape[1]))
-  nothing = nothing.astype(np.float32)
-  ways: dict[str, tuple[float, Callable[..., np.ndarray]]] = {
+  pairs: dict[str, tuple[base.Mover, str]] = {
     'realism_optimizer': (
-      bound.seconds['latent_critics'],
-      lambda z, y: movers.move(optimizer, z, y, mask=y).z,
+      movers.make_optimizer(bound, config.optimize),
+      'latent_critics',
     ),
-    'realism_denoiser': (
-      bound.seconds['denoiser'],
-      lambda z, y: movers.move(denoiser, z, y).z,
-    ),
+    'realism_denoiser': (movers.make_denoiser(bound, section), 'denoiser'),
   }
-  rows = {}
-  for name, (training, draw) in ways.items():
-    z, seconds = judging.timed(draw, config.generate.batch_size, start, nothing)
-    scores = {
-      'latents_per_second': len(start) / seconds,
-      'training_seconds': training,
-    }
-    rows[name] = judging.Row(bound.decode(z), None, z, scores)
-  return rows
+  components = config.mixture.unlabelled_components
+  return {
+    'mixture': baselines_lib.unlabelled(bound.data, components, bound.seed),
+  } | {
+    name: moving.Contender(mover, {'training_seconds': bound.seconds[training]})
+    for name, (mover, training) in pairs.items()
+  }
 
 
-def mover_scores(
-  bound: loading.BoundMovers, mover: str, moved: Moved, y: np.ndarray
+def _needs(
+  config: ml_collections.ConfigDict, mover: str
+) -> tuple[str, ...] | None:
+  """The trainings of a mover, in `BoundMovers.seconds`.
+
+  None if it is one of `config.movers`, of which that is not known.
+  """
+  if mover in config.movers:
+    return None
+  single = mover.removesuffix(glossary.KEPT)
+  needs = {
+    'optimizer': ('latent_critics',),
+    'actor_then_optimizer': (stage.ACTOR_CRITIC.name, 'latent_critics'),
+    'guided_denoiser': ('denoiser', 'class_mixture'),
+  } | {name: (which.name,) for name, which in stage.actors(config).items()}
+  asked = () if mover == single else ('latent_critics',)
+  return tuple(dict.fromkeys((*needs[single], *asked)))
+
+
+def mover_contenders(
+  config: ml_collections.ConfigDict, bound: loading.BoundMovers
+) -> dict[str, moving.Contender]:
+  """All movers, by row."""
+  made, found = movers.make_movers(config, bound), {}
+  for name in movers.names(config):
+    needs, scores = _needs(config, name), {}
+    if needs is not None:
+      scores['training_seconds'] = sum(bound.seconds[one] for one in needs)
+    found[name] = moving.Contender(made[name], scores, bound.train.mean_scale)
+  return found
+
+
+def critic_scores(
+  bound: loading.BoundMovers, mover: str, row: judging.Row
 ) -> judging.Scores:
-  """Scores by the mover's own critic, and the optimiser's steps."""
-  if mover == 'guided_denoiser':  # it has no critic
-    parts = ['denoiser', 'class_mixture']
-    if moved.tries is not None:  # D_attr accepts or rejects samples
-      parts.append('latent_critics')
-    return {'training_seconds': sum(bound.seconds[part] for part in parts)}
+  """What a mover's own critic says of its latents; empty if it has none."""
+  single = mover.removesuffix(glossary.KEPT)
   real, labels = bound.train.sample(0), bound.train.attributes
-  seconds: float | None
-  if mover in bound.actors:
-    actor = bound.actors[mover]
-    fake = actor.critic(moved.z, y)
-    true = actor.critic(real, labels)
-    seconds = actor.seconds
+  z, y = row.latents, row.attributes
+  if single in bound.actors:
+    critic = bound.actors[single].critic
+    fake, true = critic(z, y), critic(real, labels)
+  elif single in ('optimizer', 'actor_then_optimizer'):
+    fake, true = bound.realism_critic(z), bound.realism_critic(real)
   else:
-    # What a mover of `config.movers` needs is not known.
-    known = mover in ('optimizer', 'actor_then_optimizer')
-    fake = bound.realism_critic(moved.z)
-    true = bound.realism_critic(real)
-    seconds = bound.seconds['latent_critics'] if known else None
-    if mover == 'actor_then_optimizer':
-      seconds = bound.seconds['latent_critics'] + bound.actors['actor'].seconds
+    return {}
   fake, true = jax.nn.sigmoid(fake).mean(), jax.nn.sigmoid(true).mean()
-  scores = {
+  return {
     'generator_score': float(fake),
     'discriminator_score': float(true + 1.0 - fake) / 2.0,
   }
-  if seconds is not None:
-    scores['training_seconds'] = seconds
-  if moved.steps is not None and moved.satisfied is not None:
-    scores['satisfied'] = float(np.mean(moved.satisfied))
-    scores['steps_mean'] = float(np.mean(moved.steps))
-  return scores
 
 
-def mover_rows(
-  config: ml_collections.ConfigDict,
-  bound: loading.BoundMovers,
-  start: np.ndarray,
-  y: np.ndarray,
-) -> dict[str, judging.Row]:
-  """The prior, and the same noise moved to the same requests by each mover."""
-  rows = {'prior': judging.Row(bound.decode(start), y, start, {})}
-  made = movers.make_movers(config, bound)
-  for mover in movers.names(config):
-    moved, seconds = judging.timed(
-      movers.with_key(made[mover]),
-      config.generate.batch_size,
-      start,
-      movers.make_target(y),
-    )
-    scores = mover_scores(bound, mover, moved, y)
-    scores['latents_per_second'] = len(y) / seconds
-    scores['z_distance'] = metrics.z_distance(
-      moved.z, moved.start, bound.train.mean_scale
-    )
-    rows[mover] = judging.Row(bound.decode(moved.z), y, moved.z, scores)
-  return rows
+class Asked(NamedTuple):
+  """A contender, and what is asked of it.
+
+  Attributes:
+    contender: makes the row.
+    target: of its mover.
+    requested: [N, Y] labels that the row is judged by; None for none.
+  """
+
+  contender: moving.Contender
+  target: constraints.Target
+  requested: np.ndarray | None
+
+
+def contenders(
+  job: jobs.Job, replicate: int, bound: loading.BoundMovers, y: np.ndarray
+) -> dict[str, Asked]:
+  """All baselines and all movers, by row; all but a few are asked for y."""
+  nothing = movers.make_target(np.zeros_like(y), np.zeros_like(y))
+  labelled = baselines(job, replicate, bound)
+  labelled |= mover_contenders(job.config, bound)
+  return {
+    name: Asked(one, nothing, None)
+    for name, one in unlabelled(job.config, bound).items()
+  } | {
+    name: Asked(one, movers.make_target(y), y) for name, one in labelled.items()
+  }

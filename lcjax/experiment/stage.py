@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import ml_collections
@@ -68,6 +68,12 @@ CLASSIFIER = Stage(
   launcher='train_classifier',
   shown=('train/loss', 'validation/accuracy'),
 )
+SECOND_CLASSIFIER = dataclasses.replace(
+  CLASSIFIER,
+  sections=('data', 'second_classifier'),
+  name='second_classifier',
+)
+JUDGES = CLASSIFIER, SECOND_CLASSIFIER
 LATENT_CRITICS = Stage(
   ('data', 'vae', 'latent_critics'),
   name='latent_critics',
@@ -87,23 +93,31 @@ DENOISER = Stage(
   shown=('train/velocity_mse', 'train/attribute_accuracy'),
 )
 CLASS_MIXTURE = Node(('data', 'vae', 'mixture'), ('train',), needs=('vae',))
+# What results read: the second judge has no part in those on the test split.
 TRAINED = 'vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser'
 
 
-_MOVERS = 'optimize', 'denoise', 'mixture', 'movers', 'constraints'
+_MOVERS = 'optimize', 'denoise', 'retry', 'mixture', 'movers', 'constraints'
 
 
-def result(*own: str) -> Node:
-  """A result of all trainings; `own` are sections that only results read."""
+def result(*own: str, both_judges: bool = False) -> Node:
+  """A result of the trainings.
+
+  Args:
+    *own: sections that only results read.
+    both_judges: whether it needs the second judge on the test split, too.
+  """
+  second = (SECOND_CLASSIFIER.section,) if both_judges else ()
+  trained = *TRAINED, *second
   return Node(
-    ('data', *TRAINED, *_MOVERS, *own),
+    ('data', *trained, *_MOVERS, *own),
     ('train', HELD_OUT if 'compare' in own else 'test'),
-    needs=TRAINED,
+    needs=trained,
   )
 
 
 GENERATED = result('generate')
-COMPARISON = result('compare')
+COMPARISON = result('compare', both_judges=True)
 
 
 def root_of(workdir: epath.Path, replicate: int) -> epath.Path:
@@ -137,20 +151,47 @@ def distance_weights(config: ml_collections.ConfigDict) -> dict[str, float]:
   }
 
 
-def trainings(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
-  """Every training of an experiment."""
-  return (
+def judge_of(config: ml_collections.ConfigDict) -> Stage:
+  """The judge of `config.compare.split`.
+
+  What is chosen on the validation split is never chosen by the judge that
+  reports on the test split.
+  """
+  return JUDGES[config.compare.split == 'validation']
+
+
+def judged(config: ml_collections.ConfigDict, node: Node) -> Node:
+  """The node with `judge_of` among what it reads, and the split's name."""
+  if HELD_OUT not in node.splits:
+    return node
+  split, section = config.compare.split, judge_of(config).section
+  return dataclasses.replace(
+    node,
+    splits=tuple(split if s == HELD_OUT else s for s in node.splits),
+    sections=tuple(dict.fromkeys((*node.sections, section))),
+    needs=tuple(dict.fromkeys((*node.needs, section))),
+  )
+
+
+def trainings(
+  config: ml_collections.ConfigDict, sections: Collection[str] | None = None
+) -> tuple[Stage, ...]:
+  """The trainings of an experiment, all or those of some config sections."""
+  found = (
     VAE,
-    CLASSIFIER,
+    *JUDGES,
     LATENT_CRITICS,
     *actors(config).values(),
     DENOISER,
   )
+  return tuple(
+    one for one in found if sections is None or one.section in sections
+  )
 
 
 def replicates(config: ml_collections.ConfigDict, which: Stage) -> range:
-  """The replicates of a training; all share the classifier of the first."""
-  return range(1 if which is CLASSIFIER else config.num_seeds)
+  """The replicates of a training; all share the judges of the first."""
+  return range(1 if which in JUDGES else config.num_seeds)
 
 
 def with_values(

@@ -196,18 +196,14 @@ def make_actor_optimizers(
   """The optimisers of actor and critic, built with their numbers of updates.
 
   The critic is updated at every step, the actor at every
-  `critic_steps_per_actor_step`-th: once and, with a distance penalty and
-  `actor_on_encodings`, a second time on encodings.
+  `critic_steps_per_actor_step`-th.
   """
   section = config.actor_critic
   num_steps = section.train.num_steps
-  turns = num_steps // section.critic_steps_per_actor_step
-  # `&`, as the weight may be a tracer: ensemble members may differ in it.
-  on_encodings = (section.distance_weight > 0) & section.actor_on_encodings
   return (
     build.make_optimizer(
       section.actor_optimizer,
-      turns * (1 + on_encodings),
+      num_steps // section.critic_steps_per_actor_step,
       'actor_critic.actor_optimizer',
     ),
     build.make_optimizer(

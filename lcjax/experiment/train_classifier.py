@@ -1,4 +1,4 @@
-"""Trains the judge: an image classifier that sees real images only."""
+"""Trains the two judges: image classifiers that see real images only."""
 
 import functools
 from collections.abc import Callable
@@ -10,40 +10,40 @@ import numpy as np
 from lcjax import types
 from lcjax.data import batches, dataset
 from lcjax.experiment import build, jobs, stage, training_parts
-from lcjax.models import apply
+from lcjax.models import apply, classifier
 from lcjax.training import objectives, parallel, state, steps
 
 
 def make_state(
   config: ml_collections.ConfigDict,
-  networks: build.Networks,
+  which: stage.Stage,
   data: dataset.Dataset,
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
-  return build.make_image_state(
-    config, 'classifier', networks.classifier, data, config.seed
-  )
+  section = which.section
+  module = build.build_classifier(config, section, data)
+  seed = config.seed + config[section].seed
+  return build.make_image_state(config, section, module, data, seed)
 
 
 def load(
   job: jobs.Job,
-  networks: build.Networks,
+  which: stage.Stage,
   data: dataset.Dataset,
 ) -> training_parts.Finished:
-  """Restores the trained judge, which all replicates share."""
-  config = job.config
-  make = make_state(config, networks, data)
-  return training_parts.load(job, stage.CLASSIFIER, 0, make)
+  """Restores a trained judge, which all replicates share."""
+  make = make_state(job.config, which, data)
+  return training_parts.load(job, which, 0, make)
 
 
 def make_loss(
-  networks: build.Networks,
+  module: classifier.Classifier,
   labels: types.Labels,
   pixel_noise: float,
   flip: bool,
 ) -> steps.LossFn:
-  """The judge's loss, with noise and optional flips as augmentation."""
-  logits_and_features = apply.Apply(networks.classifier)
+  """A judge's loss, with noise and optional flips as augmentation."""
+  logits_and_features = apply.Apply(module)
   return objectives.make_classifier_loss(
     lambda p, x: logits_and_features(p, x)[0], labels, pixel_noise, flip
   )
@@ -55,11 +55,14 @@ _evaluated_loss = functools.lru_cache(maxsize=16)(make_loss)
 
 def make_training(
   config: ml_collections.ConfigDict,
+  which: stage.Stage,
   data: dataset.Dataset,
   held_out: dataset.Dataset,
 ) -> training_parts.Training:
-  """Builds the judge's training."""
-  networks = build.build_networks(config, data)
+  """Builds the training of one of `stage.JUDGES`."""
+  name = which.section
+  module = build.build_classifier(config, name, data)
+  seed = config.seed + config[name].seed
 
   def make_step(
     config: ml_collections.ConfigDict,
@@ -67,24 +70,24 @@ def make_training(
     axis_name: str | None,
   ) -> steps.Step:
     del constants
-    section = config.classifier
+    section = config[name]
     update = steps.make_update(
-      make_loss(networks, data.labels, section.pixel_noise, section.flip),
+      make_loss(module, data.labels, section.pixel_noise, section.flip),
       build.make_optimizer(
-        section.optimizer, section.train.num_steps, 'classifier.optimizer'
+        section.optimizer, section.train.num_steps, f'{name}.optimizer'
       ),
       axis_name=axis_name,
       skip_nonfinite=section.train.nonfinite == 'skip',
     )
-    return steps.make_train_step({'classifier': update})
+    return steps.make_train_step({name: update})
 
   def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
     rows, numbers = parallel.local_rows(
       batches.stacked_indices(
-        (config.seed, 0),
+        (seed, 0),
         step,
         count,
-        config.classifier.train.batch_size,
+        config[name].train.batch_size,
         len(data),
       )
     )
@@ -94,17 +97,17 @@ def make_training(
       'row': numbers,
     }
 
-  key = build.stage_key(config.seed, 'classifier')
+  key = build.stage_key(seed, name)
   validate = build.make_validate(
-    _evaluated_loss(networks, data.labels, 0.0, flip=False), key
+    _evaluated_loss(module, data.labels, 0.0, flip=False), key
   )
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
     arrays = {'image': held_out.images, 'attributes': held_out.attributes}
-    return validate(current['classifier'].params, arrays)
+    return validate(current[name].params, arrays)
 
   return training_parts.Training(
-    make_state(config, networks, data),
+    make_state(config, which, data),
     make_step,
     {},
     make_batches,

@@ -34,9 +34,9 @@ class Inputs:
 
 def make_training(inputs: Inputs, task: tasks.Task) -> training_parts.Training:
   """Builds any training; the stages that it needs must be finished."""
-  if task.which is stage.CLASSIFIER:
+  if task.which in stage.JUDGES:
     data = build.load_splits(task.job)
-    return train_classifier.make_training(task.config, *data)
+    return train_classifier.make_training(task.config, task.which, *data)
   if task.which is stage.VAE:
     data = build.load_splits(task.job)
     return train_vae.make_training(task.config, *data, task.replicate)
@@ -61,9 +61,7 @@ def train_all(job: jobs.Job, *sections: str) -> None:
   """
   for replicate in range(job.config.num_seeds):
     inputs = Inputs()  # of all seeds, they might not fit into memory
-    for which in stage.trainings(job.config):
-      if which.section not in sections:
-        continue
+    for which in stage.trainings(job.config, sections):
       if replicate not in stage.replicates(job.config, which):
         continue
       task = tasks.Task('', job, which, replicate)

@@ -5,14 +5,16 @@ score, and the probability of its classes given a noised latent, are known
 exactly at every noise level.
 """
 
-from collections.abc import Callable
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import threadpoolctl
-from sklearn import linear_model, mixture
+from sklearn import exceptions, linear_model, mixture
 
 from lcjax.latent import denoise, noise
 
@@ -38,24 +40,48 @@ class Mixture(NamedTuple):
   attributes: np.ndarray
 
 
-def fit(z: np.ndarray, num_components: int, seed: int) -> Mixture:
+def fit(
+  z: np.ndarray, num_components: int | Sequence[int], seed: int
+) -> Mixture:
   """Fits a mixture to latents, ignoring their classes.
+
+  Of several numbers of components, the one is taken under which a tenth of the
+  rows, held out of the fits, is likeliest; then all rows are fitted.
 
   Args:
     z: [N, Z] latents of q(z).
-    num_components: K; reduced to N / (2 Z) if that is smaller.
-    seed: of the initial k-means.
+    num_components: K, or several to choose from; each reduced to N / (2 Z) if
+      that is smaller.
+    seed: of the initial k-means, and of the choice of held-out rows.
   """
-  most = max(1, len(z) // (2 * z.shape[1]))
-  model = mixture.GaussianMixture(
-    min(num_components, most), reg_covar=1e-4, random_state=seed
-  )
-  # The matrices are small: BLAS threads would cost more than they save,
-  # especially on busy cores.
-  with threadpoolctl.threadpool_limits(1):
-    model.fit(z.astype(np.float64))
+  z = z.astype(np.float64)
+  count = num_components
+  if not isinstance(count, int):
+    order = np.random.default_rng(seed).permutation(len(z))
+    held_out, rest = np.split(z[order], [len(z) // 10])
+    given = sorted({min(k, _most_components(rest)) for k in count})
+    count = given[0]
+    if len(given) > 1:
+      scores = [_fit(rest, k, seed).score(held_out) for k in given]
+      count = given[int(np.argmax(scores))]
+  model = _fit(z, min(count, _most_components(z)), seed)
   none = np.zeros((len(model.weights_), 0), np.float32)
   return Mixture(model.weights_, model.means_, model.covariances_, none)
+
+
+def _most_components(z: np.ndarray) -> int:
+  return max(1, len(z) // (2 * z.shape[1]))
+
+
+def _fit(z: np.ndarray, count: int, seed: int) -> mixture.GaussianMixture:
+  model = mixture.GaussianMixture(count, reg_covar=1e-4, random_state=seed)
+  # The matrices are small: BLAS threads would cost more than they save,
+  # especially on busy cores.
+  with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+    # A candidate that has not converged is not likely to be chosen, and can be
+    # sampled from all the same.
+    warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
+    return model.fit(z)
 
 
 def sample(model: Mixture, rows: np.ndarray, key: jax.Array) -> np.ndarray:
@@ -82,7 +108,10 @@ def sample(model: Mixture, rows: np.ndarray, key: jax.Array) -> np.ndarray:
 
 
 def fit_classes(
-  z: np.ndarray, y: np.ndarray, num_components: int, seed: int
+  z: np.ndarray,
+  y: np.ndarray,
+  num_components: int | Sequence[int],
+  seed: int,
 ) -> Mixture:
   """Fits a mixture to every class and joins them to a mixture of all latents.
 
@@ -91,7 +120,7 @@ def fit_classes(
     y: [N, Y] their classes; every vector needs enough rows for a fit. For
       independent attributes, which have too many vectors, see
       `fit_attributes`.
-    num_components: per class; 1 for a Gaussian.
+    num_components: per class, see `fit`; 1 for a Gaussian.
     seed: of the fits.
   """
   parts = []
@@ -105,10 +134,17 @@ def fit_classes(
   return Mixture(*joined)
 
 
-def class_sampler(model: Mixture) -> Sampler:
-  """Builds the sampler of a mixture made by `fit_classes`."""
+@dataclasses.dataclass(frozen=True)
+class ClassSampler:
+  """Draws from a mixture made by `fit_classes`; a `Sampler`."""
 
-  def draw(y: np.ndarray, rows: np.ndarray, key: jax.Array) -> np.ndarray:
+  model: Mixture
+
+  def __call__(
+    self, y: np.ndarray, rows: np.ndarray, key: jax.Array
+  ) -> np.ndarray:
+    """Draws z [B, Z] of classes y [B, Y]."""
+    model = self.model
     out = np.empty((len(y), model.means.shape[1]), np.float32)
     for vector in np.unique(y, axis=0):
       asked = np.all(y == vector, axis=1)
@@ -117,12 +153,35 @@ def class_sampler(model: Mixture) -> Sampler:
       out[asked] = sample(part, rows[asked], key)
     return out
 
-  return draw
+
+@dataclasses.dataclass(frozen=True)
+class AttributeSampler:
+  """Draws A y + b + r; a `Sampler`.
+
+  Attributes:
+    slope: A, [Z, Y].
+    intercept: b, [Z].
+    model: of r.
+  """
+
+  slope: np.ndarray
+  intercept: np.ndarray
+  model: Mixture
+
+  def __call__(
+    self, y: np.ndarray, rows: np.ndarray, key: jax.Array
+  ) -> np.ndarray:
+    """Draws z [B, Z] with attributes y [B, Y]."""
+    mean = np.einsum('zy,by->bz', self.slope, y) + self.intercept
+    return (mean + sample(self.model, rows, key)).astype(np.float32)
 
 
 def fit_attributes(
-  z: np.ndarray, y: np.ndarray, num_components: int, seed: int
-) -> Sampler:
+  z: np.ndarray,
+  y: np.ndarray,
+  num_components: int | Sequence[int],
+  seed: int,
+) -> AttributeSampler:
   """Fits latents as a linear map of their attributes, and a mixture around it.
 
   z = A y + b + r, with A and b by least squares and r from one Gaussian mixture
@@ -132,20 +191,12 @@ def fit_attributes(
   Args:
     z: [N, Z] latents of q(z).
     y: [N, Y] their independent attributes.
-    num_components: of the mixture of r; 1 for a Gaussian.
+    num_components: of the mixture of r, see `fit`; 1 for a Gaussian.
     seed: of the fit.
-
-  Returns:
-    The sampler.
   """
   line = linear_model.LinearRegression().fit(y, z)
   model = fit(z - line.predict(y), num_components, seed)
-
-  def draw(y: np.ndarray, rows: np.ndarray, key: jax.Array) -> np.ndarray:
-    mean = np.einsum('zy,by->bz', line.coef_, y) + line.intercept_
-    return (mean + sample(model, rows, key)).astype(np.float32)
-
-  return draw
+  return AttributeSampler(line.coef_, line.intercept_, model)
 
 
 class Noised(NamedTuple):

@@ -1,4 +1,4 @@
-"""Sampling from the prior, best-of-n tries and rejection sampling."""
+"""Sampling from the prior, and the best of several tries."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -63,37 +63,3 @@ def retry(
     ):
       old[rows[better]] = new[better]
   return best
-
-
-def keep_accepted(
-  draw: Callable[[np.ndarray, np.ndarray, int], np.ndarray],
-  accept: Callable[[np.ndarray, np.ndarray], np.ndarray],
-  y: np.ndarray,
-  max_rounds: int = 50,
-  rows: np.ndarray | None = None,
-) -> np.ndarray:
-  """Rejection sampling: redraws rejected rows until all are accepted.
-
-  A row's draws depend on its number and the round only, so they are the same
-  whichever other rows are rejected.
-
-  Args:
-    draw: `(y [B, Y], rows [B], round) -> z [B, Z]`; row i of the result may
-      depend on y[i], rows[i] and the round only.
-    accept: `(z [B, Z], y [B, Y]) -> [B]` booleans.
-    y: [N, Y] requested attributes.
-    max_rounds: maximum number of draws per row; rows that are still rejected
-      keep their last draw.
-    rows: [N] global row numbers; 0 to N - 1 if None.
-
-  Returns:
-    [N, Z] latents.
-  """
-  numbers = np.arange(len(y)) if rows is None else rows
-
-  def attempt(asked: np.ndarray, number: int) -> Tried:
-    z = draw(y[asked], numbers[asked], number)
-    # The cost decreases with the round, so the last rejected draw is kept.
-    return Tried(z, accept(z, y[asked]), np.full(len(asked), -float(number)))
-
-  return retry(attempt, len(y), max_rounds).found

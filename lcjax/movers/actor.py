@@ -63,7 +63,8 @@ class Actor:
       own,
       batch_size=self.batch_size,
     )
-    moved = base.Moved(z, start)
+    once = {'actor': np.ones(len(z), np.int32)}
+    moved = base.Moved(z, start, evaluations=once)
     base.check_moved(moved)
     return moved
 

@@ -5,6 +5,7 @@ A mover is called with latents, a target, row numbers and a key, and returns
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -29,6 +30,9 @@ class Moved(NamedTuple):
     satisfied: [B] whether the constraint is met, or None if it was not asked.
     cost: [B] loss of the constraint at z, or None if it was not asked.
     tries: [B] tries made, or None for a mover that tries once.
+    evaluations: by name of a network or constraint, [B] how often it was
+      evaluated, of all tries; one with its gradient counts once. None if the
+      mover does not say.
   """
 
   z: np.ndarray
@@ -37,6 +41,36 @@ class Moved(NamedTuple):
   satisfied: np.ndarray | None = None
   cost: np.ndarray | None = None
   tries: np.ndarray | None = None
+  evaluations: dict[str, np.ndarray] | None = None
+
+
+def evaluated(
+  want: base.Constraint, times: np.ndarray | int, num_rows: int
+) -> dict[str, np.ndarray]:
+  """Counts evaluations of a constraint, as `Moved` has them.
+
+  Args:
+    want: the constraint; those that only compare with a reference cost nothing.
+    times: [B], or one number for all rows.
+    num_rows: B.
+  """
+  counts = np.broadcast_to(times, num_rows)
+  return {
+    name: counts for name in want.names() if name not in want.references()
+  }
+
+
+def add_evaluations(
+  parts: Iterable[dict[str, np.ndarray] | None],
+) -> dict[str, np.ndarray] | None:
+  """Sums evaluations of the same rows by name; None if any is not known."""
+  total: dict[str, np.ndarray] = {}
+  for part in parts:
+    if part is None:
+      return None
+    for name, counts in part.items():
+      total[name] = total.get(name, 0) + np.asarray(counts)
+  return total
 
 
 class Verdicts(NamedTuple):

@@ -74,6 +74,16 @@ class Phase:
   num_steps: int = flax.struct.field(pytree_node=False)
   eta: float = flax.struct.field(pytree_node=False)
 
+  def evaluations(self, num_rows: int) -> dict[str, np.ndarray]:
+    """See `base.Moved`; a mixture's velocity and classes are one function."""
+    counts = np.full(num_rows, self.num_steps)
+    if isinstance(self.velocity, MixtureVelocity):
+      return {'mixture': counts}
+    guides = {}
+    if self.want is not None:
+      guides = base.evaluated(self.want, counts, num_rows)
+    return {'denoiser': counts} | guides
+
 
 @flax.struct.dataclass
 class Denoiser:
@@ -122,7 +132,10 @@ class Denoiser:
       batch_size=self.batch_size,
       one_shape=True,  # retries ask for fewer rows in every round
     )
-    moved = base.Moved(z, start)
+    evaluations = base.add_evaluations(
+      phase.evaluations(len(z)) for phase in self.phases
+    )
+    moved = base.Moved(z, start, evaluations=evaluations)
     base.check_moved(moved)
     return moved
 

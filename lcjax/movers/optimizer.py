@@ -53,7 +53,14 @@ class Optimizer:
       own,
       batch_size=self.batch_size,
     )
-    moved = base.Moved(found.z, start, found.steps, found.satisfied, found.cost)
+    moved = base.Moved(
+      found.z,
+      start,
+      found.steps,
+      found.satisfied,
+      found.cost,
+      evaluations=base.evaluated(self.want, found.steps, len(start)),
+    )
     base.check_moved(moved)
     return moved
 

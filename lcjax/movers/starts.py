@@ -1,6 +1,7 @@
 """Where movers start: `(target, rows, key) -> z`."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from lcjax.constraints import base
 from lcjax.generators import latent_model
 from lcjax.latent import mixtures
 
+NUM_COMPONENTS = 1, 3, 10, 30  # of a mixture, to choose from
 # Row i of the result depends on row i of the target, its number and the key.
 Start = Callable[[base.Target, np.ndarray, jax.Array], np.ndarray]
 
@@ -26,12 +28,54 @@ def prior_start(model: latent_model.LatentModel) -> Start:
   return start
 
 
+@dataclasses.dataclass(frozen=True)
+class MixtureStart:
+  """Draws latents from a fitted mixture, with requested labels if it has some.
+
+  Attributes:
+    model: the mixture; of what is left, where `sampler` is a linear map.
+    sampler: (y [B, Y], rows, key) -> z; None for a mixture without labels.
+    name: of the target that holds the labels.
+    num_labels: Y.
+  """
+
+  model: mixtures.Mixture
+  sampler: mixtures.Sampler | None = None
+  name: str = 'attributes'
+  num_labels: int = 0
+
+  def __call__(
+    self, target: base.Target, rows: np.ndarray, key: jax.Array
+  ) -> np.ndarray:
+    """Draws z [B, Z].
+
+    Raises:
+      UserError: the target has no labels of this name.
+    """
+    rows = np.asarray(rows)
+    if self.sampler is None:
+      return mixtures.sample(self.model, rows, key)
+    if self.name not in target:
+      raise errors.UserError(
+        f'target: no {self.name!r}, which the mixture draws from; there is '
+        f'{errors.listed(list(target)) or "nothing"}'
+      )
+    wanted = target[self.name]
+    asked = np.asarray(wanted[0] if isinstance(wanted, tuple) else wanted)
+    if asked.shape != (len(rows), self.num_labels):
+      raise errors.UserError(
+        f'target[{self.name!r}]: the shape is {asked.shape}, it must be '
+        f'{(len(rows), self.num_labels)}'
+      )
+    return self.sampler(asked, rows, key)
+
+
 def mixture_start(
   data: latent_model.LatentData,
-  num_components: int = 10,
+  num_components: int | Sequence[int] = NUM_COMPONENTS,
   name: str = 'attributes',
   seed: int = 0,
-) -> Start:
+) -> MixtureStart:
   """Draws latents with the requested labels from a Gaussian mixture.
 
   Classes have a mixture each; independent attributes share one around a linear
@@ -39,39 +83,24 @@ def mixture_start(
 
   Args:
     data: what the mixture is fitted to, by scikit-learn.
-    num_components: of each mixture; fewer where there are few rows.
+    num_components: of each mixture, or several to choose from by the likelihood
+      of held-out rows; fewer where there are few rows.
     name: of the target that holds the labels y [B, Y].
     seed: of the fit.
-
-  Raises:
-    UserError: the target has no labels of this name, when it is called.
   """
   z, y = data.encodings.sample(seed), data.encodings.attributes
   if data.labels is None:
-    model = mixtures.fit(z, num_components, seed)
-    return lambda target, rows, key: mixtures.sample(model, rows, key)
+    return MixtureStart(mixtures.fit(z, num_components, seed))
   if isinstance(data.labels, types.Classes):
-    sampler = mixtures.class_sampler(
-      mixtures.fit_classes(z, y, num_components, seed)
-    )
-  else:
-    sampler = mixtures.fit_attributes(z, y, num_components, seed)
+    model = mixtures.fit_classes(z, y, num_components, seed)
+    return of_classes(model, name)
+  sampler = mixtures.fit_attributes(z, y, num_components, seed)
+  return MixtureStart(sampler.model, sampler, name, y.shape[1])
 
-  def start(
-    target: base.Target, rows: np.ndarray, key: jax.Array
-  ) -> np.ndarray:
-    if name not in target:
-      raise errors.UserError(
-        f'target: no {name!r}, which the mixture draws from; there is '
-        f'{errors.listed(list(target)) or "nothing"}'
-      )
-    wanted = target[name]
-    asked = np.asarray(wanted[0] if isinstance(wanted, tuple) else wanted)
-    if asked.shape != (len(rows), y.shape[1]):
-      raise errors.UserError(
-        f'target[{name!r}]: the shape is {asked.shape}, it must be '
-        f'{(len(rows), y.shape[1])}'
-      )
-    return sampler(asked, np.asarray(rows), key)
 
-  return start
+def of_classes(
+  model: mixtures.Mixture, name: str = 'attributes'
+) -> MixtureStart:
+  """Draws from a mixture by `mixtures.fit_classes`."""
+  sampler = mixtures.ClassSampler(model)
+  return MixtureStart(model, sampler, name, model.attributes.shape[1])

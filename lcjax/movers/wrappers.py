@@ -30,7 +30,7 @@ class Stay:
     """See `base.Mover`; draws no noise."""
     del target, rows, key
     start = np.asarray(start, np.float32)
-    return base.Moved(start, start)
+    return base.Moved(start, start, evaluations={})
 
 
 @flax.struct.dataclass
@@ -63,7 +63,8 @@ class Then:
     found = self.first(start, target, rows, first_key)
     full = dict.fromkeys(self.references, found.start) | dict(target)
     moved = self.second(found.z, full, rows, second_key)
-    return moved._replace(start=found.start)
+    both = base.add_evaluations((found.evaluations, moved.evaluations))
+    return moved._replace(start=found.start, evaluations=both)
 
 
 @flax.struct.dataclass
@@ -101,7 +102,11 @@ class Backtrack:
 
     z = backtrack_lib.backtrack(met, moved.start, moved.z, self.num_points)
     found = base.verdicts(self.want, z, full, self.batch_size)
-    return moved._replace(z=z, satisfied=found.met, cost=found.loss)
+    asked = base.evaluated(self.want, self.num_points + 1, len(z))
+    both = base.add_evaluations((moved.evaluations, asked))
+    return moved._replace(
+      z=z, satisfied=found.met, cost=found.loss, evaluations=both
+    )
 
 
 @flax.struct.dataclass
@@ -150,9 +155,11 @@ class Retry:
     draw_key, move_key = jax.random.split(key)
     steps = np.zeros(len(start), np.int32)
     tries = np.zeros(len(start), np.int32)
+    evaluations: dict[str, np.ndarray] | None = {}
     known = {'steps': False, 'cost': False}
 
     def attempt(asked: np.ndarray, number: int) -> samplers.Tried:
+      nonlocal evaluations
       own = jax.tree.map(lambda leaf: np.asarray(leaf)[asked], dict(target))
       begun = start[asked]
       if number:
@@ -164,6 +171,13 @@ class Retry:
       if moved.steps is not None:
         known['steps'] = True
         steps[asked] += moved.steps
+      of_all = None
+      if moved.evaluations is not None:
+        of_all = {
+          name: _scattered(counts, asked, len(start))
+          for name, counts in moved.evaluations.items()
+        }
+      evaluations = base.add_evaluations((evaluations, of_all))
       accepted, cost = self._judge(moved, own)
       known['cost'] = cost is not None
       if cost is None:  # the last rejected try is kept
@@ -174,6 +188,8 @@ class Retry:
       attempt, len(start), self.tries, only_refused=not self.always
     )
     z, begun, cost = best.found
+    if evaluations is not None and self.accept is not None:
+      evaluations['acceptance'] = tries
     return base.Moved(
       z,
       begun,
@@ -181,6 +197,7 @@ class Retry:
       best.accepted,
       cost if known['cost'] else None,
       tries,
+      evaluations,
     )
 
   def _judge(
@@ -204,6 +221,15 @@ class Retry:
         f'it must be ({len(moved.z)},)'
       )
     return accepted.astype(bool), None
+
+
+def _scattered(
+  counts: np.ndarray, rows: np.ndarray, num_rows: int
+) -> np.ndarray:
+  """[num_rows] counts of some rows, 0 for the others."""
+  found = np.zeros(num_rows, np.int64)
+  found[rows] = counts
+  return found
 
 
 @flax.struct.dataclass

@@ -122,11 +122,10 @@ def make_denoiser_step(
     ),
   }
 
-  def step(
+  def make_rows(
     state: state_lib.TrainState, batch: steps.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, steps.Metrics]:
-    key = jax.random.fold_in(key, state.step)
-    rows = noised_rows(batch, key, mean[None], std[None])
-    return steps.take_step(updates, state, rows, key)
+  ) -> steps.Batch:
+    del state
+    return noised_rows(batch, key, mean[None], std[None])
 
-  return step
+  return steps.make_train_step(updates, make_rows)

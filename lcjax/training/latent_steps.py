@@ -149,9 +149,10 @@ def make_actor_critic_step(
     critic_weights: of the kinds of rows.
     divergence: that the critic estimates.
     distance_weight: of that loss; lambda_dist.
-    actor_on_encodings: if there is a distance penalty, each actor update is
-      followed by one on encoded real z with their true labels, where the actor
-      should not move.
+    actor_on_encodings: if there is a distance penalty, the actor's loss is the
+      mean of two: that of moved prior rows, and that of encoded real z with
+      their true labels, where the actor should not move. So the number of
+      updates does not depend on the penalty. Metrics are of the prior rows.
     critic_steps_per_actor_step: the update ratio.
     average_decay: of the actor's averaged parameters.
     axis_name: axis to average over, if any.
@@ -190,43 +191,41 @@ def make_actor_critic_step(
     )
     critic, metrics = update_critic(state['critic'], rows, key)
 
-    def actor_objective(
-      params: Any, rows: steps.Batch, key: jax.Array
+    def move_loss(
+      params: Any, start: jax.Array
     ) -> tuple[jax.Array, steps.Metrics]:
-      del key
-      z = actor_fn(params, rows['start'], rows['attributes'])
-      penalty = distance_fn(z, rows)
-      outputs = critic_fn(critic.params, z, rows['attributes'])
+      z = actor_fn(params, start, y)
+      penalty = distance_fn(z, {**batch, 'start': start})
+      outputs = critic_fn(critic.params, z, y)
       loss = jnp.mean(
         divergence.mover_loss(outputs) + distance_weight * penalty
       )
       return loss, {'actor_loss': loss, 'distance': jnp.mean(penalty)}
 
+    def actor_objective(
+      params: Any, rows: steps.Batch, key: jax.Array
+    ) -> tuple[jax.Array, steps.Metrics]:
+      del rows, key
+      loss, found = move_loss(params, prior)
+      if steps.may_be_nonzero(distance_weight) and actor_on_encodings:
+        own, _ = move_loss(params, real)
+        # Only a traced weight can be 0 here, in an ensemble.
+        loss = jnp.where(distance_weight > 0, (loss + own) / 2.0, loss)
+      return loss, found
+
     move_actor = steps.make_update(
       actor_objective, actor_tx, average_decay, axis_name, skip_nonfinite
     )
 
-    moves = {**batch, 'start': prior}
-
     def keep_actor(actor: state_lib.NetworkState) -> tuple:
       # Metrics are computed without an update, too: any step may be logged.
-      found = actor_objective(actor.params, moves, key)[1]
+      found = actor_objective(actor.params, batch, key)[1]
       if axis_name is not None:
         found = jax.lax.pmean(found, axis_name)
       return actor, found
 
     def update_actor(actor: state_lib.NetworkState) -> tuple:
-      actor, found = move_actor(actor, moves, key)
-      if steps.may_be_nonzero(distance_weight) and actor_on_encodings:
-        own = {**batch, 'start': real}
-        stayed, _ = move_actor(actor, own, key)
-        # Only a traced weight can be 0 here, in an ensemble.
-        actor = jax.tree.map(
-          lambda new, old: jnp.where(distance_weight > 0, new, old),
-          stayed,
-          actor,
-        )
-      return actor, found
+      return move_actor(actor, batch, key)
 
     ratio = critic_steps_per_actor_step
     if ratio == 1:
@@ -316,10 +315,9 @@ def make_latent_critics_step(
     ),
   }
 
-  def step(
+  def make_rows(
     state: state_lib.TrainState, batch: steps.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, steps.Metrics]:
-    key = jax.random.fold_in(key, state.step)
+  ) -> steps.Batch:
     latent_key, mix_key = jax.random.split(key)
     real, prior = draw_latents(batch, latent_key)
     y = batch['attributes']
@@ -328,7 +326,7 @@ def make_latent_critics_step(
     moved = optimize.optimize_latents(
       want, prior, target, move_tx, inner_steps
     ).z
-    rows = {
+    return {
       'real': real,
       'prior': prior,
       'moved': moved,
@@ -336,6 +334,5 @@ def make_latent_critics_step(
       'attributes': y,
       'other_attributes': batch['other_attributes'],
     }
-    return steps.take_step(updates, state, rows, key)
 
-  return step
+  return steps.make_train_step(updates, make_rows)

@@ -171,9 +171,10 @@ def compile_step(
   """Compiles `make_step(axis_name)` to run K steps per call on all devices.
 
   In both modes, callers pass batches stacked to [K, B, ...], each process its
-  share of the rows, and a state without a device axis. The input state is
-  donated, so use only the returned one; before anything but the next step uses
-  it, pass it through `on_all_devices`.
+  share of the rows, and a state without a device axis. Pass the first state
+  through `on_all_devices`: placed in another way, it would compile the step
+  twice. The input state is donated, so use only the returned one; before
+  anything but the next step uses it, pass it through `on_all_devices`, too.
 
   Args:
     make_step: builds the pure step, given the axis to average over or None.
@@ -183,8 +184,6 @@ def compile_step(
   Returns:
     `step(state, batches, key) -> (state, metrics)`.
   """
-  # Both modes first place the state like the step's output: a fresh or restored
-  # one has another sharding, for which the step would be compiled again.
   if mode == 'jit':
     return _compile_jit(steps.scan_steps(make_step(None), skip_nonfinite))
   if mode != 'pmap':
@@ -218,18 +217,17 @@ def pmap_over_rows(many: steps.Step) -> jax.stages.Wrapped:
 
 
 def _compile_jit(many: steps.Step) -> steps.Step:
-  by_row = _placement(jax.devices(), None, 'device')
   jitted = jit_over_rows(many)
+  if jax.process_count() == 1:
+    return jitted
+  by_row = _placement(jax.devices(), None, 'device')
 
   def step(state: Any, batches: Any, key: jax.Array) -> Any:
-    if jax.process_count() > 1:
-      batches = jax.tree.map(
-        lambda rows: jax.make_array_from_process_local_data(by_row, rows),
-        batches,
-      )
-      key_data = on_all_devices(jax.random.key_data(key))
-      key = jax.random.wrap_key_data(key_data)
-    return jitted(on_all_devices(state), batches, key)
+    batches = jax.tree.map(
+      lambda rows: jax.make_array_from_process_local_data(by_row, rows), batches
+    )
+    key_data = on_all_devices(jax.random.key_data(key))
+    return jitted(state, batches, jax.random.wrap_key_data(key_data))
 
   return step
 

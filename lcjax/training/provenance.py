@@ -130,6 +130,9 @@ def _other_config(
     for key, old, new in found
   ]
   key, old, new = found[0]
+  if key.endswith('.py'):  # the digest of a user's own file
+    name = key.partition('.')[2]
+    return f'with another {name}', 'put the earlier file back'
   cause = f'with config.{key}={old!r}, now it is {new!r}'
   varied = [key for key, *_ in found if key in advice.varied]
   if varied:

@@ -71,7 +71,7 @@ def alone(step: steps.Step) -> Program:
   """The program of a single training; `step` is from `compile_step`."""
   return Program(
     step,
-    pack=lambda state: state,
+    pack=parallel.on_all_devices,
     unpack=parallel.on_all_devices,
     members=lambda state: [state],
     metrics=lambda metrics: [metrics],

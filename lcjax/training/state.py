@@ -17,8 +17,7 @@ class NetworkState:
 
   Attributes:
     step: int32 scalar array; number of updates, including skipped ones. It may
-      differ from the training's step: a network may take no update, or two, in
-      one step.
+      be below the training's step: a network may take no update in one step.
     params: the network's parameters.
     opt_state: of the optax transformation.
     average: biased exponential moving average of the parameters, initialised

@@ -6,8 +6,9 @@ for the complete run: every step folds its step number into it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,18 @@ Update = Callable[
   [state_lib.NetworkState, Any, jax.Array],
   tuple[state_lib.NetworkState, Metrics],
 ]
-Step = Callable[[Any, Any, jax.Array], tuple[Any, Metrics]]
+
+
+class Step(Protocol):
+  """A train step, compiled or not."""
+
+  def __call__(
+    self, state: Any, batch: Any, /, key: jax.Array
+  ) -> tuple[Any, Metrics]:
+    """Returns the state after the step, and metrics."""
+
+
+MakeRows = Callable[[state_lib.TrainState, Batch, jax.Array], Batch]
 
 
 def may_be_nonzero(weight: float | jax.Array) -> bool:
@@ -113,38 +125,33 @@ def make_update(
   return update
 
 
-def take_step(
-  updates: Mapping[str, Update],
-  state: state_lib.TrainState,
-  batch: Batch,
-  key: jax.Array,
-) -> tuple[state_lib.TrainState, Metrics]:
-  """One step of a training whose networks are updated independently.
+def make_train_step(
+  updates: Mapping[str, Update], make_rows: MakeRows | None = None
+) -> Step:
+  """Builds the step of a training whose networks are updated independently.
 
   Args:
-    updates: of every network, by name.
-    state: of these networks.
-    batch: passed to every update.
-    key: passed to every update.
+    updates: of every network, by name. All get the same batch and key.
+    make_rows: (state, batch, key of the step) -> what the updates get instead
+      of the batch, if they share more than it.
 
   Returns:
-    The state after the step, and the metrics of all updates.
+    The step of a state with these networks; its metrics are those of all
+    updates.
   """
-  networks: dict[str, state_lib.NetworkState] = {}
-  metrics: Metrics = {}
-  for name, update in updates.items():
-    networks[name], found = update(state[name], batch, key)
-    metrics |= found
-  return state_lib.TrainState(state.step + 1, networks), metrics
-
-
-def make_train_step(updates: Mapping[str, Update]) -> Step:
-  """Builds the step that applies `take_step` with these updates."""
 
   def step(
     state: state_lib.TrainState, batch: Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, Metrics]:
-    return take_step(updates, state, batch, key)
+    if make_rows is not None:
+      key = jax.random.fold_in(key, state.step)
+      batch = make_rows(state, batch, key)
+    networks: dict[str, state_lib.NetworkState] = {}
+    metrics: Metrics = {}
+    for name, update in updates.items():
+      networks[name], found = update(state[name], batch, key)
+      metrics |= found
+    return state_lib.TrainState(state.step + 1, networks), metrics
 
   return step
 
@@ -168,12 +175,11 @@ def scan_steps(step: Step, skip_nonfinite: bool = False) -> Step:
     return jnp.mean(values, where=where)
 
   def many(state: Any, batches: Batch, key: jax.Array) -> tuple[Any, Metrics]:
-    def body(state: Any, batch: Batch) -> tuple[Any, Metrics]:
-      return step(state, batch, key)
-
     if len(jax.tree.leaves(batches)[0]) == 1:
-      state, metrics = body(state, jax.tree.map(lambda a: a[0], batches))
+      batch = jax.tree.map(lambda a: a[0], batches)
+      state, metrics = step(state, batch, key)
     else:
+      body = functools.partial(step, key=key)
       state, metrics = jax.lax.scan(body, state, batches)
     metrics = jax.tree.map(mean, metrics)
     return state, metrics | {'nonfinite_gradients': count_nonfinite(state)}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lcjax.data import dataset
-from lcjax.evaluation import judging
+from lcjax.evaluation import comparison, judging
 from lcjax.types import Classes
 
 LABELS = Classes(('dark', 'bright'))
@@ -25,10 +25,16 @@ def predict_fn(images):
   return np.stack([-bright, bright], axis=1), pixels
 
 
+def other_fn(images):
+  """Everything is bright."""
+  return np.tile([-1.0, 1.0], (len(images), 1)), None
+
+
 def judged(row, judge=None):
   judge = judge or judging.make_judge(predict_fn, TRAIN, TEST, 1.0)
   found = judging.judge_rows(judge, {'row': row}, 2)['row']
-  assert found.drawn.keys() == found.scores.keys() - row.scores.keys()
+  without = {*row.scores, 'judges_agree'}
+  assert found.drawn.keys() == found.scores.keys() - without
   return found.scores
 
 
@@ -61,11 +67,25 @@ def test_requested_labels_have_the_frequencies_of_the_split():
   np.testing.assert_array_equal(y.mean(axis=0), TEST.attributes.mean(axis=0))
 
 
-def test_the_clock_starts_after_a_call_of_one_batch():
-  calls = []
-  result, seconds = judging.timed(
-    lambda z: calls.append(len(z)) or z + 1, 2, np.zeros(5)
-  )
-  assert calls == [2, 5]
-  assert seconds >= 0
-  np.testing.assert_array_equal(result, np.ones(5))
+def test_how_often_two_judges_decide_the_same():
+  judge = judging.make_judge(predict_fn, TRAIN, TEST, 1.0, other_fn)
+  row = judging.Row(TEST.images[:4], None, None, {})  # nothing was requested
+  assert judged(row, judge)['judges_agree'] == 0.25
+  assert 'judges_agree' not in judged(row)
+  both = np.array([[1, 0], [1, 1], [0, 0]])
+  other = np.array([[1, 0], [1, 0], [1, 1]])  # of all attributes
+  assert judging.agreement(both, other) == 1 / 3
+
+
+def test_the_agreement_is_printed_and_in_the_long_table_alone():
+  judge = judging.make_judge(predict_fn, TRAIN, TEST, 1.0, other_fn)
+  rows = {'real': judging.Row(TEST.images, TEST.attributes, None, {})}
+  table, errors, _ = comparison.judge_seed(judge, rows, 2)
+  report = comparison.summarise([table], [errors], [0], LABELS)
+  short, long, _ = comparison.markdown(report).split('\n\n')
+  assert 'Judges agree' not in short
+  assert 'Judges agree' in long and '| 0.500 |' in long
+  assert 'judges_agree' not in report['judge']
+  (note,) = comparison.notes(judge, 6, 2, 'test')
+  assert 'the other judge has accuracy 0.500' in note
+  assert 'decide the same on 0.500 of them' in note

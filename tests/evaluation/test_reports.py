@@ -291,6 +291,12 @@ class VerdictsTest(parameterized.TestCase):
     # Only the one grid has columns that something was requested of.
     self.assertEqual(page.count('class="strip"'), 1)
 
+  def test_a_row_with_more_tries_has_a_baseline_with_as_many(self):
+    rows = dict.fromkeys(('class_mixture', 'class_mixture_kept'), BASELINE)
+    found = said(seeds(**rows, actor_kept={'frechet': 0.1}))
+    self.assertLen(found, 1)
+    self.assertStartsWith(found[0], 'actor_kept beats class_mixture_kept on')
+
   def test_independent_attributes_have_a_baseline_and_f1(self):
     tables = seeds(
       attribute_mixture={'accuracy': 0.9, 'macro_f1': 0.5},

@@ -30,6 +30,17 @@ class MixtureTest(parameterized.TestCase):
     model = mixtures.fit(z, asked, seed=0)
     self.assertLen(model.weights, expected)
 
+  @parameterized.parameters(
+    # Three clusters; few rows, for which more components would be too many.
+    ((1, 3, 20), 3), ((2, 3), 3), ((1,), 1), ((20, 1), 1),
+  )  # fmt: skip
+  def test_the_number_is_chosen_by_rows_held_out(self, given, chosen):
+    z, _, _ = three_classes(120)
+    model = mixtures.fit(z, given, seed=0)
+    self.assertLen(model.weights, chosen)
+    again = mixtures.fit(z, chosen, seed=0)
+    np.testing.assert_array_equal(model.means, again.means)
+
   def test_samples_have_the_moments_of_the_latents(self):
     z, _, _ = three_classes()
     model = mixtures.fit(z, 3, seed=0)
@@ -58,7 +69,7 @@ class ClassMixturesTest(parameterized.TestCase):
     z, y, _ = three_classes()
     model = mixtures.fit_classes(z, y, num_components, seed=0)
     self.assertAlmostEqual(model.weights.sum(), 1.0, places=6)
-    sample = mixtures.class_sampler(model)
+    sample = mixtures.ClassSampler(model)
     asked = np.random.default_rng(1).integers(0, 3, 600)
     rows = np.arange(600)
     found = sample(CLASSES[asked], rows, jax.random.key(5))
@@ -105,7 +116,7 @@ class RowsTest(parameterized.TestCase):
     z, y, _ = three_classes()
     model = mixtures.fit(z, 3, seed=0)
     yield lambda y, rows, key: mixtures.sample(model, rows, key)
-    yield mixtures.class_sampler(mixtures.fit_classes(z, y, 2, seed=0))
+    yield mixtures.ClassSampler(mixtures.fit_classes(z, y, 2, seed=0))
     yield mixtures.fit_attributes(z, y, 2, seed=0)
 
   def test_rows_are_independent(self):
@@ -206,7 +217,7 @@ class NoisedTest(parameterized.TestCase):
 
     z = sample(jax.random.normal(jax.random.key(3), (4000, 2)))
     z = np.asarray(z) * self.std + self.mean
-    sample = mixtures.class_sampler(self.model)
+    sample = mixtures.ClassSampler(self.model)
     drawn = sample(np.asarray(y), np.asarray(rows), jax.random.key(0))
     np.testing.assert_allclose(z.mean(0), drawn.mean(0), atol=0.25)
     np.testing.assert_allclose(np.cov(z.T), np.cov(drawn.T), rtol=0.1, atol=0.2)

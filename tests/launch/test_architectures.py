@@ -68,7 +68,8 @@ def test_convolutional_judge():
     conv_kernels=(5, 3, 3),
     conv_strides=(2, 1, 2),
   )
-  shapes = shapes_of(architectures.build_classifier(section, SHAPE, 10), SHAPE)
+  module = architectures.build_classifier(section, SHAPE, 10, 'classifier')
+  shapes = shapes_of(module, SHAPE)
   assert shapes['body']['conv_1']['kernel'] == (3, 3, 4, 5)
   assert shapes['Dense_0']['kernel'] == (6, 10)
 
@@ -79,7 +80,7 @@ def test_dtype_reaches_every_part(architecture):
     architecture=architecture, matmul_dtype='bfloat16'
   )
   vae = architectures.build_vae(vae_section, SHAPE)
-  judge = architectures.build_classifier(judge_section, SHAPE, 10)
+  judge = architectures.build_classifier(judge_section, SHAPE, 10, 'classifier')
   parts = (vae, vae.encoder, vae.decoder, judge, judge.body)
   assert {part.dtype for part in parts} == {'bfloat16'}
 
@@ -88,7 +89,7 @@ def test_dtype_reaches_every_part(architecture):
   ('changes', 'message'),
   [
     ({'conv_kernels': (3, 3)}, 'conv_kernels has length 2'),
-    ({'conv_strides': (2,)}, 'classifier.conv_strides has length 1'),
+    ({'conv_strides': (2,)}, 'second_classifier.conv_strides has length 1'),
     (
       {
         'conv_channels': (4,) * 5,
@@ -103,9 +104,11 @@ def test_what_does_not_fit_is_one_line(changes, message):
   vae_section, judge_section = sections(architecture='conv', **changes)
   with pytest.raises(errors.UserError, match=message) as info:
     architectures.build_vae(vae_section, SHAPE)
-    architectures.build_classifier(judge_section, SHAPE, 10)
+    architectures.build_classifier(
+      judge_section, SHAPE, 10, 'second_classifier'
+    )
   assert '\n' not in str(info.value)
   # The keys of the other architecture do not matter.
   vae_section.architecture = judge_section.architecture = 'mlp'
   architectures.build_vae(vae_section, SHAPE)
-  architectures.build_classifier(judge_section, SHAPE, 10)
+  architectures.build_classifier(judge_section, SHAPE, 10, 'second_classifier')

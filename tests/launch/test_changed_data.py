@@ -23,10 +23,14 @@ from lcjax.experiment import (
 )
 from lcjax.training import provenance
 
-STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+STAGES = (
+  'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
+  'denoiser',
+)  # fmt: skip
 # What reads labels, as a user starts it.
 TRAININGS = (
   lambda job: trainers.train_all(job, 'classifier'),
+  lambda job: trainers.train_all(job, 'second_classifier'),
   lambda job: trainers.train_all(job, 'latent_critics', 'actor_critic'),
   lambda job: trainers.train_all(job, 'denoiser'),
 )
@@ -57,7 +61,9 @@ def tiny(data):
   config.vae.train.checkpoint_every = 1
   config.latent_critics.inner.max_steps = 1
   config.optimize.max_steps = config.denoise.num_steps = 2
-  config.mixture.num_components = 1
+  config.mixture.num_components = (1,)
+  config.mixture.unlabelled_components = (1,)
+  config.compare.clock_seconds = 0.0
   config.compare.update(num_samples=10, num_neighbours=1, curve_steps=(0,))
   config.figures.update(num_rows=2, num_samples=4, path_steps=(0, 1))
   return config
@@ -65,7 +71,7 @@ def tiny(data):
 
 def run_everything(job):
   """As `launch.pipeline`, and a figure."""
-  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'classifier', 'second_classifier')
   trainers.train_all(job, 'vae')
   trainers.train_all(job, 'latent_critics', 'actor_critic')
   trainers.train_all(job, 'denoiser')

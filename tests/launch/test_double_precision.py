@@ -42,13 +42,22 @@ def tiny():
   config = digits.get_config()
   config.vae.update(latent_size=LATENTS, hidden_sizes=(5,))
   config.classifier.hidden_sizes = (5,)
+  config.second_classifier.update(
+    conv_channels=(3,), conv_kernels=(3,), conv_strides=(2,), head_sizes=()
+  )
   config.latent_critics.update(hidden_sizes=(5,))
   config.latent_critics.inner.max_steps = 1
   config.denoiser.update(width=5, attribute_width=5, num_blocks=1)
   config.denoise.update(
     num_steps=4, eta=0.3, distance_weight=0.1, mixture_above=0.4
   )
-  for name in ('vae', 'classifier', 'latent_critics', 'actor_critic'):
+  for name in (
+    'vae',
+    'classifier',
+    'second_classifier',
+    'latent_critics',
+    'actor_critic',
+  ):
     config[name].train.batch_size = ROWS
   config.vae.optimizer.schedule = 'log_linear'
   # Adam counts a row's steps in float64.
@@ -106,8 +115,9 @@ def test_float64_would_be_found(double):
 def make_training(name, config):
   if name == 'vae':
     return train_vae.make_training(config, data(), data(), 0)
-  if name == 'classifier':
-    return train_classifier.make_training(config, data(), data())
+  for which in stage.JUDGES:
+    if name == which.name:
+      return train_classifier.make_training(config, which, data(), data())
   if name == 'latent_critics':
     return train_actor_critic.make_critics_training(config, setting(config))
   if name == 'actor_critic':
@@ -119,7 +129,7 @@ def make_training(name, config):
   'which',
   [
     stage.VAE,
-    stage.CLASSIFIER,
+    *stage.JUDGES,
     stage.LATENT_CRITICS,
     stage.ACTOR_CRITIC,
     stage.DENOISER,

@@ -21,7 +21,10 @@ from lcjax.experiment import (
 )
 from lcjax.training import checkpoints, ensemble, metrics_log, runner, steps
 
-SECTIONS = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+SECTIONS = (
+  'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
+  'denoiser',
+)  # fmt: skip
 
 
 def tiny(**changes):
@@ -32,6 +35,7 @@ def tiny(**changes):
     )
   config.vae.update(latent_size=4, hidden_sizes=(8,))
   config.classifier.hidden_sizes = (8,)
+  config.second_classifier.update(conv_channels=(2, 2), head_sizes=())
   config.actor_critic.update(
     actor_hidden_sizes=(8,), critic_hidden_sizes=(8,), label_size=4
   )
@@ -79,6 +83,12 @@ def test_what_differs_in_numbers_alone_trains_together():
   found = tasks.groups([*joint, *apart], limit=64)
   assert found == [joint, *([one] for one in apart)]
   assert [len(group) for group in tasks.groups(joint, 3)] == [3, 3, 1]
+  judges = [
+    task('default', which=stage.CLASSIFIER),
+    task('judge', which=stage.CLASSIFIER, classifier__seed=2),
+    task('default', which=stage.SECOND_CLASSIFIER),
+  ]
+  assert tasks.groups(judges, 64) == [judges[:2], judges[2:]]
   assert tasks.numbers(joint).keys() == {
     'actor_critic.distance_weight',
     'actor_critic.actor_optimizer.learning_rate',
@@ -105,7 +115,16 @@ CASES = {
   ),
   'classifier': (
     stage.CLASSIFIER,
-    {'classifier__pixel_noise': 0.0, 'classifier__optimizer__b2': 0.9},
+    {
+      'classifier__seed': 7,  # its own key, state and batches
+      'classifier__pixel_noise': 0.0,
+      'classifier__optimizer__b2': 0.9,
+    },
+    {},
+  ),
+  'second_classifier': (
+    stage.SECOND_CLASSIFIER,
+    {'second_classifier__seed': 7, 'second_classifier__pixel_noise': 0.0},
     {},
   ),
   'latent_critics': (
@@ -158,8 +177,8 @@ def alone(config, trainings):
 def test_members_end_as_if_alone(kind):
   which, changes, shared = CASES[kind]
   configs = tiny(**shared), tiny(**shared, **changes)
-  # The judge is one for all seeds.
-  num_seeds = 1 if which is stage.CLASSIFIER else 2
+  # The judges are the same for all seeds.
+  num_seeds = 1 if which in stage.JUDGES else 2
   made = [seed_ensemble.untrained(one, which, num_seeds) for one in configs]
   group = [one for tasks_, _ in made for one in tasks_]
   trainings = [one for _, parts in made for one in parts]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,19 +13,26 @@ from lcjax import errors, types
 from lcjax.data import celeba, dataset
 from lcjax.evaluation import edit_scores
 from lcjax.experiment import (
+  build,
+  compare,
   edit_figures,
   edits,
   figures,
   fingerprint,
+  generate,
   jobs,
   loaded_run,
   movers,
   panels,
+  rows,
   stage,
   trainers,
 )
 
-STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+STAGES = (
+  'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
+  'denoiser',
+)  # fmt: skip
 
 
 def tiny():
@@ -33,6 +41,7 @@ def tiny():
     config[name].train.update(num_steps=2, steps_per_call=1, batch_size=8)
   for section in (config.vae, config.classifier, config.latent_critics):
     section.hidden_sizes = (8,)
+  config.second_classifier.update(conv_channels=(2, 2), head_sizes=())
   config.denoiser.update(width=8, attribute_width=8)
   config.actor_critic.more_distance_weights = (0.1,)
   config.latent_critics.inner.max_steps = 1
@@ -59,7 +68,7 @@ def tiny():
 def run(tmp_path_factory, one_device):
   """A job whose trainings are finished, and the run as loaded."""
   job = jobs.Job(tiny(), epath.Path(tmp_path_factory.mktemp('run')))
-  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'classifier', 'second_classifier')
   trainers.train_all(job, 'vae')
   trainers.train_all(job, 'latent_critics', 'actor_critic')
   trainers.train_all(job, 'denoiser')
@@ -219,14 +228,92 @@ def test_least_agreement():
   )
 
 
-def test_the_least_error_is_among_those_that_succeed():
-  points = [
+def test_the_setting_of_least_error_among_those_that_succeed_is_shown():
+  tried = [
     {'success': 0.5, 'pixel_mse_original': 0.01},
     {'success': 0.97, 'pixel_mse_original': 0.08},
     {'success': 0.95, 'pixel_mse_original': 0.07},
   ]
-  assert edit_figures.least_error(points) is points[2]
-  assert edit_figures.least_error(points[:1]) is None
+  # What is shown has no part in the choice.
+  shown = [{'success': 1.0, 'pixel_mse_original': 0.0}, {}, {'success': 0.1}]
+  assert edit_figures.choose(tried, shown) is shown[2]
+  assert edit_figures.choose(tried[:1], shown[:1]) is None
+
+
+def test_each_split_has_its_own_judge(run):
+  job, made = run
+  to_choose = made.to_choose
+  assert to_choose.bound is made.bound
+  validation = build.load_data(job, 'validation')
+  np.testing.assert_array_equal(to_choose.test.images, validation.images)
+  images = made.test.images
+  for loaded, which in zip((made, to_choose), stage.JUDGES, strict=True):
+    own, _ = rows.load_predict_fn(job, which, made.train)
+    np.testing.assert_array_equal(loaded.predict_fn(images)[0], own(images)[0])
+  judged = made.predict_fn(images)[0], to_choose.predict_fn(images)[0]
+  assert np.abs(judged[0] - judged[1]).max() > 1e-3
+
+
+def test_the_frontier_chooses_by_the_second_judge_and_reports_by_the_first(
+  run, monkeypatch
+):
+  job, made = run
+  validation = build.load_data(job, 'validation')
+
+  def sweep(loaded, requests):
+    chooses = (
+      loaded.test.images.shape == validation.images.shape
+      and (loaded.test.images == validation.images).all()
+    )
+    own = stage.JUDGES[int(chooses)]
+    assert stage.judge_of(loaded.job.config) is own
+    scores = edits.references(loaded, requests)['unchanged']
+    good, bad = {'success': 0.99}, {'success': 0.1}
+    found = [good, bad] if chooses else [bad, good]
+    return {
+      'actor': [
+        scores | one | {'distance_weight': i} for i, one in enumerate(found)
+      ]
+    }
+
+  monkeypatch.setattr(edit_figures, 'sweep', sweep)
+  drawn = edit_figures.identity_frontier(made)
+  assert drawn.numbers['chosen']['actor']['distance_weight'] == 0
+  assert drawn.numbers['chosen']['actor']['success'] == 0.1
+  assert 'actor: success 0.100' in drawn.caption
+  assert 'by second_classifier: least MSE at success ≥ 0.95' in drawn.caption
+
+
+def test_a_run_without_a_second_judge_lacks_only_what_needs_it(
+  run, tmp_path, monkeypatch
+):
+  job, _ = run
+  shutil.copytree(job.workdir, tmp_path / 'run')
+  shutil.rmtree(tmp_path / 'run' / 'second_classifier')
+  # Its network does not even fit the images.
+  config = job.config.copy_and_resolve_references()
+  config.second_classifier.update(
+    conv_channels=(2,) * 4, conv_kernels=(3,) * 4, conv_strides=(2,) * 4
+  )
+  old = job._replace(config=config, workdir=epath.Path(tmp_path / 'run'))
+  generate.generate(old, [('prior', 'actor')], [], [])
+  figures.make(old, ['attribute_grid', 'identity_edits'])
+  old = old._replace(config=job.config)
+  for call in (
+    compare.compare_all,
+    lambda j: figures.make(j, ['identity_frontier']),
+  ):
+    with pytest.raises(
+      errors.UserError,
+      match=r'second_classifier has not been .*launch\.train_classifier',
+    ):
+      call(old)
+  config = job.config.copy_and_resolve_references()
+  config.compare.split = 'validation'
+  with pytest.raises(errors.UserError, match='second_classifier has not been'):
+    figures.make(
+      old._replace(config=config, overwrite=True), ['identity_edits']
+    )
 
 
 @pytest.mark.parametrize('name', figures.FIGURES)

@@ -20,7 +20,10 @@ from lcjax.experiment import (
 )
 from tests.data import fake_celeba
 
-STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+STAGES = (
+  'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
+  'denoiser',
+)  # fmt: skip
 NAMES = ('Male', 'Smiling', 'Wearing_Hat')
 
 
@@ -48,7 +51,7 @@ def job(tmp_path_factory, one_device):
   config.compare.update(num_samples=6, num_neighbours=1, curve_steps=(0, 2))
   config.lock()
   found = jobs.Job(config, epath.Path(tmp_path_factory.mktemp('run')))
-  trainers.train_all(found, 'classifier')
+  trainers.train_all(found, 'classifier', 'second_classifier')
   trainers.train_all(found, 'vae')
   trainers.train_all(found, 'latent_critics', 'actor_critic')
   trainers.train_all(found, 'denoiser')
@@ -71,10 +74,13 @@ def test_compare_reports_every_attribute(job):
     'attribute_mixture',
     'attribute_mixture_kept',
     'actor',
+    'actor_kept',
     'actor_lambda_0.1',
     'optimizer',
+    'optimizer_kept',
     'actor_then_optimizer',
     'guided_denoiser',
+    'guided_denoiser_kept',
   ]
   assert report['labels'] == 'bits'
   assert set(report['curve'][0]) >= {'macro_f1', 'frechet'}

@@ -11,6 +11,7 @@ from lcjax.experiment import build, jobs, optimizers
 KEYS = (
   'vae.optimizer',
   'classifier.optimizer',
+  'second_classifier.optimizer',
   'actor_critic.actor_optimizer',
   'actor_critic.critic_optimizer',
   'latent_critics.inner.optimizer',

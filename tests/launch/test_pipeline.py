@@ -19,16 +19,22 @@ from lcjax import errors
 from lcjax.experiment import jobs, results, stage
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-STAGES = ('vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser')
+STAGES = (
+  'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
+  'denoiser',
+)  # fmt: skip
 TINY = [
   '--config.vae.hidden_sizes=(16,)',
+  '--config.second_classifier.head_sizes=()',
+  '--config.second_classifier.conv_channels=(4, 4)',
   '--config.actor_critic.more_distance_weights=(0.1,)',
   '--config.compare.num_samples=90',
   '--config.compare.curve_steps=(0, 2)',
-  '--config.mixture.num_components=1',
+  '--config.mixture.num_components=(1,)',
+  '--config.mixture.unlabelled_components=(1,)',
+  '--config.compare.clock_seconds=0',
   '--config.denoise.mixture_above=0.5',
-  '--config.denoise.num_starts=2',
-  '--config.optimize.num_starts=2',
+  '--config.retry.tries=2',
   '--config.optimize.max_steps=3',
   '--config.latent_critics.inner.max_steps=1',
   *(f'--config.{stage}.train.num_steps=20' for stage in STAGES),
@@ -48,10 +54,13 @@ ROWS = [
   'class_mixture',
   'class_mixture_kept',
   'actor',
+  'actor_kept',
   'actor_lambda_0.1',
   'optimizer',
+  'optimizer_kept',
   'actor_then_optimizer',
   'guided_denoiser',
+  'guided_denoiser_kept',
 ]
 
 
@@ -115,6 +124,29 @@ def test_pipeline_writes_what_other_programs_read(finished):
   seconds = report['seconds']['actor_critic_lambda_0.1']
   row = report['rows']['actor_lambda_0.1']
   assert row['training_seconds']['mean'] == seconds
+  trained = report['seconds']
+  asked = trained['latent_critics']  # D_attr accepts, in rows with tries
+  costs = {
+    'optimizer': trained['latent_critics'],
+    'optimizer_kept': trained['latent_critics'],
+    'actor_kept': trained['actor_critic'] + asked,
+    'guided_denoiser': trained['denoiser'] + trained['class_mixture'],
+    'guided_denoiser_kept': trained['denoiser']
+    + trained['class_mixture']
+    + asked,
+    'class_mixture_kept': trained['class_mixture'] + asked,
+  }
+  for name, seconds in costs.items():
+    row = report['rows'][name]
+    np.testing.assert_allclose(row['training_seconds']['mean'], seconds)
+    assert ('tries' in row) == name.endswith('_kept')
+    if name.endswith('_kept'):
+      assert 1.0 <= row['evaluations_acceptance']['mean'] <= 2.0
+  denoised = report['rows']['guided_denoiser']
+  assert denoised['evaluations_mixture']['mean'] == 25
+  assert denoised['evaluations_denoiser']['mean'] == 25
+  assert denoised['evaluations_attributes']['mean'] == 25
+  assert report['rows']['actor']['evaluations_actor']['mean'] == 1
   fitted = report['rows']['class_mixture']['training_seconds']['mean']
   assert report['seconds']['class_mixture'] == fitted
   for name in ROWS:
@@ -153,7 +185,7 @@ def test_second_run_redoes_nothing(finished):
   before = modified(workdir)
   status, out, err = launch('pipeline', workdir, *TINY)
   assert status == 0, err
-  assert out.count('finished before') == 7
+  assert out.count('finished before') == 8
   assert 'judging' not in out
   assert modified(workdir) == before
 

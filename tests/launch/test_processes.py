@@ -191,7 +191,8 @@ def test_what_one_host_alone_finds_stops_both(tmp_path, name, host):
 
 
 def test_a_notice_to_one_process_stops_both_at_the_same_step(tmp_path):
-  script = test_soak.SCRIPT.replace("trainers.train_all(job, 'classifier')", '')
+  judges = "trainers.train_all(job, 'classifier', 'second_classifier')"
+  script = test_soak.SCRIPT.replace(judges, '')
   arguments = [*TINY, '--config.vae.train.num_steps=100000']
   processes = start_two(tmp_path, script, arguments)
   log = tmp_path / 'vae' / 'metrics.jsonl'

@@ -29,7 +29,7 @@ from lcjax.experiment import trainers
 
 def main():
   job = startup.job()
-  trainers.train_all(job, 'classifier')
+  trainers.train_all(job, 'classifier', 'second_classifier')
   trainers.train_all(job, 'vae')
   trainers.train_all(job, 'latent_critics', 'actor_critic')
   trainers.train_all(job, 'denoiser')
@@ -117,7 +117,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_place(tmp_path):
     process.communicate()
   finish(killed)
   expected, found = results(undisturbed), results(killed)
-  assert len(expected) == 6
+  assert len(expected) == 7
   assert found.keys() == expected.keys()
   for name, (state, log) in expected.items():
     chex.assert_trees_all_equal(found[name][0], state)

@@ -8,7 +8,7 @@ import pytest
 from configs import celeba, mnist
 from lcjax import types
 from lcjax.data import dataset
-from lcjax.experiment import build, train_actor_critic
+from lcjax.experiment import build, stage, train_actor_critic
 from lcjax.losses import divergences
 from lcjax.models import apply
 from lcjax.training import latent_steps, objectives, steps
@@ -58,7 +58,11 @@ def test_sizes(name, vae, classifier, actor, critic, attribute_critic):
   image = jnp.zeros((1, *data.image_shape))
   z, y = jnp.zeros((1, config.vae.latent_size)), jnp.zeros((1, 10))
   assert count(networks.vae, image) == vae
-  assert count(networks.classifier, image) == classifier
+  judges = [
+    build.build_classifier(config, one.section, data) for one in stage.JUDGES
+  ]
+  assert count(judges[0], image) == classifier
+  assert 2 * count(judges[1], image) < classifier
   assert count(networks.actor, z, y) == actor
   assert count(networks.critic, z, y) == critic
   assert count(networks.attribute_critic, z) == attribute_critic

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import lcjax
+from lcjax import errors
 from lcjax.constraints import base as constraints
 from lcjax.training import fit
 from tests.movers import clusters
@@ -57,6 +58,27 @@ def test_without_an_adversary_it_meets_the_constraint_alone(parts):
   found = lcjax.verdicts(both, moved.z, {'attributes': Y})
   assert found.met.mean() > 0.9
   assert lcjax.verdicts(both, start, {'attributes': Y}).met.mean() < 0.1
+
+
+def test_two_classifiers_are_told_apart_by_their_names(parts):
+  """Which side, by one; how high, by another."""
+  model, data, want, start = parts
+  z = data.encodings.mean
+  high = (z[:, 1] > 0).astype(int)
+  options = {'hidden_sizes': (32,), 'num_steps': 300, 'progress': False}
+  levels = lcjax.learn_attributes(
+    lcjax.encode(model, z, high), KEY, name='level', **options
+  )
+  both = lcjax.all_of(want.parts[1], levels)
+  level = np.eye(2, dtype=np.float32)[high]
+  targets = {'attributes': data.encodings.attributes, 'level': level}
+  actor = learn(both, data, KEY, targets=targets, adversary=None)
+  wanted = np.eye(2, dtype=np.float32)[ROWS // 2 % 2]
+  moved = actor(start, {'attributes': Y, 'level': wanted})
+  assert ((moved.z[:, 0] < 0) == Y[:, 1]).mean() > 0.95
+  assert ((moved.z[:, 1] > 0) == wanted[:, 1]).mean() > 0.95
+  with pytest.raises(errors.UserError, match="no 'level'"):
+    actor(start, {'attributes': Y})
 
 
 def test_told_masks_it_leaves_the_rest_to_the_start(parts):

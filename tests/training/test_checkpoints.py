@@ -53,7 +53,8 @@ def meta_file(folder, number):
 @pytest.mark.parametrize('mode', parallel.MODES)
 def test_round_trip_is_exact(tmp_path, mode):
   step = parallel.compile_step(lambda axis: make_step(axis_name=axis), mode)
-  state, _ = step(make_state(), BATCHES, jax.random.key(0))
+  first = parallel.on_all_devices(make_state())
+  state, _ = step(first, BATCHES, jax.random.key(0))
   save(tmp_path, 2, state=state)
   number, meta = checkpoints.check_same_config(tmp_path, CONFIG)
   assert (number, meta['seconds']) == (2, 3.0)

@@ -310,11 +310,11 @@ class ActorCriticStepTest(parameterized.TestCase):
       )
       chex.assert_trees_all_close(metrics, one)
 
-  @parameterized.parameters(
-    (0.1, True, 1, 4), (0.1, True, 2, 2), (0.1, False, 1, 2), (0.0, True, 2, 1)
+  @parameterized.product(
+    weight=(0.0, 0.1), on_encodings=(True, False), ratio=(1, 2)
   )
-  def test_second_update_of_the_actor(
-    self, weight, on_encodings, ratio, updates
+  def test_no_setting_adds_updates_of_the_actor(
+    self, weight, on_encodings, ratio
   ):
     step, state = self.make(
       distance_weight=weight,
@@ -323,11 +323,23 @@ class ActorCriticStepTest(parameterized.TestCase):
     )
     for _ in range(2):
       state, _ = step(state, make_batch(), KEY)
-    self.assertEqual(state['actor'].step, updates)
+    self.assertEqual(state['actor'].step, 2 // ratio)
     self.assertEqual(state['critic'].step, 2)
 
+  def test_a_traced_weight_counts_as_its_value(self):
+    """Members of an ensemble may differ in whether encodings are learned."""
+    arguments = {'critic_tx': optax.sgd(0.0)}
+
+    def moved(weight):
+      step, state = self.make(distance_weight=weight, **arguments)
+      return step(state, make_batch(mean=100.0), KEY)[0]['actor'].params['w']
+
+    found = jax.vmap(moved)(jnp.array([0.0, 0.4]))
+    expected = [moved(weight) for weight in (0.0, 0.4)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
   @parameterized.parameters(True, False)
-  def test_second_update_starts_from_encodings_with_their_own_labels(
+  def test_half_the_loss_is_of_encodings_with_their_own_labels(
     self, on_encodings
   ):
     # Rows are moved far out only, by their class: prior rows never are.
@@ -342,9 +354,9 @@ class ActorCriticStepTest(parameterized.TestCase):
     new, metrics = step(state, make_batch(mean=100.0), KEY)
     moves = 0.3 * np.array([1, 3, 1, 3])
     slopes = 2 * moves / (1 + moves**2) / 0.25 * np.array([1, 3, 1, 3])
-    w = 0.3 - 0.1 * 0.4 * slopes.mean() * on_encodings
+    w = 0.3 - 0.1 * 0.4 * slopes.mean() / 2 * on_encodings
     np.testing.assert_allclose(new['actor'].params['w'], w, rtol=1e-4)
-    self.assertEqual(metrics['distance'], 0.0)  # of the first update
+    self.assertEqual(metrics['distance'], 0.0)  # of the prior rows
 
   def test_each_loss_reaches_its_own_network_only(self):
     batch = make_batch()

@@ -198,7 +198,7 @@ class ParallelTest(parameterized.TestCase):
     for mode in parallel.MODES:
       with self.subTest(mode):
         step = parallel.compile_step(make_step, mode)
-        state = make_state()
+        state = parallel.on_all_devices(make_state())
         for call in range(NUM_CALLS):
           now = slice(call * STEPS_PER_CALL, (call + 1) * STEPS_PER_CALL)
           state, metrics = step(state, part(batches, now), KEY)
@@ -211,11 +211,12 @@ class ParallelTest(parameterized.TestCase):
     make_state, make_step = regression_case()
     batches = make_batches(3)
     step = parallel.compile_step(make_step, mode)
-    one_by_one = make_state()
+    one_by_one = parallel.on_all_devices(make_state())
     for number in range(3):
       batch = part(batches, slice(number, number + 1))
       one_by_one, _ = step(one_by_one, batch, KEY)
-    together, _ = step(make_state(), batches, KEY)
+    first = parallel.on_all_devices(make_state())
+    together, _ = step(first, batches, KEY)
     chex.assert_trees_all_close(together, one_by_one, rtol=1e-5, atol=1e-6)
 
   @parameterized.named_parameters(
@@ -255,10 +256,11 @@ class ParallelTest(parameterized.TestCase):
     step = parallel.compile_step(
       lambda axis: chex.assert_max_traces(make_step(axis), n=1), mode
     )
-    state = make_state()
+    state = parallel.on_all_devices(make_state())
     for _ in range(3):
       state, _ = step(state, make_batches(2), KEY)
-    state, _ = step(make_state(), make_batches(2), KEY)  # a fresh one again
+    fresh = parallel.on_all_devices(make_state())
+    state, _ = step(fresh, make_batches(2), KEY)
 
   @parameterized.parameters(*parallel.MODES)
   def test_every_device_takes_its_share(self, mode):

@@ -55,6 +55,7 @@ def resume_and_save(folder, mode):
   found = checkpoints.restore_newest(folder, template, CONFIG)
   state = make_state() if found is None else found.state
   first = int(state.step)
+  state = parallel.on_all_devices(state)
   step = parallel.compile_step(make_step, mode)
   state, metrics = step(state, batches(first), jax.random.key(KEY_SEED))
   with checkpoints.open_manager(folder, 5, step=first) as manager:
