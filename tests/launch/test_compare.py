@@ -40,6 +40,7 @@ def test_attributes_that_nobody_requested_are_named():
 
 
 MOVERS = ('actor', 'optimizer', 'actor_then_optimizer', 'guided_denoiser')
+MOVERS += tuple(f'{name}_kept' for name in MOVERS)
 ROWS = ('real', 'class_mixture', *MOVERS)
 
 
