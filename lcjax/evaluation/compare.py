@@ -22,6 +22,7 @@ from lcjax.evaluation import (
   judging,
   moving,
   reports,
+  verdicts,
 )
 from lcjax.generators import latent_model
 from lcjax.latent import encodings
@@ -55,7 +56,8 @@ class Comparison:
   """The table of `compare`.
 
   Attributes:
-    rows: row -> metric -> {'mean', 'std'}; std is None with one seed.
+    rows: row -> metric -> {'mean', 'std'} over seeds; with one seed, std is
+      None, and 'error' is the standard error over images of what has one.
     runs: seed -> row -> metric -> value.
     samples: the first seed's rows: samples (`images`), requested `attributes`
       and `latents`.
@@ -160,7 +162,8 @@ def compare(
       the likelihood of held-out encodings.
     num_neighbours: k of precision, recall, density and coverage.
     clock_seconds: that every row is timed for, at least; 0: one pass.
-    seeds: of draws and fits; means and spreads are over them.
+    seeds: of draws and fits; means, spreads and intervals are over them, with
+      one seed over images.
     folder: where to write the report; None writes nothing.
     progress: whether to show bars.
 
@@ -275,14 +278,16 @@ def compare(
     return rows
 
   runs: dict[int, dict[str, judging.Scores]] = {}
+  standard_errors: list[verdicts.Errors] = []
   samples: dict[str, judging.Row] = {}
   with tqdm.tqdm(seeds, desc='compare', disable=not progress) as bar:
     for seed in bar:
       rows = make_rows(seed)
       with threadpoolctl.threadpool_limits(threads):
-        runs[seed], rows = comparison.judge_seed(
+        runs[seed], known, rows = comparison.judge_seed(
           the_judge, rows, num_neighbours
         )
+      standard_errors.append(known)
       samples = samples or rows
   notes = comparison.notes(
     the_judge,
@@ -300,7 +305,9 @@ def compare(
   report = {
     'title': 'Comparison of movers',
     'description': _DESCRIPTION,
-    **comparison.summarise(list(runs.values()), list(runs), labels),
+    **comparison.summarise(
+      list(runs.values()), standard_errors, list(runs), labels
+    ),
     'row_descriptions': described,
     'seconds': ({'judge': judged_by.seconds} if judge is None else {})
     | {'second_features': the_judge.second.seconds},

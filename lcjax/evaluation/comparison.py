@@ -31,14 +31,19 @@ def judge_seed(
   judge: judging.Judge,
   rows: Mapping[str, judging.Row],
   num_neighbours: int,
-) -> tuple[dict[str, judging.Scores], dict[str, judging.Row]]:
-  """The table of one seed, and its rows in the same order."""
+) -> tuple[dict[str, judging.Scores], verdicts.Errors, dict[str, judging.Row]]:
+  """The table of one seed, its standard errors, and its rows in order."""
   ordered = {name: rows[name] for name in glossary.in_order(rows)}
-  return judging.judge_rows(judge, ordered, num_neighbours), ordered
+  found = judging.judge_rows(judge, ordered, num_neighbours)
+  errors = verdicts.standard_errors(
+    {name: one.drawn for name, one in found.items()}, _kind(judge.test.labels)
+  )
+  return {name: one.scores for name, one in found.items()}, errors, ordered
 
 
 def summarise(
-  tables: Sequence[Mapping[str, Mapping[str, float | None]]],
+  tables: Sequence[verdicts.Table],
+  errors: Sequence[verdicts.Errors | None],
   seeds: Sequence[int],
   labels: types.Labels | None,
 ) -> dict[str, Any]:
@@ -46,16 +51,23 @@ def summarise(
 
   Args:
     tables: from `judge_seed`, or as JSON stores it.
+    errors: likewise; None for a table of an older version.
     seeds: of the tables.
     labels: of the data; None without labels.
 
   Returns:
-    'rows' with mean and std, 'not_finite', 'judge' (its scores of held-out
-    samples), 'num_seeds', 'labels' and 'attribute_names'.
+    'rows' with mean and std, and with one seed the standard 'error' over
+    images; 'differences' (see `verdicts.differences`), 'not_finite', 'judge'
+    (its scores of held-out samples), 'num_seeds', 'labels', 'attribute_names'.
   """
   rows = summary.summarise(tables)
+  if len(tables) == 1 and errors[0] is not None:
+    for row, known in errors[0]['rows'].items():
+      for name, error in known.items():
+        rows[row][name]['error'] = error
   return {
     'rows': rows,
+    'differences': verdicts.differences(tables, errors, _kind(labels)),
     'not_finite': summary.not_finite(tables, seeds),
     'judge': {
       name: scores['mean']
@@ -63,9 +75,13 @@ def summarise(
       if glossary.metric(name).group == glossary.ATTRIBUTES
     },
     'num_seeds': len(tables),
-    'labels': None if labels is None else labels.kind,
+    'labels': _kind(labels),
     'attribute_names': [] if labels is None else list(labels.names),
   }
+
+
+def _kind(labels: types.Labels | None) -> types.Kind | None:
+  return None if labels is None else labels.kind
 
 
 def notes(
@@ -170,9 +186,10 @@ def hardware() -> str:
 
 def sentences(report: Mapping[str, Any]) -> list[str]:
   """What is not finite, and how every mover compares with its baseline."""
+  rows, gaps = report['rows'], reports.not_finite(report['not_finite'])
   return [
-    *reports.not_finite(report['not_finite']),
-    *verdicts.sentences(report['rows'], report['labels']),
+    *gaps,
+    *verdicts.sentences(rows, report['differences'], report['labels']),
   ]
 
 
@@ -186,8 +203,11 @@ def markdown(report: Mapping[str, Any]) -> str:
     if name in present
   ]
   tables = reports.markdown_table(rows, short), reports.markdown_table(rows)
-  gaps = reports.markdown_list(reports.not_finite(report['not_finite']))
-  return '\n'.join(tables) + gaps
+  notes = [
+    reports.spread(rows, report['num_seeds']),
+    *reports.not_finite(report['not_finite']),
+  ]
+  return '\n'.join(tables) + reports.markdown_list(notes)
 
 
 def html(

@@ -115,6 +115,19 @@ def telling_metrics(kind: types.Kind | None) -> tuple[str, ...]:
   return 'accuracy', second, 'frechet', 'diversity', 'knn_recall'
 
 
+def verdict_metrics(kind: types.Kind | None) -> tuple[str, ...]:
+  """The columns that the verdict on a mover is about, chosen beforehand."""
+  score = score_metric(kind)
+  return ('frechet',) if score is None else ('frechet', score)
+
+
+def score_metric(kind: types.Kind | None) -> str | None:
+  """How well requests are met, in one column; None without labels."""
+  if kind is None:
+    return None
+  return 'accuracy' if kind == 'classes' else 'macro_f1'
+
+
 def readme_metrics(kind: types.Kind | None) -> tuple[str, ...]:
   """Columns of the short table, which fits a README."""
   last = (
@@ -139,7 +152,7 @@ class Metric:
     group: heading above neighbouring columns.
     better: which values are better, for bold cells and verdicts; 'real' means
       closer to the row of held-out images.
-    fmt: number format of the mean and the standard deviation.
+    fmt: number format of the mean, its spread or error, and differences.
     definition: one sentence.
     unit: appended to numbers without a column heading.
   """

@@ -1,13 +1,13 @@
 """Samples as an independent classifier, the judge, sees them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from lcjax import types
 from lcjax.evaluation import features as features_lib
-from lcjax.evaluation import judges, metrics
+from lcjax.evaluation import intervals, judges, metrics
 from lcjax.evaluation.judges import PredictFn
 
 Scores = dict[str, float]
@@ -150,9 +150,28 @@ def common_rows(rows: Mapping[str, Row]) -> int:
   return min(len(row.images) for row in rows.values() if row.against_test)
 
 
+class Judged(NamedTuple):
+  """What is known of a row.
+
+  Attributes:
+    scores: metric -> value.
+    drawn: metric -> array whose standard deviation is the standard error over
+      images, see `intervals.Draws`; that of a difference is the one of the
+      difference of two rows' arrays. Absent for scores that the row came with.
+  """
+
+  scores: Scores
+  drawn: dict[str, np.ndarray]
+
+
 def judge_row(
-  judge: Judge, row: Row, num_neighbours: int, num_rows: int
-) -> Scores:
+  judge: Judge,
+  row: Row,
+  num_neighbours: int,
+  num_rows: int,
+  draws: intervals.Draws,
+  frechet: intervals.Frechet,
+) -> Judged:
   """All metrics of one row in the judge's features.
 
   Args:
@@ -160,17 +179,35 @@ def judge_row(
     row: samples and what was requested.
     num_neighbours: k of precision, recall, density and coverage.
     num_rows: see `common_rows`.
+    draws: of the bootstrap.
+    frechet: distances to the test images, for all draws.
   """
   logits, features = judge.predict_fn(row.images)
   labels = judge.test.labels
   scores: Scores = {}
+  drawn: dict[str, np.ndarray] = {}
   if labels is not None and row.attributes is not None:
-    scores |= metrics.classification_scores(
-      labels.predict(logits), row.attributes, labels
+    answers = labels.predict(logits) > 0.5, row.attributes > 0.5
+
+    def classify(predicted: np.ndarray, requested: np.ndarray) -> Scores:
+      return metrics.classification_scores(predicted, requested, labels)
+
+    scores |= classify(*answers)
+    drawn |= draws.apply(classify, *answers)
+    right = answers[0] == answers[1]
+    drawn['accuracy'] = draws.mean(
+      right.all(axis=1)
+      if isinstance(labels, types.Classes)
+      else right.mean(axis=1)
     )
-    scores['diversity'] = metrics.diversity(
-      features, row.attributes, judge.train_features, judge.train.attributes
+    spread = (
+      features,
+      row.attributes,
+      judge.train_features,
+      judge.train.attributes,
     )
+    scores['diversity'] = metrics.diversity(*spread)
+    drawn['diversity'] = draws.diversity(*spread)
   if labels is not None and judge.other_fn is not None:
     scores['judges_agree'] = agreement(
       labels.predict(logits), decisions(judge.other_fn, row.images, labels)
@@ -178,13 +215,19 @@ def judge_row(
   if row.against_test:
     real = judge.test_features
     scores['frechet'] = metrics.frechet_of_equal_size(features, real, num_rows)
+    parts = metrics.equal_parts(features, num_rows)
+    drawn['frechet'] = np.mean([frechet(part) for part in parts], axis=0)
     # Smaller subsets than there are rows: else, their spread would be 0.
     size = max(2, min(_KERNEL_ROWS, num_rows // 2))
     scores['kid'], scores['kid_std'] = metrics.kernel_distance(
       features, real, _KERNEL_SUBSETS, size, 0
     )
-    scores |= metrics.neighbour_scores(features, real, num_neighbours)
-  return scores | row.scores
+    for name, values in metrics.neighbour_values(
+      features, real, num_neighbours
+    ).items():
+      scores[name] = float(values.mean())
+      drawn[name] = draws.overlap(values)
+  return Judged(scores | row.scores, drawn)
 
 
 def usefulness(judge: Judge, row: Row, num_rows: int) -> Scores:
@@ -241,9 +284,10 @@ def second_scores(
     scores['second_frechet'] = metrics.frechet_of_equal_size(
       features, real, num_rows
     )
-    scores['second_knn_recall'] = metrics.neighbour_scores(
+    recalled = metrics.neighbour_values(
       features[:_RECALL_ROWS], real[:_RECALL_ROWS], num_neighbours
     )['knn_recall']
+    scores['second_knn_recall'] = float(recalled.mean())
   if not row.in_train:
     scores['authenticity'], near = metrics.authenticity(
       features[:_NEAREST_ROWS], judge.second_train
@@ -254,32 +298,42 @@ def second_scores(
 
 def judge_rows(
   judge: Judge, rows: Mapping[str, Row], num_neighbours: int
-) -> dict[str, Scores]:
+) -> dict[str, Judged]:
   """All metrics of every row.
 
   `nearest_train_ratio` compares distances to the nearest training image with
   those of held-out images: copies of training images are below 1.
   """
   num_rows = common_rows(rows)
-  test_near = metrics.nearest_train_distance(
+  draws = intervals.Draws(len(judge.test))
+  frechet = intervals.Frechet(draws, judge.test_features)
+  test_near = metrics.nearest_train_distances(
     judge.test.images[:_NEAREST_ROWS], judge.train.images
   )
   _, second_near = metrics.authenticity(
     judge.second_test[:_NEAREST_ROWS], judge.second_train
   )
-  scores = {}
+  found = {}
   for name, row in rows.items():
-    scores[name] = (
-      judge_row(judge, row, num_neighbours, num_rows)
-      | usefulness(judge, row, num_rows)
+    found[name] = judge_row(
+      judge, row, num_neighbours, num_rows, draws, frechet
+    )
+    found[name].scores.update(
+      usefulness(judge, row, num_rows)
       | second_scores(judge, row, num_neighbours, num_rows, second_near)
     )
     if not row.in_train:
-      near = metrics.nearest_train_distance(
+      near = metrics.nearest_train_distances(
         row.images[:_NEAREST_ROWS], judge.train.images
       )
-      scores[name]['nearest_train_ratio'] = metrics.ratio(near, test_near)
-  return scores
+      found[name].scores.update(_nearest_ratio(near, test_near))
+      found[name].drawn.update(draws.apply(_nearest_ratio, near, test_near))
+  return found
+
+
+def _nearest_ratio(near: np.ndarray, test_near: np.ndarray) -> Scores:
+  ratio = metrics.ratio(float(np.median(near)), float(np.median(test_near)))
+  return {'nearest_train_ratio': ratio}
 
 
 def requested_attributes(data: Data, num_rows: int) -> np.ndarray:

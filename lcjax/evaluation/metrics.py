@@ -105,9 +105,14 @@ def frechet_of_equal_size(
     reference: [M, F] of real images.
     num_rows: of a subset, from 2 to N.
   """
-  starts = range(0, len(features) - num_rows + 1, num_rows)
-  parts = [features[start : start + num_rows] for start in starts]
+  parts = equal_parts(features, num_rows)
   return float(np.mean([frechet_distance(part, reference) for part in parts]))
+
+
+def equal_parts(features: np.ndarray, num_rows: int) -> list[np.ndarray]:
+  """Disjoint subsets of `num_rows` rows, in order; what is left is unused."""
+  starts = range(0, len(features) - num_rows + 1, num_rows)
+  return [features[start : start + num_rows] for start in starts]
 
 
 def kernel_distance(
@@ -195,10 +200,10 @@ def diversity(
   return float(np.mean(ratios)) if ratios else float('nan')
 
 
-def neighbour_scores(
+def neighbour_values(
   features: np.ndarray, reference: np.ndarray, num_neighbours: int
-) -> Scores:
-  """Overlap of samples and real images, measured with k-NN balls.
+) -> dict[str, np.ndarray]:
+  """Overlap of samples and real images in k-NN balls; scores are the means.
 
   A ball extends from a point to its k-th nearest other point of the same set.
   `knn_precision`: share of samples in a real ball, and `knn_recall`: share of
@@ -213,6 +218,10 @@ def neighbour_scores(
     features: [N, F] of samples; values that are not finite give NaN.
     reference: [M, F] of real images.
     num_neighbours: k, smaller than min(N, M).
+
+  Returns:
+    Arrays [min(N, M)]: of samples for precision and density, of real images for
+    recall and coverage.
   """
   features, reference = _matrices(features, reference)
   num = min(len(features), len(reference))
@@ -224,7 +233,7 @@ def neighbour_scores(
   features, reference = features[:num], reference[:num]
   names = ('knn_precision', 'knn_recall', 'density', 'coverage')
   if not np.isfinite(features).all():
-    return dict.fromkeys(names, float('nan'))
+    return dict.fromkeys(names, np.full(num, np.nan))
   # Differences of values far from 0 lose precision.
   centre = reference.mean(axis=0)
   features, reference = features - centre, reference - centre
@@ -247,22 +256,18 @@ def neighbour_scores(
     covered |= in_real_ball.any(axis=0)
     recalled |= (squared <= radius[rows, None]).any(axis=0)
     start = rows.stop
-  values = (
-    (balls_around > 0).mean(),
-    recalled.mean(),
-    balls_around.mean() / num_neighbours,
-    covered.mean(),
-  )
-  return {name: float(value) for name, value in zip(names, values, strict=True)}
+  density = balls_around / num_neighbours
+  values = balls_around > 0, recalled, density, covered
+  return dict(zip(names, values, strict=True))
 
 
-def nearest_train_distance(
+def nearest_train_distances(
   images: np.ndarray, train_images: np.ndarray
-) -> float:
-  """The median pixel distance of images to their nearest training image.
+) -> np.ndarray:
+  """Pixel distances [N] of images to their nearest training image.
 
-  Divided by that of test images, 1 means as close as unseen images; clearly
-  below 1 suggests memorisation; above 1 means that samples are off the data.
+  The median divided by that of test images: 1 means as close as unseen images;
+  clearly below 1 suggests memorisation; above 1 that samples are off the data.
 
   Args:
     images: [N, ...] pixels.
@@ -274,7 +279,7 @@ def nearest_train_distance(
     raise ValueError(
       f'images have dtypes of the kinds {kinds}: pass all as uint8 or as floats'
     )
-  return float(np.median(_nearest(images, train_images)[0]))
+  return _nearest(images, train_images)[0]
 
 
 def authenticity(

@@ -34,12 +34,12 @@ _REPORT_DEFAULTS: dict[str, Any] = {
   'num_seeds': 1, 'labels': None, 'attribute_names': [], 'grids': {},
   'grid_labels': [], 'figures': [], 'commands': [], 'versions': {},
   'hardware': '', 'seconds': {}, 'config': {}, 'notes': [], 'not_finite': [],
-  'row_descriptions': {},
+  'row_descriptions': {}, 'differences': {},
 }  # fmt: skip
 
 
 def markdown_table(rows: Rows, metrics: Sequence[str] | None = None) -> str:
-  """A Markdown table of mean ± std; `metrics` selects and orders columns."""
+  """A Markdown table of `cell`s; `metrics` selects and orders columns."""
   names = _columns(rows) if metrics is None else list(metrics)
   lines = [
     ['', *(glossary.metric(name).label for name in names)],
@@ -67,6 +67,18 @@ def not_finite(found: Iterable[summary.NotFinite]) -> list[str]:
       'finite, so there is no mean over seeds.'
     )
   return sentences
+
+
+def spread(rows: Rows, num_seeds: int) -> str:
+  """What stands behind ± in the cells of a table, as one sentence."""
+  if num_seeds > 1:
+    return f'Mean ± sample standard deviation over {num_seeds} seeds.'
+  if any('error' in s for scores in rows.values() for s in scores.values()):
+    return (
+      'One seed: ± is the standard error over images, which knows nothing of '
+      'another training; costs, and scores of latents, have none.'
+    )
+  return 'One seed, judged by an older version: no standard errors.'
 
 
 def print_table(rows: Rows, kind: types.Kind | None) -> None:
@@ -103,7 +115,8 @@ def render_html(report: Mapping[str, Any]) -> str:
       labels), attribute_names, grids {row: PNG bytes}, grid_labels (one for
       each column of every grid), figures [{title, caption, png}], commands,
       versions {name: text}, hardware, seconds {stage: float}, config, notes,
-      not_finite (see `summary.not_finite`). The page omits what is missing.
+      not_finite (see `summary.not_finite`), differences (see
+      `verdicts.differences`). The page omits what is missing.
 
   Raises:
     TypeError: the report has an unknown key.
@@ -121,7 +134,11 @@ def render_html(report: Mapping[str, Any]) -> str:
     | context['row_descriptions'],
     unlabelled_rows=glossary.UNLABELLED_ROWS,
     gaps=not_finite(context['not_finite']),
-    sentences=verdicts.sentences(rows, context['labels']),
+    sentences=verdicts.sentences(
+      rows, context['differences'], context['labels']
+    ),
+    spread=spread(rows, context['num_seeds']),
+    rule=verdicts.RULE,
     tables=_tables(rows, names),
     short_labels=all(len(str(label)) <= 3 for label in context['grid_labels']),
     judge_cells=[
@@ -139,9 +156,9 @@ def _columns(rows: Rows) -> list[str]:
 
 
 def cell(name: str, scores: Scores) -> str:
-  """Mean ± standard deviation of a metric as text; a dash if missing."""
-  mean, std = _texts(name, scores)
-  return f'{mean} ± {std}' if std else mean
+  """Mean ± what `spread` says, as text; a dash if missing."""
+  mean, error = _texts(name, scores)
+  return f'{mean} ± {error}' if error else mean
 
 
 def _mean_text(name: str, scores: Scores) -> str:
@@ -149,16 +166,17 @@ def _mean_text(name: str, scores: Scores) -> str:
 
 
 def _texts(name: str, scores: Scores) -> tuple[str, str]:
-  """Mean and standard deviation as texts; '–' and '' if missing.
+  """Mean, and std or else error, as texts; '–' and '' if missing.
 
   The mean is NaN if the value of any seed is not finite.
   """
-  mean, std = verdicts.mean(scores, name), scores.get(name, {}).get('std')
+  mean, known = verdicts.mean(scores, name), scores.get(name, {})
   if mean is None:
     return 'NaN' if name in scores else '\N{EN DASH}', ''
-  if std is None or not math.isfinite(std):
+  error = known.get('error') if known.get('std') is None else known['std']
+  if error is None or not math.isfinite(error):
     return glossary.text(name, mean), ''
-  return glossary.text(name, mean), glossary.text(name, std)
+  return glossary.text(name, mean), glossary.text(name, error)
 
 
 def _tables(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:

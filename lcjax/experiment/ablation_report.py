@@ -93,6 +93,7 @@ def write(
   table = ablations.table(scores, metrics, kind)
   drawn = curves(jobs)
   notes = [
+    reports.spread(scores[next(iter(jobs))], num_seeds),
     *ablations.references(scores, metrics),
     *(
       f'{name}: {sentence}'

@@ -104,7 +104,9 @@ def compare_once(
       section.clock_seconds,
     )
     rows[name].scores.update(rows_lib.critic_scores(bound, name, rows[name]))
-  scores, rows = comparison.judge_seed(judge, rows, section.num_neighbours)
+  scores, errors, rows = comparison.judge_seed(
+    judge, rows, section.num_neighbours
+  )
   seconds = bound.seconds.copy()
   seconds['second_features'] = judge.second.seconds
   seconds.pop('class_mixture')  # 0 if the denoiser uses none
@@ -112,7 +114,12 @@ def compare_once(
     fitted = rows['class_mixture'].scores['training_seconds']
     seconds['class_mixture'] = fitted
   num_rows = judging.common_rows(rows)
-  result = {'rows': scores, 'seconds': seconds, 'common_rows': num_rows}
+  result: dict[str, Any] = {
+    'rows': scores,
+    'errors': errors,
+    'seconds': seconds,
+    'common_rows': num_rows,
+  }
   if replicate == 0:
     result['curve'] = quality_curve(config, judge, bound, start, y, num_rows)
   return result, rows

@@ -88,6 +88,7 @@ def run_checker(
     for name, scores in rows.items():
       needed = (*_QUALITY, 'latents_per_second') if name in moved else ()
       _check_numbers(scores, f'row {name}', needed)
+    _check_errors(found.get('errors'), rows)
     if curve_steps is None:
       return
     for point in found['curve']:
@@ -96,6 +97,22 @@ def run_checker(
       raise ValueError(f'the curve does not have the steps {curve_steps}')
 
   return check
+
+
+def _check_errors(errors: Any, rows: dict[str, Any]) -> None:
+  """Raises ValueError unless `errors` is like `verdicts.Errors` of the rows.
+
+  None is that of a result of an older version.
+  """
+  if errors is None:
+    return
+  for name, known in errors['rows'].items():
+    _check_numbers(known | {name: 0}, f'errors of {name}', ())
+    if not known.keys() <= rows[name].keys():
+      raise ValueError(f'errors of {name} are of other metrics')
+  for name, others in errors['differences'].items():
+    for other, known in others.items():
+      _check_numbers(known | {name: 0}, f'errors of {name} - {other}', ())
 
 
 def _check_array(

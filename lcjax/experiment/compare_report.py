@@ -88,11 +88,12 @@ def summarize(
     if all(name in run['seconds'] for run in runs)
   }
   tables = [run['rows'] for run in runs]
+  errors = [run.get('errors') for run in runs]
   seeds = [config.seed + replicate for replicate in range(len(runs))]
   return {
     'title': f'Latent constraints on {config.data.name}',
     'description': DESCRIPTION,
-    **comparison.summarise(tables, seeds, judge.test.labels),
+    **comparison.summarise(tables, errors, seeds, judge.test.labels),
     'curve': runs[0]['curve'],
     'seconds': {stage.judge_of(config).name: judge.seconds} | seconds,
     'commands': [job.command('pipeline'), job.command('compare')],

@@ -32,7 +32,14 @@ def other_fn(images):
 
 def judged(row, judge=None, **others):
   judge = judge or judging.make_judge(predict_fn, TRAIN, TEST, 1.0)
-  return judging.judge_rows(judge, {'row': row, **others}, 2)['row']
+  found = judging.judge_rows(judge, {'row': row, **others}, 2)['row']
+  # Of these, nothing says how far they are from the truth.
+  without = {
+    *row.scores, 'judges_agree', 'kid', 'kid_std', 'cas', 'second_frechet',
+    'second_knn_recall', 'second_nearest_train_ratio', 'authenticity',
+  }  # fmt: skip
+  assert found.drawn.keys() == found.scores.keys() - without
+  return found.scores
 
 
 def test_held_out_images_are_at_no_distance_and_right():
@@ -135,12 +142,12 @@ def test_how_often_two_judges_decide_the_same():
 def test_the_agreement_is_printed_and_in_the_long_table_alone():
   judge = judging.make_judge(predict_fn, TRAIN, TEST, 1.0, other_fn)
   rows = {'real': judging.Row(TEST.images, TEST.attributes, None, {})}
-  table, _ = comparison.judge_seed(judge, rows, 2)
-  report = comparison.summarise([table], [0], LABELS)
-  short, long = comparison.markdown(report).split('\n\n')
+  table, errors, _ = comparison.judge_seed(judge, rows, 2)
+  report = comparison.summarise([table], [errors], [0], LABELS)
+  short, long, _ = comparison.markdown(report).split('\n\n')
   assert 'Judges agree' not in short
   assert 'Judges agree' in long and '| 0.500 |' in long
   assert 'judges_agree' not in report['judge']
-  (note,) = comparison.notes(judge, 6, 2, 'test')
+  (note,) = comparison.notes(judge, 6, 2, 'test', 6)
   assert 'the other judge has accuracy 0.500' in note
   assert 'decide the same on 0.500 of them' in note

@@ -20,6 +20,15 @@ def with_moments(mean, cov, num=64):
   return points @ white.T @ np.linalg.cholesky(cov).T + mean
 
 
+def neighbour_scores(*arguments):
+  found = metrics.neighbour_values(*arguments)
+  return {name: values.mean() for name, values in found.items()}
+
+
+def nearest_train_distance(*images):
+  return np.median(metrics.nearest_train_distances(*images))
+
+
 class ClassificationTest(parameterized.TestCase):
   @parameterized.parameters(CLASSES, BITS)
   def test_agrees_with_scikit_learn(self, labels):
@@ -135,7 +144,7 @@ class FrechetTest(parameterized.TestCase):
     real = np.random.default_rng(4).normal(size=(9, 2))
     broken = np.where(real > 0, np.inf, real)
     self.assertTrue(np.isnan(metrics.frechet_distance(broken, real)))
-    scores = metrics.neighbour_scores(broken, real, 3)
+    scores = neighbour_scores(broken, real, 3)
     self.assertTrue(all(np.isnan(value) for value in scores.values()))
 
 
@@ -277,16 +286,16 @@ class NeighboursTest(parameterized.TestCase):
     rng = np.random.default_rng(11)
     few = 30.0 * rng.normal(size=(7, width)) + offset
     points = rng.permutation(np.repeat(few, 20, axis=0))
-    scores = metrics.neighbour_scores(points, points[::-1], 3)
+    scores = neighbour_scores(points, points[::-1], 3)
     for name in ('knn_precision', 'knn_recall', 'coverage'):
       self.assertEqual(scores[name], 1.0)
     self.assertAlmostEqual(scores['density'], 20 / 3)  # all copies crowd
-    beside = metrics.neighbour_scores(points + 1e-3, points, 3)
+    beside = neighbour_scores(points + 1e-3, points, 3)
     self.assertEqual(set(beside.values()), {0.0})
 
   def test_same_set(self):
     points = np.random.default_rng(5).normal(size=(30, 2))
-    scores = metrics.neighbour_scores(points, points, 3)
+    scores = neighbour_scores(points, points, 3)
     for name in ('knn_precision', 'knn_recall', 'coverage'):
       self.assertEqual(scores[name], 1.0)
     # A sample lies in its own ball, and on average in three others' balls.
@@ -294,13 +303,13 @@ class NeighboursTest(parameterized.TestCase):
 
   def test_far_apart(self):
     points = np.random.default_rng(5).normal(size=(30, 2))
-    scores = metrics.neighbour_scores(points + 100.0, points, 3)
+    scores = neighbour_scores(points + 100.0, points, 3)
     self.assertEqual(set(scores.values()), {0.0})
 
   def test_one_of_two_clusters_by_hand(self):
     real = np.array([[0.0], [1.0], [2.0], [100.0], [101.0], [102.0]])
     collapsed = np.array([[0.9], [1.1], [1.0], [0.95], [1.05], [50.0]])
-    scores = metrics.neighbour_scores(collapsed, real, 1)
+    scores = neighbour_scores(collapsed, real, 1)
     self.assertAlmostEqual(scores['knn_precision'], 5 / 6)
     # Real 0, 1 and 2 have a sample within 1, but only 1 is in a narrow ball;
     # the stray sample's ball reaches 48.9 to either side: 1.1 to 98.9, so 2.
@@ -314,20 +323,20 @@ class NeighboursTest(parameterized.TestCase):
     rng = np.random.default_rng(6)
     features, real = rng.normal(size=(20, 3)), rng.normal(size=(35, 3))
     self.assertEqual(
-      metrics.neighbour_scores(features, real, 3),
-      metrics.neighbour_scores(features, real[:20], 3),
+      neighbour_scores(features, real, 3),
+      neighbour_scores(features, real[:20], 3),
     )
 
   def test_chunks_do_not_matter(self):
     rng = np.random.default_rng(7)
     features, real = rng.normal(size=(2, 400, 3))
-    whole = metrics.neighbour_scores(features, real, 3)
+    whole = neighbour_scores(features, real, 3)
     with absltest.mock.patch.object(metrics, '_WORKING_MEMORY_MIB', 0.1):
-      self.assertEqual(metrics.neighbour_scores(features, real, 3), whole)
+      self.assertEqual(neighbour_scores(features, real, 3), whole)
 
   def test_too_many_neighbours(self):
     with self.assertRaises(ValueError):
-      metrics.neighbour_scores(np.eye(3), np.eye(3), 3)
+      neighbour_scores(np.eye(3), np.eye(3), 3)
 
 
 class NearestTrainTest(parameterized.TestCase):
@@ -341,8 +350,8 @@ class NearestTrainTest(parameterized.TestCase):
     train, test = self.train, self.test
     if white != 1:
       train, test = train / white, test / white
-    self.assertEqual(metrics.nearest_train_distance(train[:9], train), 0.0)
-    near = metrics.nearest_train_distance(test, train)
+    self.assertEqual(nearest_train_distance(train[:9], train), 0.0)
+    near = nearest_train_distance(test, train)
     distances = np.linalg.norm(
       (test[:, None] / 1.0 - train[None]).reshape(30, 30, -1), axis=-1
     )
@@ -351,14 +360,12 @@ class NearestTrainTest(parameterized.TestCase):
   def test_by_hand_over_chunks(self):
     train = np.array([[0.0], [10.0], [20.0], [30.0]])
     with absltest.mock.patch.object(metrics, '_SEARCH_ROWS', 3):
-      found = metrics.nearest_train_distance(
-        np.array([[1.0], [32.0], [14.0]]), train
-      )
+      found = nearest_train_distance(np.array([[1.0], [32.0], [14.0]]), train)
     self.assertAlmostEqual(found, 2.0)
 
   def test_kinds_must_agree(self):
     with self.assertRaises(ValueError):
-      metrics.nearest_train_distance(self.test / 255, self.train)
+      nearest_train_distance(self.test / 255, self.train)
 
 
 class LatentsTest(absltest.TestCase):

@@ -49,12 +49,24 @@ def test_how_many_samples_a_frechet_distance_is_of():
     ([old, new], 'an older version'),
   ):
     found = compare_report.notes(digits.get_config(), judge(train, train), runs)
-    assert said in found[0]
-    assert 'codes of a stub' in found[0]
+    assert said in found[1]
+    assert 'codes of a stub' in found[1]
 
 
-MOVERS = ('actor', 'optimizer', 'actor_then_optimizer', 'guided_denoiser')
+KEPT = ('actor_kept', 'optimizer_kept', 'guided_denoiser_kept')
+MOVERS = (
+  'actor', 'optimizer', 'actor_then_optimizer', 'guided_denoiser', *KEPT
+)  # fmt: skip
 ROWS = ('real', 'class_mixture', *MOVERS)
+
+
+ERRORS = {
+  'rows': {row: {'accuracy': 0.02, 'frechet': 0.001} for row in ROWS},
+  'differences': {
+    row: {'class_mixture': {'accuracy': 0.003, 'frechet': None}}
+    for row in MOVERS
+  },
+}
 
 
 def result(replicate, frechet):
@@ -67,7 +79,11 @@ def result(replicate, frechet):
     'frechet': frechet,
     'latents_per_second': 100.0 + replicate,
   }
-  found = {'rows': dict.fromkeys(ROWS, scores), 'seconds': {'vae': 2.0}}
+  found = {
+    'rows': dict.fromkeys(ROWS, scores),
+    'errors': ERRORS,
+    'seconds': {'vae': 2.0},
+  }
   if replicate == 0:
     steps = digits.get_config().compare.curve_steps
     found['curve'] = [scores | {'steps': s} for s in steps]
@@ -167,6 +183,21 @@ DAMAGES = {
     changed(lambda found: found.update(versions='1.0')),
   ),
   'seconds': ('runs/0.json', changed(lambda found: found.update(seconds=3))),
+  'errors': ('runs/0.json', changed(lambda found: found.update(errors=3))),
+  'errors_of_text': (
+    'runs/0.json',
+    changed(lambda found: found['errors']['rows']['actor'].update(frechet='')),
+  ),
+  'errors_of_others': (
+    'runs/0.json',
+    changed(lambda found: found['errors']['rows']['actor'].update(odd=1.0)),
+  ),
+  'differences_of_text': (
+    'runs/0.json',
+    changed(
+      lambda found: found['errors']['differences']['actor'].update(real=['a'])
+    ),
+  ),
   'no_samples': ('samples/actor.npz', lambda content: b''),
   'cut_samples': ('samples/actor.npz', lambda content: content[:-99]),
   'flipped_samples': (
@@ -246,6 +277,35 @@ def test_an_empty_log_is_named_and_costs_its_curves_alone(run, capsys):
   said = capsys.readouterr().out.splitlines()
   assert f'{path} is empty or missing' in said[0]
   assert 'judging' in said[1]
+
+
+def test_one_seed_has_intervals_unless_an_older_version_judged_it(run, capsys):
+  run.values = (0.01,)
+  run()
+  sentence = (
+    'actor cannot be told apart from class_mixture on accuracy (+0.000 [-0.006,'
+    ' +0.006]); has no interval against class_mixture on Frechet.'
+  )
+  assert sentence in capsys.readouterr().out
+  text = (run.folder / 'report.md').read_text()
+  assert '| actor | 0.500 ± 0.020 | 0.0100 ± 0.0010 |' in text
+  assert '* One seed: ± is the standard error over images' in text
+  report = json.loads((run.folder / 'metrics.json').read_text())
+  gap = report['differences']['actor']['class_mixture']['accuracy']
+  assert gap['difference'] == 0 and gap['p'] == 1
+  assert sentence in (run.folder / 'report.html').read_text()
+  path = run.folder / 'runs' / '0.json'
+  found = json.loads(path.read_text())
+  del found['errors']
+  path.write_text(json.dumps(found))
+  run()
+  assert run.judged == [0]
+  assert (
+    'actor has no interval against class_mixture on Frechet and accuracy.'
+  ) in capsys.readouterr().out
+  text = (run.folder / 'report.md').read_text()
+  assert '| actor | 0.500 | 0.0100 |' in text
+  assert 'older version: no standard errors' in text
 
 
 def test_another_config_or_training_is_no_damage(run):
