@@ -310,7 +310,7 @@ def compare(
     ),
     'row_descriptions': described,
     'seconds': ({'judge': judged_by.seconds} if judge is None else {})
-    | {'second_features': the_judge.second.seconds},
+    | {'second_features': the_judge.second.space.seconds},
     'hardware': comparison.hardware(),
     'versions': comparison.versions(),
     'notes': notes,

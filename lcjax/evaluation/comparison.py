@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lcjax import types
+from lcjax.evaluation import features as features_lib
 from lcjax.evaluation import (
   glossary,
   grids,
@@ -104,6 +105,7 @@ def notes(
     features: what they are.
   """
   train, test = judge.train, judge.test
+  second = features_lib.describe(train.images)
   equal = (
     'Some results are of an older version: their Frechet distances are of all '
     'samples of a row, and larger for fewer; --overwrite to judge them again.'
@@ -115,7 +117,7 @@ def notes(
     f'{num_samples} samples per row, but {len(test)} real images and '
     f'reconstructions. {equal} Requested labels and reference images are from '
     f'the {split} split, {len(test)} images; {len(train)} training images. '
-    f'Features: {features}; the second ones: {judge.second.words}; '
+    f'Features: {features}; the second ones: {second}; '
     f'k = {num_neighbours} neighbours.'
   )
   labels = test.labels

@@ -33,10 +33,9 @@ _CONTRAST = 8.0  # digits are all black and white, photographs hardly ever
 
 
 class Space(NamedTuple):
-  """Features of samples: their function, what they are, its training time."""
+  """Features of samples: their function, and its training time."""
 
   features_fn: FeaturesFn
-  words: str
   seconds: float
 
 
@@ -80,9 +79,7 @@ def learn(train: np.ndarray, progress: bool) -> Space:
   """
   if not are_pictures(train):
     found = judges.fit_components(train)
-    return Space(
-      lambda x: found.predict_fn(x)[1], found.features, found.seconds
-    )
+    return Space(lambda x: found.predict_fn(x)[1], found.seconds)
   started = time.perf_counter()
   low, high = 0.0, 255.0
   if train.dtype != np.uint8:
@@ -93,8 +90,7 @@ def learn(train: np.ndarray, progress: bool) -> Space:
     return (x - low) / (high - low or 1.0)
 
   shape = scaled(train[:1]).shape[1:]
-  num_features = min(_MOST_FEATURES, max(1, int(np.prod(shape)) // 2))
-  module = _Autoencoder(num_features)
+  module = _Autoencoder(_num_features(shape))
   network_fn = apply.Apply(module)
   windows = _windows(*shape)
   init_key, step_key = jax.random.split(jax.random.key(0))
@@ -124,11 +120,22 @@ def learn(train: np.ndarray, progress: bool) -> Space:
     )
     return features
 
-  words = (
-    f'{num_features} codes of an autoencoder of photograph patches, '
+  return Space(features_fn, time.perf_counter() - started)
+
+
+def describe(train: np.ndarray) -> str:
+  """What the features of `learn` are."""
+  if not are_pictures(train):
+    return 'principal components of training samples'
+  shape = shrunk(train[:1], _MOST_PIXELS).shape[1:]
+  return (
+    f'{_num_features(shape)} codes of an autoencoder of photograph patches, '
     f'{" x ".join(map(str, shape))}, trained without labels or the data'
   )
-  return Space(features_fn, words, time.perf_counter() - started)
+
+
+def _num_features(shape: tuple[int, ...]) -> int:
+  return min(_MOST_FEATURES, max(1, int(np.prod(shape)) // 2))
 
 
 def are_pictures(samples: np.ndarray) -> bool:

@@ -1,5 +1,7 @@
 """Samples as an independent classifier, the judge, sees them."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
@@ -63,7 +65,22 @@ class Row(NamedTuple):
   in_train: bool = False
 
 
-class Judge(NamedTuple):
+class Second(NamedTuple):
+  """Features that share nothing with the judge.
+
+  Attributes:
+    space: their function, and its training time.
+    train: [N, G] of the training split.
+    test: [M, G] of the held-out split.
+  """
+
+  space: features_lib.Space
+  train: np.ndarray
+  test: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
   """The judge, the real data, and their features.
 
   Attributes:
@@ -73,10 +90,8 @@ class Judge(NamedTuple):
     train_features: [N, F].
     test_features: [N, F].
     seconds: its training time.
-    second: features that share nothing with the judge.
-    second_train: [N, G].
-    second_test: [N, G].
     other_fn: another judge, as `predict_fn`, whose agreement is reported.
+    progress: whether to show a bar while the second features are learned.
   """
 
   predict_fn: PredictFn
@@ -85,10 +100,17 @@ class Judge(NamedTuple):
   train_features: np.ndarray
   test_features: np.ndarray
   seconds: float
-  second: features_lib.Space
-  second_train: np.ndarray
-  second_test: np.ndarray
   other_fn: PredictFn | None = None
+  progress: bool = False
+
+  @functools.cached_property
+  def second(self) -> Second:
+    """The second features; learned when a row is judged for the first time."""
+    space = features_lib.learn(self.train.images, self.progress)
+    train, test = (
+      space.features_fn(split.images) for split in (self.train, self.test)
+    )
+    return Second(space, train, test)
 
 
 def make_judge(
@@ -99,7 +121,7 @@ def make_judge(
   other_fn: PredictFn | None = None,
   progress: bool = False,
 ) -> Judge:
-  """Computes features of the real data once, for all rows.
+  """Computes the judge's features of the real data once, for all rows.
 
   Args:
     predict_fn: of the judge.
@@ -107,14 +129,10 @@ def make_judge(
     test: the split that results are reported on.
     seconds: the judge's training time.
     other_fn: another judge, whose agreement is reported.
-    progress: whether to show a bar while the second features are learned.
+    progress: see `Judge`.
   """
-  second = features_lib.learn(train.images, progress)
   train_features, test_features = (
     predict_fn(split.images)[1] for split in (train, test)
-  )
-  second_train, second_test = (
-    second.features_fn(split.images) for split in (train, test)
   )
   return Judge(
     predict_fn,
@@ -123,10 +141,8 @@ def make_judge(
     train_features,
     test_features,
     seconds,
-    second,
-    second_train,
-    second_test,
     other_fn,
+    progress,
   )
 
 
@@ -278,7 +294,7 @@ def second_scores(
     num_rows: see `common_rows`.
     test_near: median distance of test samples to the nearest training sample.
   """
-  features, real = judge.second.features_fn(row.images), judge.second_test
+  features, real = judge.second.space.features_fn(row.images), judge.second.test
   scores = {}
   if row.against_test:
     scores['second_frechet'] = metrics.frechet_of_equal_size(
@@ -290,7 +306,7 @@ def second_scores(
     scores['second_knn_recall'] = float(recalled.mean())
   if not row.in_train:
     scores['authenticity'], near = metrics.authenticity(
-      features[:_NEAREST_ROWS], judge.second_train
+      features[:_NEAREST_ROWS], judge.second.train
     )
     scores['second_nearest_train_ratio'] = metrics.ratio(near, test_near)
   return scores
@@ -311,7 +327,7 @@ def judge_rows(
     judge.test.images[:_NEAREST_ROWS], judge.train.images
   )
   _, second_near = metrics.authenticity(
-    judge.second_test[:_NEAREST_ROWS], judge.second_train
+    judge.second.test[:_NEAREST_ROWS], judge.second.train
   )
   found = {}
   for name, row in rows.items():

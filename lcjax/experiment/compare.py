@@ -108,7 +108,7 @@ def compare_once(
     judge, rows, section.num_neighbours
   )
   seconds = bound.seconds.copy()
-  seconds['second_features'] = judge.second.seconds
+  seconds['second_features'] = judge.second.space.seconds
   seconds.pop('class_mixture')  # 0 if the denoiser uses none
   if 'class_mixture' in rows:
     fitted = rows['class_mixture'].scores['training_seconds']

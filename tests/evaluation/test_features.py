@@ -22,7 +22,8 @@ def test_the_data_are_read_for_their_shape_and_range_alone(space):
   np.testing.assert_array_equal(again.features_fn(IMAGES), found)
   assert found.shape == (1797, 32)
   assert space.seconds > 0
-  assert '32 codes' in space.words and '8 x 8 x 1' in space.words
+  words = features.describe(IMAGES)
+  assert '32 codes' in words and '8 x 8 x 1' in words
 
 
 def test_digits_of_a_class_are_near_each_other(space):
@@ -64,7 +65,7 @@ def test_other_samples_have_principal_components():
   for shape in ((4,), (3, 3, 2)):
     x = rng.normal(size=(50, *shape)).astype(np.float32)
     space = features.learn(x, False)
-    assert 'principal components' in space.words
+    assert 'principal components' in features.describe(x)
     found = space.features_fn(x)
     pairs = ((part[:1] - part[1:]).reshape(49, -1) for part in (x, found))
     before, after = (np.linalg.norm(pair, axis=1) for pair in pairs)
@@ -86,4 +87,4 @@ def test_colour_images_of_any_size_have_features():
     patch.setattr(features, '_TRAIN_BATCH', 2)
     space = features.learn(x, False)
   assert space.features_fn(x).shape == (3, 64)
-  assert '22 x 23 x 3' in space.words
+  assert '22 x 23 x 3' in features.describe(x)

@@ -11,7 +11,7 @@ from etils import epath
 from configs import digits
 from lcjax import errors, types
 from lcjax.data import dataset
-from lcjax.evaluation import features, judging, plots
+from lcjax.evaluation import judging, plots
 from lcjax.experiment import compare, compare_report, jobs, rows
 
 
@@ -26,9 +26,8 @@ def judge(train, test):
   def predict_fn(images):
     raise AssertionError('nothing has to be judged')
 
-  space = features.Space(predict_fn, 'codes of a stub', 0.5)
   eye = np.eye(3)
-  return judging.Judge(predict_fn, train, test, eye, eye, 1.5, space, eye, eye)
+  return judging.Judge(predict_fn, train, test, eye, eye, 1.5)
 
 
 def test_attributes_that_nobody_requested_are_named():
@@ -50,7 +49,7 @@ def test_how_many_samples_a_frechet_distance_is_of():
   ):
     found = compare_report.notes(digits.get_config(), judge(train, train), runs)
     assert said in found[1]
-    assert 'codes of a stub' in found[1]
+    assert 'of photograph patches' in found[1]
 
 
 KEPT = ('actor_kept', 'optimizer_kept', 'guided_denoiser_kept')
