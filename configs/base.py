@@ -285,6 +285,10 @@ def get_config() -> ml_collections.ConfigDict:
     # That each row is timed for, at least (and five passes); 0: one pass.
     'clock_seconds': 1.0,
     'num_neighbours': 5,  # k of precision, recall, density and coverage
+    # Training steps of the comparison's own networks: of the autoencoder whose
+    # codes are the second features, and of each row's classifier (CAS).
+    'feature_steps': 1000,
+    'cas_steps': 300,
     # Numbers of optimizer-G steps in the curve of quality by steps.
     'curve_steps': (0, 2, 5, 10, 20, 30, 50, 75, 100),
     'grid_rows': 4,  # images of each class in the report
@@ -380,6 +384,8 @@ RANGES = {
   'num_samples': (lambda v: v >= 2, 'at least 2'),
   'num_neighbours': (lambda v: v >= 1, 'at least 1'),
   'clock_seconds': (lambda v: v >= 0, 'at least 0'),
+  'feature_steps': (lambda v: v >= 1, 'at least 1'),
+  'cas_steps': (lambda v: v >= 1, 'at least 1'),
   'mixture_components': (lambda v: v >= 1, 'at least 1'),
   'accept_above': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'curve_steps': (lambda v: all(s >= 0 for s in v), 'steps of at least 0'),

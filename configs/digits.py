@@ -65,8 +65,8 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.prior_weight = 0.0
   stage.mismatched_weight = 0.1
   stage.gradient_penalty_weight = 0.1
-  # With encodings in its loss, a distance penalty makes samples more varied: on
-  # the validation split, diversity is .72 with .01, .75 with .03 and .84 with .1.
+  # With encodings in its loss, a distance penalty makes samples more varied:
+  # on the validation split, diversity is .72 with .01 and .84 with .1.
   stage.distance_weight = 0.1
   # Low momentum (the authors use none): momentum makes samples less varied.
   stage.actor_optimizer.b1 = 0.5

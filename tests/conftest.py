@@ -42,20 +42,6 @@ def one_device():
     yield
 
 
-@pytest.fixture(scope='module', autouse=True)
-def brief_measures(request):
-  """Networks of the comparison are trained briefly, but in their own tests."""
-  if request.path.parent.name == 'evaluation':
-    yield
-    return
-  from lcjax.evaluation import features, judging
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(features, '_TRAIN_STEPS', 10)
-    patch.setattr(judging, '_CAS_STEPS', 10)
-    yield
-
-
 # Begun first, so that no worker is left with one of them at the end.
 _LONGEST = (
   'test_soak.py',

@@ -127,6 +127,7 @@ def compare(
   num_components: int | Sequence[int] = starts.NUM_COMPONENTS,
   num_neighbours: int = 5,
   clock_seconds: float = moving.CLOCK_SECONDS,
+  steps: judging.Steps = judging.STEPS,
   seeds: Sequence[int] = (0,),
   folder: str | os.PathLike[str] | None = None,
   progress: bool = True,
@@ -162,6 +163,8 @@ def compare(
       the likelihood of held-out encodings.
     num_neighbours: k of precision, recall, density and coverage.
     clock_seconds: that every row is timed for, at least; 0: one pass.
+    steps: of the networks that the comparison trains for itself, as
+      `lcjax.evaluation.judging.Steps`.
     seeds: of draws and fits; means, spreads and intervals are over them, with
       one seed over images.
     folder: where to write the report; None writes nothing.
@@ -211,6 +214,7 @@ def compare(
     real_test,
     judged_by.seconds,
     None if second is None else second.predict_fn,
+    steps,
     progress,
   )
   for seen in (the_judge.train_features, the_judge.test_features):

@@ -27,7 +27,7 @@ _BATCH_SIZE = 1024
 _MOST_PIXELS = 32  # of a side, so that every training takes seconds
 _HIDDEN_SIZE, _MOST_FEATURES = 256, 64
 _ADAM = optimizer_spec.adam(3e-3)
-_TRAIN_STEPS, _TRAIN_BATCH = 1000, 128
+_TRAIN_BATCH = 128
 _SHRINK = 4, 8  # sides of photographs are divided by these: more detail
 _CONTRAST = 8.0  # digits are all black and white, photographs hardly ever
 
@@ -67,7 +67,7 @@ class _Loss:
     return loss, {'loss': loss}
 
 
-def learn(train: np.ndarray, progress: bool) -> Space:
+def learn(train: np.ndarray, num_steps: int, progress: bool) -> Space:
   """Trains the autoencoder, for images of the size of the data's.
 
   It sees patches of the two photographs that come with scikit-learn, never the
@@ -75,6 +75,7 @@ def learn(train: np.ndarray, progress: bool) -> Space:
 
   Args:
     train: [N, ...] training samples; floats are scaled from their range.
+    num_steps: of training.
     progress: whether to show a bar.
   """
   if not are_pictures(train):
@@ -107,7 +108,7 @@ def learn(train: np.ndarray, progress: bool) -> Space:
     _ADAM,
     make_batches,
     step_key,
-    _TRAIN_STEPS,
+    num_steps,
     progress,
   )
   apply_fn = jax.jit(lambda x: network_fn(params, x)[0])

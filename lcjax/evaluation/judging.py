@@ -21,7 +21,7 @@ _NEAREST_ROWS = 2000
 _RECALL_ROWS = 5000
 _KERNEL_SUBSETS, _KERNEL_ROWS = 20, 1000
 # The classifier of CAS: steps, and pixels of a side that it sees at most.
-_CAS_STEPS, _CAS_PIXELS = 300, 32
+_CAS_PIXELS = 32
 
 
 class Data(Protocol):
@@ -65,6 +65,21 @@ class Row(NamedTuple):
   in_train: bool = False
 
 
+class Steps(NamedTuple):
+  """Training steps of the networks that a comparison trains for itself.
+
+  Attributes:
+    features: of the second features' autoencoder.
+    cas: of the classifier of each row, see `usefulness`.
+  """
+
+  features: int = 1000
+  cas: int = 300
+
+
+STEPS = Steps()
+
+
 class Second(NamedTuple):
   """Features that share nothing with the judge.
 
@@ -91,6 +106,7 @@ class Judge:
     test_features: [N, F].
     seconds: its training time.
     other_fn: another judge, as `predict_fn`, whose agreement is reported.
+    steps: of the comparison's own networks.
     progress: whether to show a bar while the second features are learned.
   """
 
@@ -101,12 +117,15 @@ class Judge:
   test_features: np.ndarray
   seconds: float
   other_fn: PredictFn | None = None
+  steps: Steps = STEPS
   progress: bool = False
 
   @functools.cached_property
   def second(self) -> Second:
     """The second features; learned when a row is judged for the first time."""
-    space = features_lib.learn(self.train.images, self.progress)
+    space = features_lib.learn(
+      self.train.images, self.steps.features, self.progress
+    )
     train, test = (
       space.features_fn(split.images) for split in (self.train, self.test)
     )
@@ -119,6 +138,7 @@ def make_judge(
   test: Data,
   seconds: float,
   other_fn: PredictFn | None = None,
+  steps: Steps = STEPS,
   progress: bool = False,
 ) -> Judge:
   """Computes the judge's features of the real data once, for all rows.
@@ -129,6 +149,7 @@ def make_judge(
     test: the split that results are reported on.
     seconds: the judge's training time.
     other_fn: another judge, whose agreement is reported.
+    steps: see `Judge`.
     progress: see `Judge`.
   """
   train_features, test_features = (
@@ -142,6 +163,7 @@ def make_judge(
     test_features,
     seconds,
     other_fn,
+    steps,
     progress,
   )
 
@@ -269,7 +291,7 @@ def usefulness(judge: Judge, row: Row, num_rows: int) -> Scores:
       features_lib.shrunk(part, _CAS_PIXELS) for part in (samples, real)
     )
   found = judges.train_classifier(
-    samples, row.attributes[:num_rows], labels, False, _CAS_STEPS
+    samples, row.attributes[:num_rows], labels, False, judge.steps.cas
   )
   scores = metrics.classification_scores(
     labels.predict(found.predict_fn(real)[0]), judge.test.attributes, labels

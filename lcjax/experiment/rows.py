@@ -53,7 +53,9 @@ def load_judge(
   (other,) = (one for one in stage.JUDGES if one is not own)
   predict_fn, seconds = load_predict_fn(job, own, train)
   other_fn, _ = load_predict_fn(job, other, train)
-  return judging.make_judge(predict_fn, train, test, seconds, other_fn)
+  section = job.config.compare
+  steps = judging.Steps(section.feature_steps, section.cas_steps)
+  return judging.make_judge(predict_fn, train, test, seconds, other_fn, steps)
 
 
 def make_rejection(

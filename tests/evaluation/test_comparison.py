@@ -9,7 +9,7 @@ import pytest
 
 import lcjax
 from lcjax import errors, types
-from lcjax.evaluation import judges, metrics
+from lcjax.evaluation import judges, judging, metrics
 from lcjax.latent import mixtures
 
 KEY = jax.random.key(0)
@@ -65,13 +65,15 @@ def compared(movers, train=TRAIN, test=TEST, model=MODEL, **options):
     'progress': False,
     'num_components': 1,
     'clock_seconds': 0,
+    'steps': judging.Steps(1, 10),
   } | options
   return lcjax.compare(model, train, test, movers, **given)
 
 
 @pytest.fixture(scope='module')
 def table():
-  return compared({'stay': stay, 'copy': copy}, seeds=(3, 4))
+  steps = judging.Steps()
+  return compared({'stay': stay, 'copy': copy}, seeds=(3, 4), steps=steps)
 
 
 SPEED = 'latents_per_second', 'training_seconds', 'speed_spread', 'components'

@@ -12,12 +12,12 @@ IMAGES = DIGITS.images.astype(np.float32)  # [1797, 8, 8] in [0, 16]
 
 @pytest.fixture(scope='module')
 def space():
-  return features.learn(IMAGES[:1000], False)
+  return features.learn(IMAGES[:1000], 1000, False)
 
 
 def test_the_data_are_read_for_their_shape_and_range_alone(space):
   others = np.random.default_rng(0).permutation(IMAGES[:1000].ravel())
-  again = features.learn(others.reshape(-1, 8, 8), False)
+  again = features.learn(others.reshape(-1, 8, 8), 1000, False)
   found = space.features_fn(IMAGES)
   np.testing.assert_array_equal(again.features_fn(IMAGES), found)
   assert found.shape == (1797, 32)
@@ -47,14 +47,14 @@ def test_strokes_are_seen_better_than_the_same_pixels_in_disorder(space):
 
 
 def test_bytes_and_floats_of_any_range_are_seen_alike(space):
-  shifted = features.learn(IMAGES[:1000] / 8 - 1, False)
+  shifted = features.learn(IMAGES[:1000] / 8 - 1, 1000, False)
   expected = space.features_fn(IMAGES[:50])
   np.testing.assert_allclose(
     shifted.features_fn(IMAGES[:50] / 8 - 1), expected, atol=1e-4
   )
   as_bytes = np.round(IMAGES * 255 / 16).astype(np.uint8)[..., None]
   # A split without black or white has the scale of bytes all the same.
-  dim = features.learn(as_bytes[:1000] // 2, False)
+  dim = features.learn(as_bytes[:1000] // 2, 1000, False)
   np.testing.assert_allclose(
     dim.features_fn(as_bytes[:50]), expected, atol=0.02
   )
@@ -64,7 +64,7 @@ def test_other_samples_have_principal_components():
   rng = np.random.default_rng(1)
   for shape in ((4,), (3, 3, 2)):
     x = rng.normal(size=(50, *shape)).astype(np.float32)
-    space = features.learn(x, False)
+    space = features.learn(x, 1000, False)
     assert 'principal components' in features.describe(x)
     found = space.features_fn(x)
     pairs = ((part[:1] - part[1:]).reshape(49, -1) for part in (x, found))
@@ -83,8 +83,7 @@ def test_large_images_are_means_of_blocks():
 def test_colour_images_of_any_size_have_features():
   x = np.random.default_rng(2).integers(0, 256, (3, 66, 70, 3), np.uint8)
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(features, '_TRAIN_STEPS', 1)
     patch.setattr(features, '_TRAIN_BATCH', 2)
-    space = features.learn(x, False)
+    space = features.learn(x, 1, False)
   assert space.features_fn(x).shape == (3, 64)
   assert '22 x 23 x 3' in features.describe(x)

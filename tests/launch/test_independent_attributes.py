@@ -48,6 +48,8 @@ def job(tmp_path_factory, one_device):
   config.latent_critics.inner.max_steps = 1
   config.optimize.max_steps = 2
   config.denoise.num_steps = 2
+  config.compare.update(clock_seconds=0.0, feature_steps=1, cas_steps=1)
+  config.mixture.unlabelled_components = (1,)
   config.compare.update(num_samples=6, num_neighbours=1, curve_steps=(0, 2))
   config.lock()
   found = jobs.Job(config, epath.Path(tmp_path_factory.mktemp('run')))
