@@ -202,42 +202,38 @@ class Judged(NamedTuple):
   drawn: dict[str, np.ndarray]
 
 
-def judge_row(
-  judge: Judge,
-  row: Row,
-  num_neighbours: int,
-  num_rows: int,
-  draws: intervals.Draws,
-  frechet: intervals.Frechet,
-) -> Judged:
-  """All metrics of one row in the judge's features.
+class Shared(NamedTuple):
+  """What all rows of a table are judged with.
 
-  Args:
-    judge: also knows the real data.
-    row: samples and what was requested.
+  Attributes:
     num_neighbours: k of precision, recall, density and coverage.
     num_rows: see `common_rows`.
     draws: of the bootstrap.
     frechet: distances to the test images, for all draws.
+    second_frechet: the same in the second features.
+    near: [M] distances of test images to the nearest training image.
+    second_near: the same in the second features.
   """
+
+  num_neighbours: int
+  num_rows: int
+  draws: intervals.Draws
+  frechet: intervals.Frechet
+  second_frechet: intervals.Frechet
+  near: np.ndarray
+  second_near: np.ndarray
+
+
+def judge_row(judge: Judge, row: Row, shared: Shared) -> Judged:
+  """All metrics of one row in the judge's features."""
   logits, features = judge.predict_fn(row.images)
-  labels = judge.test.labels
+  labels, draws = judge.test.labels, shared.draws
   scores: Scores = {}
   drawn: dict[str, np.ndarray] = {}
   if labels is not None and row.attributes is not None:
-    answers = labels.predict(logits) > 0.5, row.attributes > 0.5
-
-    def classify(predicted: np.ndarray, requested: np.ndarray) -> Scores:
-      return metrics.classification_scores(predicted, requested, labels)
-
-    scores |= classify(*answers)
-    drawn |= draws.apply(classify, *answers)
-    right = answers[0] == answers[1]
-    drawn['accuracy'] = draws.mean(
-      right.all(axis=1)
-      if isinstance(labels, types.Classes)
-      else right.mean(axis=1)
-    )
+    found = _classified(labels.predict(logits), row.attributes, labels, draws)
+    scores |= found.scores
+    drawn |= found.drawn
     spread = (
       features,
       row.attributes,
@@ -251,127 +247,157 @@ def judge_row(
       labels.predict(logits), decisions(judge.other_fn, row.images, labels)
     )
   if row.against_test:
-    real = judge.test_features
+    real, num_rows = judge.test_features, shared.num_rows
     scores['frechet'] = metrics.frechet_of_equal_size(features, real, num_rows)
-    parts = metrics.equal_parts(features, num_rows)
-    drawn['frechet'] = np.mean([frechet(part) for part in parts], axis=0)
+    drawn['frechet'] = _drawn_frechet(shared.frechet, features, num_rows)
     # Smaller subsets than there are rows: else, their spread would be 0.
     size = max(2, min(_KERNEL_ROWS, num_rows // 2))
     scores['kid'], scores['kid_std'] = metrics.kernel_distance(
       features, real, _KERNEL_SUBSETS, size, 0
     )
     for name, values in metrics.neighbour_values(
-      features, real, num_neighbours
+      features, real, shared.num_neighbours
     ).items():
       scores[name] = float(values.mean())
       drawn[name] = draws.overlap(values)
   return Judged(scores | row.scores, drawn)
 
 
-def usefulness(judge: Judge, row: Row, num_rows: int) -> Scores:
+def _classified(
+  predicted: np.ndarray,
+  requested: np.ndarray,
+  labels: types.Labels,
+  draws: intervals.Draws,
+) -> Judged:
+  """`metrics.classification_scores` and their draws."""
+  answers = np.asarray(predicted) > 0.5, np.asarray(requested) > 0.5
+
+  def classify(predicted: np.ndarray, requested: np.ndarray) -> Scores:
+    return metrics.classification_scores(predicted, requested, labels)
+
+  drawn = draws.apply(classify, *answers)
+  right = answers[0] == answers[1]
+  classes = isinstance(labels, types.Classes)
+  drawn['accuracy'] = draws.mean(
+    right.all(axis=1) if classes else right.mean(axis=1)
+  )
+  return Judged(classify(*answers), drawn)
+
+
+def _drawn_frechet(
+  frechet: intervals.Frechet, features: np.ndarray, num_rows: int
+) -> np.ndarray:
+  """`metrics.frechet_of_equal_size` of every draw."""
+  parts = metrics.equal_parts(features, num_rows)
+  return np.mean([frechet(part) for part in parts], axis=0)
+
+
+def usefulness(judge: Judge, row: Row, shared: Shared) -> Judged:
   """The score `cas` of a row with requested labels.
 
   A small classifier, fitted to the row's first samples alone, is tested on real
   test samples: the classification accuracy score of Ravuri & Vinyals,
   arXiv:1905.10887, with another classifier. Macro F1 for bits.
-
-  Args:
-    judge: knows the real data.
-    row: samples and what was requested.
-    num_rows: number of samples to fit, the same for all rows.
   """
-  labels = judge.test.labels
+  labels, num_rows = judge.test.labels, shared.num_rows
   if labels is None or row.attributes is None or not row.against_test:
-    return {}
+    return Judged({}, {})
   samples, real = row.images[:num_rows], judge.test.images
   if not np.isfinite(samples).all():
-    return {'cas': float('nan')}
+    return Judged({'cas': float('nan')}, {})
   if features_lib.are_pictures(real):
     samples, real = (
       features_lib.shrunk(part, _CAS_PIXELS) for part in (samples, real)
     )
-  found = judges.train_classifier(
+  fitted = judges.train_classifier(
     samples, row.attributes[:num_rows], labels, False, judge.steps.cas
   )
-  scores = metrics.classification_scores(
-    labels.predict(found.predict_fn(real)[0]), judge.test.attributes, labels
-  )
+  predicted = labels.predict(fitted.predict_fn(real)[0])
+  found = _classified(predicted, judge.test.attributes, labels, shared.draws)
   name = 'accuracy' if isinstance(labels, types.Classes) else 'macro_f1'
-  return {'cas': scores[name]}
+  return Judged({'cas': found.scores[name]}, {'cas': found.drawn[name]})
 
 
-def second_scores(
-  judge: Judge,
-  row: Row,
-  num_neighbours: int,
-  num_rows: int,
-  test_near: float,
-) -> Scores:
-  """Metrics of one row in the features that share nothing with the judge.
-
-  Args:
-    judge: knows them, and the real data.
-    row: samples.
-    num_neighbours: k of recall.
-    num_rows: see `common_rows`.
-    test_near: median distance of test samples to the nearest training sample.
-  """
+def second_scores(judge: Judge, row: Row, shared: Shared) -> Judged:
+  """Metrics of one row in the features that share nothing with the judge."""
   features, real = judge.second.space.features_fn(row.images), judge.second.test
-  scores = {}
+  scores: Scores = {}
+  drawn: dict[str, np.ndarray] = {}
   if row.against_test:
     scores['second_frechet'] = metrics.frechet_of_equal_size(
-      features, real, num_rows
+      features, real, shared.num_rows
+    )
+    drawn['second_frechet'] = _drawn_frechet(
+      shared.second_frechet, features, shared.num_rows
     )
     recalled = metrics.neighbour_values(
-      features[:_RECALL_ROWS], real[:_RECALL_ROWS], num_neighbours
+      features[:_RECALL_ROWS], real[:_RECALL_ROWS], shared.num_neighbours
     )['knn_recall']
     scores['second_knn_recall'] = float(recalled.mean())
+    drawn['second_knn_recall'] = shared.draws.overlap(recalled)
   if not row.in_train:
-    scores['authenticity'], near = metrics.authenticity(
+    authentic, near = metrics.authenticity(
       features[:_NEAREST_ROWS], judge.second.train
     )
-    scores['second_nearest_train_ratio'] = metrics.ratio(near, test_near)
-  return scores
+    scores['authenticity'] = float(authentic.mean())
+    drawn['authenticity'] = shared.draws.mean(authentic)
+    name, pair = 'second_nearest_train_ratio', (near, shared.second_near)
+    scores[name] = _nearest_ratio(*pair)['ratio']
+    drawn[name] = shared.draws.apply(_nearest_ratio, *pair)['ratio']
+  return Judged(scores, drawn)
+
+
+def _nearest_scores(judge: Judge, row: Row, shared: Shared) -> Judged:
+  """`nearest_train_ratio`: copies of training images are below 1."""
+  if row.in_train:
+    return Judged({}, {})
+  near = metrics.nearest_train_distances(
+    row.images[:_NEAREST_ROWS], judge.train.images
+  )
+  name, pair = 'nearest_train_ratio', (near, shared.near)
+  return Judged(
+    {name: _nearest_ratio(*pair)['ratio']},
+    {name: shared.draws.apply(_nearest_ratio, *pair)['ratio']},
+  )
+
+
+def _nearest_ratio(near: np.ndarray, test_near: np.ndarray) -> Scores:
+  """Median distance over that of held-out images."""
+  pair = float(np.median(near)), float(np.median(test_near))
+  return {'ratio': metrics.ratio(*pair)}
+
+
+def share(judge: Judge, rows: Mapping[str, Row], num_neighbours: int) -> Shared:
+  """Computes what all rows of a table are judged with."""
+  draws = intervals.Draws(len(judge.test))
+  return Shared(
+    num_neighbours,
+    common_rows(rows),
+    draws,
+    intervals.Frechet(draws, judge.test_features),
+    intervals.Frechet(draws, judge.second.test),
+    metrics.nearest_train_distances(
+      judge.test.images[:_NEAREST_ROWS], judge.train.images
+    ),
+    metrics.authenticity(judge.second.test[:_NEAREST_ROWS], judge.second.train)[
+      1
+    ],
+  )
 
 
 def judge_rows(
   judge: Judge, rows: Mapping[str, Row], num_neighbours: int
 ) -> dict[str, Judged]:
-  """All metrics of every row.
-
-  `nearest_train_ratio` compares distances to the nearest training image with
-  those of held-out images: copies of training images are below 1.
-  """
-  num_rows = common_rows(rows)
-  draws = intervals.Draws(len(judge.test))
-  frechet = intervals.Frechet(draws, judge.test_features)
-  test_near = metrics.nearest_train_distances(
-    judge.test.images[:_NEAREST_ROWS], judge.train.images
-  )
-  _, second_near = metrics.authenticity(
-    judge.second.test[:_NEAREST_ROWS], judge.second.train
-  )
+  """All metrics of every row."""
+  shared = share(judge, rows, num_neighbours)
   found = {}
   for name, row in rows.items():
-    found[name] = judge_row(
-      judge, row, num_neighbours, num_rows, draws, frechet
-    )
-    found[name].scores.update(
-      usefulness(judge, row, num_rows)
-      | second_scores(judge, row, num_neighbours, num_rows, second_near)
-    )
-    if not row.in_train:
-      near = metrics.nearest_train_distances(
-        row.images[:_NEAREST_ROWS], judge.train.images
-      )
-      found[name].scores.update(_nearest_ratio(near, test_near))
-      found[name].drawn.update(draws.apply(_nearest_ratio, near, test_near))
+    found[name] = Judged({}, {})
+    for part in (judge_row, usefulness, second_scores, _nearest_scores):
+      one = part(judge, row, shared)
+      found[name].scores.update(one.scores)
+      found[name].drawn.update(one.drawn)
   return found
-
-
-def _nearest_ratio(near: np.ndarray, test_near: np.ndarray) -> Scores:
-  ratio = metrics.ratio(float(np.median(near)), float(np.median(test_near)))
-  return {'nearest_train_ratio': ratio}
 
 
 def requested_attributes(data: Data, num_rows: int) -> np.ndarray:

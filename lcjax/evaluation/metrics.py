@@ -284,28 +284,28 @@ def nearest_train_distances(
 
 def authenticity(
   features: np.ndarray, train_features: np.ndarray
-) -> tuple[float, float]:
-  """Share of samples that are no copies, and the median distance to training.
+) -> tuple[np.ndarray, np.ndarray]:
+  """Which samples are no copies, and their distances to training rows.
 
   A sample is authentic if it is farther from its nearest training row than that
   row is from its own nearest other one: Alaa et al., arXiv:2102.08921, Section
-  3.3, there in an embedding of their own. Copies give 0.
+  3.3, there in an embedding of their own. Copies are not.
 
   Args:
     features: [N, F] of samples; values that are not finite give NaN.
     train_features: [T, F] of all training rows.
 
   Returns:
-    The share, and the median distance of samples to their nearest training row.
+    [N] zeros and ones, and [N] distances to the nearest training row.
   """
   if not np.isfinite(features).all():
-    return float('nan'), float('nan')
+    nothing = np.full(len(features), np.nan)
+    return nothing, nothing
   distance, nearest = _nearest(features, train_features)
   # Only the training rows that are nearest to a sample need a neighbour.
   rows, inverse = np.unique(nearest, return_inverse=True)
   among_train, _ = _nearest(train_features[rows], train_features, rows)
-  authentic = distance > among_train[inverse]
-  return float(authentic.mean()), float(np.median(distance))
+  return (distance > among_train[inverse]).astype(float), distance
 
 
 def z_distance(

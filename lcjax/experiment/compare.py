@@ -215,6 +215,6 @@ def compare_all(job: jobs.Job) -> None:
   compare_report.write(folder, job, report, first_rows, before.curves)
   files.write_json(folder / 'metrics.json', report)
   reports.print_table(report['rows'], report['labels'])
-  for sentence in comparison.sentences(report):
+  for sentence in (*comparison.sentences(report), *report['notes']):
     print(sentence)
   print(f'report: {folder / "report.html"}')

@@ -34,10 +34,7 @@ def judged(row, judge=None, **others):
   judge = judge or judging.make_judge(predict_fn, TRAIN, TEST, 1.0)
   found = judging.judge_rows(judge, {'row': row, **others}, 2)['row']
   # Of these, nothing says how far they are from the truth.
-  without = {
-    *row.scores, 'judges_agree', 'kid', 'kid_std', 'cas', 'second_frechet',
-    'second_knn_recall', 'second_nearest_train_ratio', 'authenticity',
-  }  # fmt: skip
+  without = {*row.scores, 'judges_agree', 'kid', 'kid_std'}
   assert found.drawn.keys() == found.scores.keys() - without
   return found.scores
 
@@ -105,7 +102,8 @@ def test_a_classifier_of_samples_is_only_as_good_as_their_labels():
   assert judged(wrong)['cas'] == 0.0
   broken = right._replace(images=np.full((6, 1, 1, 2), np.nan))
   judge = judging.make_judge(predict_fn, TRAIN, TEST, 1.0)
-  assert np.isnan(judging.usefulness(judge, broken, 6)['cas'])
+  shared = judging.share(judge, {'row': right}, 2)
+  assert np.isnan(judging.usefulness(judge, broken, shared).scores['cas'])
 
 
 def test_of_bits_the_classifier_has_an_f1():
@@ -121,7 +119,8 @@ def test_of_bits_the_classifier_has_an_f1():
   judge = judging.make_judge(predict_fn, train, test, 1.0)
   wrong = np.array([[1, 0]], np.float32) - train.attributes
   row = judging.Row(train.images, wrong, None, {})
-  assert judging.usefulness(judge, row, 6)['cas'] == 0.0
+  shared = judging.share(judge, {'row': row}, 2)
+  assert judging.usefulness(judge, row, shared).scores['cas'] == 0.0
 
 
 def test_requested_labels_have_the_frequencies_of_the_split():
