@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import tqdm
 
 from lcjax import types
 from lcjax.evaluation import features as features_lib
@@ -107,7 +108,7 @@ class Judge:
     seconds: its training time.
     other_fn: another judge, as `predict_fn`, whose agreement is reported.
     steps: of the comparison's own networks.
-    progress: whether to show a bar while the second features are learned.
+    progress: whether to show bars.
   """
 
   predict_fn: PredictFn
@@ -391,7 +392,11 @@ def judge_rows(
   """All metrics of every row."""
   shared = share(judge, rows, num_neighbours)
   found = {}
-  for name, row in rows.items():
+  bar = tqdm.tqdm(
+    rows.items(), 'judging', leave=False, disable=not judge.progress
+  )
+  for name, row in bar:
+    bar.set_postfix_str(name)
     found[name] = Judged({}, {})
     for part in (judge_row, usefulness, second_scores, _nearest_scores):
       one = part(judge, row, shared)

@@ -55,7 +55,9 @@ def load_judge(
   other_fn, _ = load_predict_fn(job, other, train)
   section = job.config.compare
   steps = judging.Steps(section.feature_steps, section.cas_steps)
-  return judging.make_judge(predict_fn, train, test, seconds, other_fn, steps)
+  return judging.make_judge(
+    predict_fn, train, test, seconds, other_fn, steps, progress=True
+  )
 
 
 def make_rejection(
