@@ -96,7 +96,7 @@ def test_what_differs_in_numbers_alone_trains_together():
   }
   np.testing.assert_allclose(
     tasks.numbers(joint)['actor_critic.distance_weight'],
-    [0.01, 0.01, 0.0, 0.01, 0.01, 0.01, 2.0],
+    [0.1, 0.1, 0.0, 0.1, 0.1, 0.1, 2.0],
   )
 
 

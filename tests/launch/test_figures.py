@@ -43,6 +43,7 @@ def tiny():
     section.hidden_sizes = (8,)
   config.second_classifier.update(conv_channels=(2, 2), head_sizes=())
   config.denoiser.update(width=8, attribute_width=8)
+  config.actor_critic.distance_weight = 0.01
   config.actor_critic.more_distance_weights = (0.1,)
   config.latent_critics.inner.max_steps = 1
   config.denoise.num_steps = 2

@@ -27,6 +27,7 @@ TINY = [
   '--config.vae.hidden_sizes=(16,)',
   '--config.second_classifier.head_sizes=()',
   '--config.second_classifier.conv_channels=(4, 4)',
+  '--config.actor_critic.distance_weight=0.01',
   '--config.actor_critic.more_distance_weights=(0.1,)',
   '--config.compare.num_samples=90',
   '--config.compare.curve_steps=(0, 2)',

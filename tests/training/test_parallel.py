@@ -222,13 +222,12 @@ class ParallelTest(parameterized.TestCase):
   @parameterized.named_parameters(
     # All gradients and metrics together.
     ('vae', vae_case, 1, 1),
-    # One for each of three updates: the actor's gradient needs the new critic,
-    # its second gradient, on encodings, the new actor.
+    # One for each update: the actor's gradient needs the new critic.
     (
       'actor_critic',
       lambda: actor_critic_case(1, (1.0, 0.1, 1.0, 0.5)),
-      3,
-      3,
+      2,
+      2,
     ),
     # The two critics together; under jit the inner loop asks besides, one bit
     # a step, whether any row on any device still moves.
