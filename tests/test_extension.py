@@ -4,8 +4,6 @@ They run through the real launchers without a changed line of the package.
 """
 
 import json
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -14,7 +12,8 @@ import pytest
 from configs import base
 from lcjax import errors
 from lcjax.experiment import movers
-from tests.launch.test_pipeline import ROOT, TINY
+from tests.launch import launchers
+from tests.launch.test_pipeline import TINY
 
 MINE = '''
 import flax
@@ -110,21 +109,13 @@ def get_config():
 
 
 def launch(launcher, folder, *arguments):
-  return subprocess.run(
-    [
-      sys.executable,
-      '-m',
-      f'launch.{launcher}',
-      '--config=config.py',
-      f'--workdir={folder}/run',
-      *TINY,
-      *arguments,
-    ],
-    cwd=folder,
-    env=os.environ | {'XLA_FLAGS': '', 'PYTHONPATH': str(ROOT)},
-    capture_output=True,
-    text=True,
-    timeout=300,
+  return launchers.run(
+    f'launch.{launcher}',
+    '--config=config.py',
+    f'--workdir={folder}/run',
+    *TINY,
+    *arguments,
+    folder=folder,
   )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -17,8 +16,9 @@ from configs import digits
 from launch import startup
 from lcjax import errors
 from lcjax.experiment import jobs, results, stage
+from tests.launch import launchers
+from tests.launch.launchers import ROOT
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
 STAGES = (
   'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
   'denoiser',
@@ -88,9 +88,12 @@ def start(launcher, workdir, *arguments):
 
 
 def launch(launcher, workdir, *arguments):
-  process = start(launcher, workdir, *arguments)
-  out, err = process.communicate(timeout=300)
-  return process.returncode, out, err
+  return launchers.run(
+    f'launch.{launcher}',
+    '--config=configs/digits.py',
+    f'--workdir={workdir}',
+    *arguments,
+  )
 
 
 @pytest.fixture(scope='module')

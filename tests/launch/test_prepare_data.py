@@ -2,7 +2,6 @@
 
 import importlib.util
 import pathlib
-import subprocess
 import sys
 from unittest import mock
 
@@ -13,6 +12,7 @@ from launch import prepare_data, startup
 from lcjax import errors
 from lcjax.data import dataset
 from tests.data import shared
+from tests.launch import launchers
 
 ROOT = pathlib.Path(__file__).parents[2]
 needs_tensorflow = pytest.mark.skipif(
@@ -22,13 +22,7 @@ needs_tensorflow = pytest.mark.skipif(
 
 
 def run(*arguments):
-  return subprocess.run(
-    [sys.executable, '-m', 'launch.prepare_data', *map(str, arguments)],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  return launchers.run('launch.prepare_data', *map(str, arguments))
 
 
 def test_wrong_flags_are_one_line(tmp_path):
