@@ -246,12 +246,14 @@ def get_config() -> ml_collections.ConfigDict:
     'accept_above': 0.99,
   }
 
-  # Gaussian mixtures fitted to encodings by scikit-learn: baselines, and the
-  # class mixture that the guided denoiser may use. Of several numbers of
+  # Gaussian mixtures fitted to encodings by scikit-learn. Of several numbers of
   # components, the one is taken that makes held-out encodings likeliest.
   config.mixture = {
     'num_components': (1, 3, 10, 30),  # per class; for attributes in total
     'unlabelled_components': (10, 20, 40),  # of the mixture without labels
+    # Per class, of the mixture in the guided denoiser. More are dearer in each
+    # of its steps.
+    'denoiser_components': 10,
   }
 
   # Further movers by name, each a row of the comparison and a --mover of
@@ -367,6 +369,7 @@ RANGES = {
   'every': (lambda v: v >= 1, 'at least 1'),
   'width': (lambda v: v >= 1, 'at least 1'),
   'blocks': (lambda v: v >= 0, 'at least 0'),
+  'denoiser_components': (lambda v: v >= 1, 'at least 1'),
   'components': (
     lambda v: len(v) >= 1 and all(k >= 1 for k in v),
     'one or more numbers of at least 1, such as (10,)',

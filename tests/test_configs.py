@@ -43,6 +43,7 @@ def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config[name].train.batch_size = 8
   config.mixture.num_components = (1,)
   config.mixture.unlabelled_components = (1,)
+  config.mixture.denoiser_components = 1
   config.compare.update(clock_seconds=0.0, feature_steps=1, cas_steps=1)
   return config
 

@@ -101,7 +101,6 @@ def labelled(
   data: latent_model.LatentData,
   num_components: int | Sequence[int],
   seed: int,
-  several: Fitted | None = None,
 ) -> dict[str, moving.Contender]:
   """Baselines with labels: models of z per class, or of z and attributes.
 
@@ -109,10 +108,9 @@ def labelled(
     data: what they are fitted to, with labels.
     num_components: of the mixtures, or several to choose from.
     seed: of the fits.
-    several: the fit with `num_components`, if it was made before.
   """
   kind = 'class' if isinstance(data.labels, types.Classes) else 'attribute'
   return {
     f'{kind}_gaussian': _contender(fit(data, 1, seed)),
-    f'{kind}_mixture': _contender(several or fit(data, num_components, seed)),
+    f'{kind}_mixture': _contender(fit(data, num_components, seed)),
   }

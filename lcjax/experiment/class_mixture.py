@@ -1,4 +1,4 @@
-"""The class mixture in latent space: fitted once per replicate, then cached."""
+"""The denoiser's class mixture: fitted once per replicate, then cached."""
 
 import json
 import time
@@ -62,9 +62,8 @@ def load_or_fit(
   found = _read(folder, key)
   if found is not None:
     return found
-  count = job.config.mixture.num_components
-  several = ' or '.join(map(str, count))
-  print(f'class_mixture: fitting {several} components per class')
+  count = job.config.mixture.denoiser_components
+  print(f'class_mixture: fitting {count} components per class')
   started = time.perf_counter()
   z = train.sample(job.config.seed + replicate)
   mixture = mixtures.fit_classes(z, train.attributes, count, key['seed'])

@@ -90,7 +90,7 @@ def compare_once(
   rows['prior'] = judging.Row(bound.decode(start), y, start, {})
   # Replicates differ in all noise, as they do in models and starts.
   key = jax.random.key(seed)
-  asked = rows_lib.contenders(job, replicate, bound, y)
+  asked = rows_lib.contenders(config, bound, y)
   for name, (contender, target, requested) in asked.items():
     print(f'compare: {name}', flush=True)
     rows[name], _ = moving.make_row(
@@ -109,10 +109,8 @@ def compare_once(
   )
   seconds = bound.seconds.copy()
   seconds['second_features'] = judge.second.space.seconds
-  seconds.pop('class_mixture')  # 0 if the denoiser uses none
-  if 'class_mixture' in rows:
-    fitted = rows['class_mixture'].scores['training_seconds']
-    seconds['class_mixture'] = fitted
+  if not seconds['class_mixture']:  # the denoiser uses none
+    seconds.pop('class_mixture')
   num_rows = judging.common_rows(rows)
   result: dict[str, Any] = {
     'rows': scores,

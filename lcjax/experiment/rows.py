@@ -6,14 +6,12 @@ import jax
 import ml_collections
 import numpy as np
 
-from lcjax import types
 from lcjax.constraints import base as constraints
 from lcjax.data import dataset
 from lcjax.evaluation import baselines as baselines_lib
 from lcjax.evaluation import glossary, judging, moving
 from lcjax.experiment import (
   build,
-  class_mixture,
   jobs,
   loading,
   movers,
@@ -72,17 +70,11 @@ def make_rejection(
 
 
 def baselines(
-  job: jobs.Job, replicate: int, bound: loading.BoundMovers
+  config: ml_collections.ConfigDict, bound: loading.BoundMovers
 ) -> dict[str, moving.Contender]:
   """Mixtures of z for labels, by row; one of them with rejection sampling."""
-  config, several = job.config, None
-  if isinstance(bound.labels, types.Classes):  # the denoiser has the same fit
-    found = class_mixture.load_or_fit(job, replicate, bound.train)
-    several = baselines_lib.Fitted(
-      starts.of_classes(found.mixture), found.seconds
-    )
   made = baselines_lib.labelled(
-    bound.data, config.mixture.num_components, bound.seed, several
+    bound.data, config.mixture.num_components, bound.seed
   )
   if config.retry.tries > 1:
     name = glossary.baseline(bound.labels.kind)
@@ -182,15 +174,14 @@ class Asked(NamedTuple):
 
 
 def contenders(
-  job: jobs.Job, replicate: int, bound: loading.BoundMovers, y: np.ndarray
+  config: ml_collections.ConfigDict, bound: loading.BoundMovers, y: np.ndarray
 ) -> dict[str, Asked]:
   """All baselines and all movers, by row; all but a few are asked for y."""
   nothing = movers.make_target(np.zeros_like(y), np.zeros_like(y))
-  labelled = baselines(job, replicate, bound)
-  labelled |= mover_contenders(job.config, bound)
+  labelled = baselines(config, bound) | mover_contenders(config, bound)
   return {
     name: Asked(one, nothing, None)
-    for name, one in unlabelled(job.config, bound).items()
+    for name, one in unlabelled(config, bound).items()
   } | {
     name: Asked(one, movers.make_target(y), y) for name, one in labelled.items()
   }

@@ -93,14 +93,6 @@ def mixture_start(
     return MixtureStart(mixtures.fit(z, num_components, seed))
   if isinstance(data.labels, types.Classes):
     model = mixtures.fit_classes(z, y, num_components, seed)
-    return of_classes(model, name)
+    return MixtureStart(model, mixtures.ClassSampler(model), name, y.shape[1])
   sampler = mixtures.fit_attributes(z, y, num_components, seed)
   return MixtureStart(sampler.model, sampler, name, y.shape[1])
-
-
-def of_classes(
-  model: mixtures.Mixture, name: str = 'attributes'
-) -> MixtureStart:
-  """Draws from a mixture by `mixtures.fit_classes`."""
-  sampler = mixtures.ClassSampler(model)
-  return MixtureStart(model, sampler, name, model.attributes.shape[1])

@@ -63,6 +63,7 @@ def tiny(data):
   config.optimize.max_steps = config.denoise.num_steps = 2
   config.mixture.num_components = (1,)
   config.mixture.unlabelled_components = (1,)
+  config.mixture.denoiser_components = 1
   config.compare.update(clock_seconds=0.0, feature_steps=1, cas_steps=1)
   config.compare.update(num_samples=10, num_neighbours=1, curve_steps=(0,))
   config.figures.update(num_rows=2, num_samples=4, path_steps=(0, 1))

@@ -20,7 +20,7 @@ def train():
 
 def job_with(tmp_path, **changes):
   config = base.get_config()
-  config.mixture.num_components = (3,)
+  config.mixture.denoiser_components = 3
   config.update_from_flattened_dict(changes)
   return jobs.Job(config, epath.Path(tmp_path))
 
@@ -38,14 +38,14 @@ def test_a_fit_is_read_the_second_time(tmp_path, train, capsys):
 
 @pytest.mark.parametrize(
   'change',
-  [{'mixture.num_components': (2,)}, {'seed': 1}, {'vae.beta': 2.0}],
+  [{'mixture.denoiser_components': 2}, {'seed': 1}, {'vae.beta': 2.0}],
 )
 def test_another_config_is_fitted_anew(tmp_path, train, capsys, change):
   class_mixture.load_or_fit(job_with(tmp_path), 0, train)
   capsys.readouterr()
   found = class_mixture.load_or_fit(job_with(tmp_path, **change), 0, train)
   assert 'fitting' in capsys.readouterr().out
-  (count,) = change.get('mixture.num_components', (3,))
+  count = change.get('mixture.denoiser_components', 3)
   assert len(found.mixture.weights) == 2 * count
 
 
