@@ -247,7 +247,8 @@ def get_config() -> ml_collections.ConfigDict:
   }
 
   # Gaussian mixtures fitted to encodings by scikit-learn. Of several numbers of
-  # components, the one is taken that makes held-out encodings likeliest.
+  # components, the one is taken whose samples have the least Frechet distance
+  # to validation images, as the second judge sees them.
   config.mixture = {
     'num_components': (1, 3, 10, 30),  # per class; for attributes in total
     'unlabelled_components': (10, 20, 40),  # of the mixture without labels

@@ -24,14 +24,31 @@ class Fitted(NamedTuple):
   seconds: float
 
 
+# Of what draws latents; lower is better.
+Cost = Callable[[starts.MixtureStart], float]
+
+
 def fit(
   data: latent_model.LatentData,
   num_components: int | Sequence[int],
   seed: int,
+  cost: Cost | None = None,
 ) -> Fitted:
-  """Fits `mixture_start` to encoded data."""
+  """Fits `mixture_start` to encoded data.
+
+  Args:
+    data: what it is fitted to.
+    num_components: of each mixture, or several to choose from.
+    seed: of the fit.
+    cost: chooses, as on a validation split; None for held-out likelihood.
+  """
   started = time.perf_counter()
-  draw = starts.mixture_start(data, num_components, seed=seed)
+  if cost is None or isinstance(num_components, int):
+    draw = starts.mixture_start(data, num_components, seed=seed)
+  else:
+    draws = [starts.mixture_start(data, k, seed=seed) for k in num_components]
+    costs = [cost(one) for one in draws] if len(draws) > 1 else [0.0]
+    draw = draws[int(np.argmin(costs))]
   return Fitted(draw, time.perf_counter() - started)
 
 
@@ -78,6 +95,7 @@ def unlabelled(
   data: latent_model.LatentData,
   num_components: int | Sequence[int],
   seed: int,
+  cost: Cost | None = None,
 ) -> moving.Contender:
   """The baseline without labels: a mixture fitted to all encodings.
 
@@ -85,6 +103,7 @@ def unlabelled(
     data: what the mixture is fitted to; its labels are not read.
     num_components: of the mixture, or several to choose from.
     seed: of the fit.
+    cost: see `fit`.
   """
   found = data.encodings
   order = np.random.default_rng(seed).permutation(len(found.mean))
@@ -93,7 +112,7 @@ def unlabelled(
     found.mean[rows], found.scale[rows], found.attributes[rows]
   )
   return _contender(
-    fit(latent_model.LatentData(part, None), num_components, seed)
+    fit(latent_model.LatentData(part, None), num_components, seed, cost)
   )
 
 
@@ -101,6 +120,7 @@ def labelled(
   data: latent_model.LatentData,
   num_components: int | Sequence[int],
   seed: int,
+  cost: Cost | None = None,
 ) -> dict[str, moving.Contender]:
   """Baselines with labels: models of z per class, or of z and attributes.
 
@@ -108,9 +128,10 @@ def labelled(
     data: what they are fitted to, with labels.
     num_components: of the mixtures, or several to choose from.
     seed: of the fits.
+    cost: see `fit`.
   """
   kind = 'class' if isinstance(data.labels, types.Classes) else 'attribute'
   return {
     f'{kind}_gaussian': _contender(fit(data, 1, seed)),
-    f'{kind}_mixture': _contender(fit(data, num_components, seed)),
+    f'{kind}_mixture': _contender(fit(data, num_components, seed, cost)),
   }

@@ -9,7 +9,7 @@ import numpy as np
 from lcjax.constraints import base as constraints
 from lcjax.data import dataset
 from lcjax.evaluation import baselines as baselines_lib
-from lcjax.evaluation import glossary, judging, moving
+from lcjax.evaluation import glossary, judging, metrics, moving
 from lcjax.experiment import (
   build,
   jobs,
@@ -69,12 +69,36 @@ def make_rejection(
   )
 
 
+def make_cost(
+  job: jobs.Job, bound: loading.BoundMovers, train: dataset.Dataset
+) -> baselines_lib.Cost:
+  """What chooses the size of a mixture: its samples, on the validation split.
+
+  It is their Frechet distance to validation images, as the second judge sees
+  them, at the labels of these images.
+  """
+  predict_fn, _ = load_predict_fn(job, stage.SECOND_CLASSIFIER, train)
+  held_out = build.load_data(job, 'validation')
+  _, real = predict_fn(held_out.images)
+  rows = np.arange(len(held_out))
+
+  def cost(draw: starts.MixtureStart) -> float:
+    target = movers.make_target(held_out.attributes)
+    z = draw(target, rows, jax.random.key(bound.seed))
+    _, features = predict_fn(bound.decode(z))
+    return metrics.frechet_distance(features, real)
+
+  return cost
+
+
 def baselines(
-  config: ml_collections.ConfigDict, bound: loading.BoundMovers
+  config: ml_collections.ConfigDict,
+  bound: loading.BoundMovers,
+  cost: baselines_lib.Cost,
 ) -> dict[str, moving.Contender]:
   """Mixtures of z for labels, by row; one of them with rejection sampling."""
   made = baselines_lib.labelled(
-    bound.data, config.mixture.num_components, bound.seed
+    bound.data, config.mixture.num_components, bound.seed, cost
   )
   if config.retry.tries > 1:
     name = glossary.baseline(bound.labels.kind)
@@ -85,7 +109,9 @@ def baselines(
 
 
 def unlabelled(
-  config: ml_collections.ConfigDict, bound: loading.BoundMovers
+  config: ml_collections.ConfigDict,
+  bound: loading.BoundMovers,
+  cost: baselines_lib.Cost,
 ) -> dict[str, moving.Contender]:
   """Realism without labels: a mixture of z, and two movers, by row."""
   section = config.denoise.copy_and_resolve_references()
@@ -99,7 +125,9 @@ def unlabelled(
   }
   components = config.mixture.unlabelled_components
   return {
-    'mixture': baselines_lib.unlabelled(bound.data, components, bound.seed),
+    'mixture': baselines_lib.unlabelled(
+      bound.data, components, bound.seed, cost
+    ),
   } | {
     name: moving.Contender(mover, {'training_seconds': bound.seconds[training]})
     for name, (mover, training) in pairs.items()
@@ -174,14 +202,18 @@ class Asked(NamedTuple):
 
 
 def contenders(
-  config: ml_collections.ConfigDict, bound: loading.BoundMovers, y: np.ndarray
+  job: jobs.Job,
+  bound: loading.BoundMovers,
+  train: dataset.Dataset,
+  y: np.ndarray,
 ) -> dict[str, Asked]:
   """All baselines and all movers, by row; all but a few are asked for y."""
+  config, cost = job.config, make_cost(job, bound, train)
   nothing = movers.make_target(np.zeros_like(y), np.zeros_like(y))
-  labelled = baselines(config, bound) | mover_contenders(config, bound)
+  labelled = baselines(config, bound, cost) | mover_contenders(config, bound)
   return {
     name: Asked(one, nothing, None)
-    for name, one in unlabelled(config, bound).items()
+    for name, one in unlabelled(config, bound, cost).items()
   } | {
     name: Asked(one, movers.make_target(y), y) for name, one in labelled.items()
   }

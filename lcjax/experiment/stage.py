@@ -109,9 +109,10 @@ def result(*own: str, both_judges: bool = False) -> Node:
   """
   second = (SECOND_CLASSIFIER.section,) if both_judges else ()
   trained = *TRAINED, *second
+  held_out = ('validation', HELD_OUT) if 'compare' in own else ('test',)
   return Node(
     ('data', *trained, *_MOVERS, *own),
-    ('train', HELD_OUT if 'compare' in own else 'test'),
+    ('train', *held_out),
     needs=trained,
   )
 
