@@ -77,6 +77,7 @@ def timed(
   batch_size: int,
   *arrays: Any,
   clock_seconds: float = CLOCK_SECONDS,
+  num_passes: int = _PASSES,
 ) -> Timed:
   """Times `fn(*arrays)`, without compilation.
 
@@ -89,10 +90,11 @@ def timed(
     batch_size: rows of a compiled call.
     *arrays: of `fn`.
     clock_seconds: of all passes, at least; 0: a single pass.
+    num_passes: at least.
   """
   fn(*jax.tree.map(lambda leaf: leaf[:batch_size], arrays))
   passes: list[float] = []
-  while len(passes) < _PASSES or sum(passes) < clock_seconds:
+  while len(passes) < num_passes or sum(passes) < clock_seconds:
     started = time.perf_counter()
     result = fn(*arrays)
     passes.append(time.perf_counter() - started)

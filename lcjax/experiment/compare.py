@@ -56,6 +56,7 @@ def quality_curve(
       start,
       movers.make_target(y),
       clock_seconds=config.compare.clock_seconds,
+      num_passes=1,  # nine points: five passes of each would take minutes
     )
     logits, features = judge.predict_fn(bound.decode(moved.z))
     predicted = bound.labels.predict(logits)
