@@ -71,14 +71,16 @@ def make_rejection(
 
 def make_cost(
   job: jobs.Job, bound: loading.BoundMovers, train: dataset.Dataset
-) -> baselines_lib.Cost:
+) -> baselines_lib.Cost | None:
   """What chooses the size of a mixture: its samples, on the validation split.
 
   It is their Frechet distance to validation images, as the second judge sees
-  them, at the labels of these images.
+  them, at the labels of these images; None if there are too few of them.
   """
   predict_fn, _ = load_predict_fn(job, stage.SECOND_CLASSIFIER, train)
   held_out = build.load_data(job, 'validation')
+  if len(held_out) < 2:
+    return None
   _, real = predict_fn(held_out.images)
   rows = np.arange(len(held_out))
 
@@ -94,7 +96,7 @@ def make_cost(
 def baselines(
   config: ml_collections.ConfigDict,
   bound: loading.BoundMovers,
-  cost: baselines_lib.Cost,
+  cost: baselines_lib.Cost | None,
 ) -> dict[str, moving.Contender]:
   """Mixtures of z for labels, by row; one of them with rejection sampling."""
   made = baselines_lib.labelled(
@@ -111,7 +113,7 @@ def baselines(
 def unlabelled(
   config: ml_collections.ConfigDict,
   bound: loading.BoundMovers,
-  cost: baselines_lib.Cost,
+  cost: baselines_lib.Cost | None,
 ) -> dict[str, moving.Contender]:
   """Realism without labels: a mixture of z, and two movers, by row."""
   section = config.denoise.copy_and_resolve_references()
