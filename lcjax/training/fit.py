@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
@@ -83,13 +84,20 @@ def fit(
   """
   compiled = _compiled(recipe)
   state = jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), state)
-  with tqdm.tqdm(total=num_steps, desc=name, disable=not progress) as bar:
+  with tqdm.tqdm(
+    total=num_steps,
+    desc=name,
+    disable=not progress,
+    # A log is not flooded.
+    mininterval=0.1 if sys.stderr.isatty() else 10.0,
+  ) as bar:
 
     def show(step: int, state: Any, metrics: steps.Metrics) -> None:
       del state
       values = {key: float(value) for key, value in metrics.items()}
       loop.check_finite(name, step, values)
-      bar.set_postfix({key: f'{value:.4g}' for key, value in values.items()})
+      shown = {key: f'{value:.4g}' for key, value in values.items()}
+      bar.set_postfix(shown, refresh=False)
       bar.update(step - bar.n)
 
     return loop.train(
