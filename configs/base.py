@@ -252,8 +252,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.mixture = {
     'num_components': (1, 3, 10, 30),  # per class; for attributes in total
     'unlabelled_components': (10, 20, 40),  # of the mixture without labels
-    # Per class, of the mixture in the guided denoiser. More are dearer in each
-    # of its steps.
+    # Per class, of the mixture in the guided denoiser, where more are dearer in
+    # each step, and of movers with 'start': 'mixture'.
     'denoiser_components': 10,
   }
 

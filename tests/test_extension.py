@@ -185,6 +185,8 @@ def test_a_change_of_the_file_makes_the_table_again(run):
     ({'movers.a': {'kind': 'backtrack', 'of': 'actr'}}, 'did you mean actor'),
     ({'movers.a': {'kind': 'backtrack', 'off': 'actor'}}, 'off'),
     ({'movers.actor': {'kind': 'then'}}, 'always there'),
+    ({'movers.actor_kept': {'kind': 'then'}}, 'always there'),
+    ({'movers.class_mixture_kept': {'kind': 'then'}}, 'always there'),
     (
       {
         'movers.a': {'kind': 'retry', 'of': 'b'},

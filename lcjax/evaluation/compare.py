@@ -261,6 +261,13 @@ def compare(
 
     own = movers(seed) if callable(movers) else movers
     _check_names(own)
+    for name in own:
+      kept = f'{name}{glossary.KEPT}'
+      if rejection and kept in own:
+        raise errors.UserError(
+          f'movers: {kept!r} is the row of {name!r} with rejection: choose '
+          'another name'
+        )
     baseline = glossary.baseline(None if labels is None else labels.kind)
     contenders = _baselines(data, num_components, seed)
     contenders |= _contenders(own, data, real_test.images, count)

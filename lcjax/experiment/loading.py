@@ -180,7 +180,7 @@ def load_critics(
     labels=data.labels,
     batch_size=config.generate.batch_size,
     further=(),
-    num_components=config.mixture.num_components,
+    num_components=config.mixture.denoiser_components,
     seed=config.seed + replicate,
   )
   return dataclasses.replace(

@@ -387,7 +387,13 @@ def _parse(
 
 def check(config: ml_collections.ConfigDict) -> None:
   """Raises UserError for a wrong entry of `movers` or `constraints`."""
-  others = (*glossary.ROW_DESCRIPTIONS, *stage.actors(config), 'none')
+  others = (
+    *glossary.ROW_DESCRIPTIONS,
+    *glossary.BASELINE_ROWS,
+    *stage.actors(config),
+    *(f'{name}{glossary.KEPT}' for name in _RETRIED),
+    'none',
+  )
   known = names(config)
   entries = config.movers.to_dict()
   for name, entry in entries.items():

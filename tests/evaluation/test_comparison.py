@@ -488,6 +488,13 @@ REFUSED = {
     'judge: its features of real samples have a NaN',
   ),
   'no tries': ({'tries': 0}, 'tries=0'),
+  'name of a row with tries': (
+    {
+      'movers': {'stay': stay, 'stay_kept': stay},
+      'accept': lcjax.near(lcjax.encode(MODEL, *TRAIN)),
+    },
+    "movers: 'stay_kept' is the row of 'stay' with rejection",
+  ),
   'accept of what is not requested': (
     {
       'accept': lcjax.on_sample(
