@@ -223,7 +223,10 @@ def get_config() -> ml_collections.ConfigDict:
   # How the guided denoiser samples. Changes here need no retraining.
   config.denoise = {
     'num_steps': 30,
-    'eta': 0.3,  # 0: deterministic (DDIM), 1: ancestral sampling
+    'order': 1,  # of the solver: 1 for DDIM, 2 for DPM-Solver++ 2M
+    'spacing': 'uniform',  # of noise times: uniform | quadratic | log_snr
+    'eta': 0.3,  # 0: deterministic, 1: as noisy as ancestral sampling
+    'guided': (0.0, 1.0),  # noise times between which attributes guide
     'attribute_weight': 3.0,  # guidance weight of D_attr(z_t, t)
     'distance_weight': 0.0,
     # At noise times above this, a Gaussian mixture per class replaces both
@@ -376,6 +379,15 @@ RANGES = {
     'one or more numbers of at least 1, such as (10,)',
   ),
   'mixture_above': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'order': (lambda v: v in (1, 2), '1 or 2'),
+  'spacing': (
+    lambda v: v in ('uniform', 'quadratic', 'log_snr'),
+    'uniform, quadratic or log_snr',
+  ),
+  'guided': (
+    lambda v: len(v) == 2 and 0 <= v[0] <= v[1] <= 1,
+    'a lower and an upper noise time in [0, 1]',
+  ),
   'eta': (lambda v: 0 <= v <= 1, 'in [0, 1]'),
   'edit_time': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'keep': (lambda v: v >= 1, 'at least 1'),

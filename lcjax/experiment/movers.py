@@ -17,6 +17,7 @@ from lcjax.constraints import compose, mixture, near, on_sample
 from lcjax.evaluation import glossary
 from lcjax.experiment import build, extensions, stage
 from lcjax.experiment.loading import BoundCritics, BoundMovers
+from lcjax.latent import denoise
 from lcjax.movers import base, denoiser, optimizer, starts, wrappers
 
 # Of all noise that movers draw: the same for every replicate and call, as
@@ -119,12 +120,19 @@ def make_denoiser(
   Args:
     bound: models of one replicate.
     section: `config.denoise` or a section with the same keys.
-    start_time: see `denoiser.Denoiser`.
+    start_time: noise is added to the start up to this noise time; None if the
+      start is noise itself.
   """
   mean = jnp.asarray(bound.train.aggregate_mean)
   std = jnp.asarray(bound.train.aggregate_std)
   time = 1.0 if start_time is None else start_time
   above, num_steps = section.mixture_above, section.num_steps
+  schedule = functools.partial(
+    denoise.make_schedule,
+    order=section.order,
+    spacing=section.spacing,
+    guided=tuple(section.guided),
+  )
   phases = []
   if time > above:
     assert bound.mixture is not None
@@ -140,8 +148,7 @@ def make_denoiser(
           section.distance_weight,
         ),
         1.0,
-        above,
-        count,
+        schedule(count, time, above),
         section.eta,
       )
     )
@@ -155,13 +162,12 @@ def make_denoiser(
         section.distance_weight,
       ),
       1.0,
-      0.0,
-      num_steps,
+      schedule(num_steps, min(time, above)),
       section.eta,
     )
   )
   return denoiser.Denoiser(
-    mean, std, tuple(phases), start_time, bound.batch_size
+    mean, std, tuple(phases), start_time is not None, bound.batch_size
   )
 
 

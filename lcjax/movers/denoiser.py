@@ -62,26 +62,27 @@ class Phase:
     velocity: (z_t [B, Z], t [B]) -> [B, Z], a pytree.
     want: guides by its `noisy` loss; None for no guidance.
     scale: of that loss: an inverse temperature.
-    end_time: noise time at which it ends; static.
-    num_steps: static.
-    eta: 0 samples deterministically (DDIM), 1 ancestrally; static.
+    schedule: its noise times; see `denoise.make_schedule`.
+    eta: 0 samples deterministically, 1 with as much noise as ancestral
+      sampling; static.
   """
 
   velocity: Any
   want: constraints.Constraint | None
   scale: jax.Array | float
-  end_time: float = flax.struct.field(pytree_node=False)
-  num_steps: int = flax.struct.field(pytree_node=False)
+  schedule: denoise.Schedule
   eta: float = flax.struct.field(pytree_node=False)
 
   def evaluations(self, num_rows: int) -> dict[str, np.ndarray]:
     """See `base.Moved`; a mixture's velocity and classes are one function."""
-    counts = np.full(num_rows, self.num_steps)
+    guided = np.asarray(self.schedule.guided)
+    counts = np.full(num_rows, len(guided))
     if isinstance(self.velocity, MixtureVelocity):
       return {'mixture': counts}
     guides = {}
     if self.want is not None:
-      guides = base.evaluated(self.want, counts, num_rows)
+      of_guide = np.full(num_rows, np.sum(guided))
+      guides = base.evaluated(self.want, of_guide, num_rows)
     return {'denoiser': counts} | guides
 
 
@@ -92,16 +93,16 @@ class Denoiser:
   Attributes:
     mean: [Z] mean of q(z).
     std: [Z] standard deviation of q(z).
-    phases: one after the other.
-    start_time: noise is added to the start up to this noise time, so that part
-      of it is kept; None if the start is the noise itself; static.
+    phases: one after the other, each from where the one before ends.
+    noised: whether noise is added to the start, up to the first noise time, so
+      that part of it is kept; else the start is the noise itself; static.
     batch_size: latents per call; static.
   """
 
   mean: jax.Array
   std: jax.Array
   phases: tuple[Phase, ...]
-  start_time: float | None = flax.struct.field(pytree_node=False)
+  noised: bool = flax.struct.field(pytree_node=False)
   batch_size: int = flax.struct.field(
     pytree_node=False, default=base.BATCH_SIZE
   )
@@ -155,11 +156,10 @@ def _denoise(
   start_key, *keys = jax.random.split(
     jax.random.wrap_key_data(key_data), count + 1
   )
-  z, time = start, 1.0
-  if mover.start_time is not None:
-    time = mover.start_time
+  z = start
+  if mover.noised:
     eps = noise.normal(start_key, rows, z.shape[1], z.dtype)
-    times = jnp.full(len(z), time, z.dtype)
+    times = jnp.full(len(z), mover.phases[0].schedule.times[0], z.dtype)
     z = denoise.add_noise((z - mean) / std, times, eps)
   for phase, key in zip(mover.phases, keys[-len(mover.phases) :], strict=True):
     z = denoise.guided_denoise(
@@ -169,21 +169,24 @@ def _denoise(
       target,
       rows,
       key,
-      denoise.Schedule(phase.num_steps, time, phase.eta, phase.end_time),
+      phase.schedule,
+      phase.eta,
     )
-    time = phase.end_time
   return z * std + mean
 
 
 def _energy(
-  mover: Denoiser, phase: Phase, z: jax.Array, t: jax.Array, target: Any
+  mover: Denoiser,
+  phase: Phase,
+  z: jax.Array,
+  t: jax.Array,
+  velocity: jax.Array,
+  target: Any,
 ) -> jax.Array:
   """The energy [B] that guides a phase."""
   if phase.want is None:
     return jnp.zeros(len(z), z.dtype)
   signal, sigma = (scale[:, None] for scale in denoise.scales(t))
-  # The denoiser evaluates this velocity anyway: XLA computes it once.
-  velocity = jax.lax.stop_gradient(phase.velocity(jax.lax.stop_gradient(z), t))
   clean = (signal * z - sigma * velocity) * mover.std[None] + mover.mean[None]
   losses = jax.vmap(phase.want.noisy)(z, t, clean, target)
   return phase.scale * losses
@@ -197,8 +200,14 @@ def denoiser(
   num_steps: int = 30,
   eta: float = 0.3,
   start_time: float | None = None,
+  order: int = 1,
+  spacing: denoise.Spacing = 'uniform',
+  guided: tuple[float, float] = (0.0, 1.0),
 ) -> Denoiser:
   """A learned denoiser with a constraint as guidance, and other settings.
+
+  A few steps of order 2 are enough from a start that is nearly right, such as
+  `mixture_start`, noised to a `start_time` of about a half.
 
   Args:
     learned: by `learn_denoiser`.
@@ -207,24 +216,28 @@ def denoiser(
       samples unconditionally.
     scale: of the loss: an inverse temperature.
     num_steps: evaluations of the denoiser.
-    eta: 0 samples deterministically (DDIM), 1 ancestrally.
+    eta: 0 samples deterministically, 1 with as much noise as ancestral
+      sampling.
     start_time: in (0, 1]: noise is added to the start up to this noise time;
       None if the start is noise itself, as drawn by `prior_start`.
+    order: 1 for DDIM, 2 for DPM-Solver++ 2M; see `denoise.make_schedule`.
+    spacing: of the noise times: 'uniform', 'quadratic' or 'log_snr'.
+    guided: the lowest and highest noise time at which the constraint guides.
 
   Raises:
     UserError: a setting is out of range.
   """
-  if num_steps < 1:
-    raise errors.UserError(f'num_steps={num_steps} must be at least 1')
   if not 0 <= eta <= 1:
     raise errors.UserError(f'eta={eta} must be in [0, 1]')
-  if start_time is not None and not 0 < start_time <= 1:
-    raise errors.UserError(f'start_time={start_time} must be in (0, 1]')
+  time = 1.0 if start_time is None else start_time
+  schedule = denoise.make_schedule(
+    num_steps, time, order=order, spacing=spacing, guided=guided
+  )
   velocity = learned.phases[-1].velocity
   return dataclasses.replace(
     learned,
-    phases=(Phase(velocity, want, scale, 0.0, num_steps, eta),),
-    start_time=start_time,
+    phases=(Phase(velocity, want, scale, schedule, eta),),
+    noised=start_time is not None,
   )
 
 
@@ -292,7 +305,11 @@ def learn_denoiser(
   learned = Denoiser(
     jnp.asarray(found.aggregate_mean),
     jnp.asarray(found.aggregate_std),
-    (Phase(Velocity(params, velocity_fn), None, 1.0, 0.0, 1, 0.0),),
-    None,
+    (
+      Phase(
+        Velocity(params, velocity_fn), None, 1.0, denoise.make_schedule(1), 0.0
+      ),
+    ),
+    noised=False,
   )
   return denoiser(learned)

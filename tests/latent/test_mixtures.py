@@ -207,12 +207,15 @@ class NoisedTest(parameterized.TestCase):
     def sample(start):
       return denoise.guided_denoise(
         lambda z, t: mixtures.velocity(self.noised, z, t),
-        lambda z, t, y: -mixtures.class_log_probabilities(self.noised, z, t, y),
+        lambda z, t, _, y: (
+          -mixtures.class_log_probabilities(self.noised, z, t, y)
+        ),
         start,
         y,
         rows,
         jax.random.key(0),
-        denoise.Schedule(200, 1.0, 1.0),
+        denoise.make_schedule(200),
+        eta=1.0,
       )
 
     z = sample(jax.random.normal(jax.random.key(3), (4000, 2)))

@@ -7,7 +7,7 @@ import pytest
 
 import lcjax
 from lcjax.constraints import mixture as mixture_lib
-from lcjax.latent import mixtures
+from lcjax.latent import denoise, mixtures
 from lcjax.movers import denoiser as denoiser_lib
 from tests.movers import clusters
 
@@ -112,9 +112,13 @@ def test_a_mixture_is_an_exact_denoiser_and_classifier(parts):
   mean, std = jnp.asarray(mean), jnp.asarray(std)
   want = mixture_lib.MixtureClass(noised, mean, std)
   phase = denoiser_lib.Phase(
-    denoiser_lib.MixtureVelocity(noised), want, 1.0, 0.0, 60, 0.0
+    denoiser_lib.MixtureVelocity(noised),
+    want,
+    1.0,
+    denoise.make_schedule(60),
+    0.0,
   )
-  exact = denoiser_lib.Denoiser(mean, std, (phase,), None)
+  exact = denoiser_lib.Denoiser(mean, std, (phase,), noised=False)
   z = exact(noise, TARGET, ROWS, KEY).z
   assert clusters.share_near(z, Y) > 0.97
   assert lcjax.verdicts(want, z, TARGET).met.mean() > 0.99
