@@ -180,6 +180,14 @@ def get_config() -> ml_collections.ConfigDict:
   # The mover optimizer-G. Changes here need no retraining.
   config.optimize = _optimize(max_steps=100)
 
+  # Optimizer-G from draws of the class or attribute mixture, with the settings
+  # of `optimize`, but it rests as soon as a row is as realistic, and as surely
+  # of its label, as all but these shares of real validation encodings.
+  config.optimize_from_mixture = {
+    'realism_quantile': 0.3,
+    'attribute_quantile': 0.1,
+  }
+
   # Edits that keep the identity: optimizer-G starts at the encoding of an image
   # and changes one of its attributes. Small steps and an early stop preserve
   # the rest. Read only by `launch.figures`, so changes need no retraining.
@@ -238,15 +246,30 @@ def get_config() -> ml_collections.ConfigDict:
     'edit_time': 0.5,
   }
 
+  # Short walks: the guided denoiser from draws of the class or attribute
+  # mixture that are noised a little. Their rows of the comparison need no
+  # setting by hand: of `steps`, `start_times` and `attribute_weights`, those
+  # are taken that are best on the validation split, as the second judge sees
+  # it; a single value of each pins them. Changes need no retraining.
+  config.walk = {
+    'steps': (1, 4, 6),  # candidates of their number; (): no such rows
+    'start_times': (0.3, 0.4, 0.5, 0.6, 0.7),  # of the noise time
+    'attribute_weights': (2.0, 4.0, 6.0),  # of the guidance weight
+    'order': 2,  # this and the next three as in `denoise`
+    'spacing': 'uniform',
+    'eta': 0.0,
+    'guided': (0.0, 1.0),
+  }
+
   # Rejection sampling, for the baselines' mixture and every kind of mover: rows
   # and movers of the names NAME_kept. A row is made again, from new noise,
   # while D_attr rejects its sample, decoded and encoded again. Changes need no
   # retraining.
   config.retry = {
     'tries': 6,  # per row, at most; 1: no such rows
-    # D_attr accepts a row if it gives everything requested a probability above
-    # this.
-    'accept_above': 0.99,
+    # D_attr accepts a row of which it is as sure as of all but this share of
+    # real validation encodings.
+    'accept_quantile': 0.05,
   }
 
   # Gaussian mixtures fitted to encodings by scikit-learn. Of several numbers of
@@ -256,17 +279,27 @@ def get_config() -> ml_collections.ConfigDict:
     'num_components': (1, 3, 10, 30),  # per class; for attributes in total
     'unlabelled_components': (10, 20, 40),  # of the mixture without labels
     # Per class, of the mixture in the guided denoiser, where more are dearer in
-    # each step, and of movers with 'start': 'mixture'.
+    # each step.
     'denoiser_components': 10,
   }
 
+  # Further starts by name, each a --start of `launch.generate` and a 'start' of
+  # `movers`, besides those that are always there: prior, mixture (of all
+  # encodings), class_mixture (of the requested class, or of attributes) and
+  # encodings. An entry is a dict:
+  #   'kind': one of these, or 'my_file:NAME', a function of
+  #     lcjax.experiment.extensions.Parts and the entry's values
+  #   'start_time': noise time to which it is noised; absent: not at all
+  config.starts = {}
+
   # Further movers by name, each a row of the comparison and a --mover of
   # `launch.generate`; changes need no retraining. An entry is a dict:
-  #   'kind': backtrack (of, tolerance, num_points) | then (first, second) |
-  #     retry (of, keys of `retry`) | optimizer (keys of `optimize`) |
+  #   'kind': same (of) | backtrack (of, tolerance, num_points) |
+  #     then (first, second) | retry (of, keys of `retry`) |
+  #     optimizer (keys of `optimize`) |
   #     guided_denoiser (start_time, keys of `denoise`) | 'my_file:NAME', a
   #     function of lcjax.experiment.extensions.Parts and the entry's values
-  #   'start': prior | mixture (of the requested class) | 'my_file:NAME'
+  #   'start': prior, mixture, class_mixture, encodings or one of `starts`
   #   'description': for the report
   config.movers = {}
 
@@ -278,7 +311,6 @@ def get_config() -> ml_collections.ConfigDict:
     'num_rows': 8,  # starts, one per row of the grid
     'num_columns': 10,  # held-out label vectors, if --labels is not given
     'batch_size': 512,  # latents or images per call, also in `compare`
-    'mixture_components': 20,  # of the Gaussian mixture for --start=mixture
   }
 
   config.compare = {
@@ -315,7 +347,7 @@ def get_config() -> ml_collections.ConfigDict:
   return config
 
 
-OPEN = 'movers', 'constraints'  # sections with entries of any name
+OPEN = 'starts', 'movers', 'constraints'  # sections with entries of any name
 
 # Used by `validate`: the last parts of a dotted key -> (test, requirement).
 RANGES = {
@@ -402,8 +434,7 @@ RANGES = {
   'clock_seconds': (lambda v: v >= 0, 'at least 0'),
   'feature_steps': (lambda v: v >= 1, 'at least 1'),
   'cas_steps': (lambda v: v >= 1, 'at least 1'),
-  'mixture_components': (lambda v: v >= 1, 'at least 1'),
-  'accept_above': (lambda v: 0 <= v < 1, 'in [0, 1)'),
+  'quantile': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'curve_steps': (lambda v: all(s >= 0 for s in v), 'steps of at least 0'),
   'path_steps': (
     lambda v: len(v) >= 1 and all(s >= 0 for s in v),
@@ -418,6 +449,15 @@ RANGES = {
   'tries': (lambda v: v >= 1, 'at least 1'),
   'num_points': (lambda v: v >= 1, 'at least 1'),
   'start_time': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'start_times': (lambda v: all(0 < t <= 1 for t in v), 'times in (0, 1]'),
+  'steps': (
+    lambda v: all(s >= 1 for s in v),
+    'a tuple of numbers of at least 1, such as (1, 4)',
+  ),
+  'attribute_weights': (
+    lambda v: len(v) >= 1 and all(w >= 0 for w in v),
+    'one or more weights of at least 0',
+  ),
   'backtrack_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'backtrack_tolerances': (
     lambda v: all(0 < t <= 1 for t in v),

@@ -90,7 +90,6 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
 
   config.denoise.attribute_weight = 20.0
   config.denoise.eta = 0.7
-
-  # D_attr is rarely confident of all ten attributes at once.
-  config.retry.accept_above = 0.5
+  # Attributes overlap more than classes.
+  config.walk.attribute_weights = (5.0, 20.0, 40.0)
   return base.ablate(config, ABLATIONS, ablation)

@@ -85,7 +85,6 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.attribute_weight = 2.0
   stage.mixture_above = 0.4
   stage.mixture_attribute_weight = 0.85
-  config.retry.accept_above = 0.95
 
   config.latent_critics.inner.max_steps = 10
   config.latent_critics.train.num_steps = 1000

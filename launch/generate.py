@@ -15,15 +15,21 @@ from lcjax.experiment import generate, requests
 
 def define_flags() -> None:
   """Defines the flags of this launcher."""
-  flags.DEFINE_enum(
-    'start', 'prior', generate.STARTS, 'Where the latents start.'
+  flags.DEFINE_string(
+    'start',
+    None,
+    'Where the latents start: prior, mixture (of all encodings), class_mixture '
+    '(of the requested class or attributes), encodings, or one of '
+    'config.starts. Default: class_mixture for optimizer, prior for other '
+    'movers; some draw their own.',
   )
   flags.DEFINE_string(
     'mover',
     'actor',
     'What moves the latents: actor, optimizer, actor_then_optimizer, '
-    'guided_denoiser, none, or actor_lambda_X, where X is one of '
-    'config.actor_critic.more_distance_weights.',
+    'guided_denoiser, none, actor_lambda_X, where X is one of '
+    'config.actor_critic.more_distance_weights, or another row of the '
+    'comparison, such as short_walk.',
   )
   flags.DEFINE_list(
     'labels',
@@ -50,15 +56,17 @@ def define_flags() -> None:
 def main() -> None:
   """Reads the flags and runs the launcher."""
   given = flags.FLAGS
+  job = startup.job()
   images, name = requests.image_paths(given.images), given.name
+  start = given.start or generate.start_of(job.config, given.mover)
   if name is not None:
     requests.check_name(name)
   elif given.labels or images:
     # Do not overwrite the grids of the default labels and images.
-    name = f'{given.start}_{given.mover}_own'
+    name = f'{start}_{given.mover}_own'
   generate.generate(
-    startup.job(),
-    [(given.start, given.mover)],
+    job,
+    [(start, given.mover)],
     given.labels,
     images,
     name or '',

@@ -26,7 +26,12 @@ from lcjax.movers.actor import Adversary, learn_actor
 from lcjax.movers.base import Moved, Mover, verdicts
 from lcjax.movers.denoiser import denoiser, learn_denoiser
 from lcjax.movers.optimizer import optimizer
-from lcjax.movers.starts import mixture_start, prior_start
+from lcjax.movers.starts import (
+  encodings_start,
+  mixture_start,
+  noised_start,
+  prior_start,
+)
 from lcjax.movers.wrappers import backtrack, retry, start_at, stay, then
 from lcjax.training.optimizer_spec import OptimizerSpec, adam
 
@@ -50,6 +55,7 @@ __all__ = [
   'compare',
   'denoiser',
   'encode',
+  'encodings_start',
   'label_prior',
   'latent_model',
   'learn_actor',
@@ -60,6 +66,7 @@ __all__ = [
   'mixture_start',
   'near',
   'negate',
+  'noised_start',
   'on_sample',
   'optimizer',
   'prior_start',

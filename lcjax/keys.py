@@ -16,12 +16,19 @@ _OPTIMIZE = (
 )
 _INNER_STEPS = 'latent_critics.inner_steps'
 
+# Their successors mean something else: stored values cannot be upgraded.
+_REPLACED = {
+  'generate.mixture_components': 'mixture.unlabelled_components',
+  'retry.accept_above': 'retry.accept_quantile',
+  'denoise.kept_above': 'retry.accept_quantile',
+  'denoise.accept_above': 'retry.accept_quantile',
+}
+
 # Current names of renamed keys and sections, by old name.
 RENAMED = {
   _INNER_STEPS: 'latent_critics.inner.max_steps',
   **{f'edit.{name}': f'edit.optimize.{name}' for name in _OPTIMIZE},
-  'denoise.kept_above': 'retry.accept_above',
-  'denoise.accept_above': 'retry.accept_above',
+  **_REPLACED,
   # Up to version 0.1, each of these had tries of its own.
   'denoise.num_starts': 'retry.tries',
   'optimize.num_starts': 'retry.tries',
@@ -51,7 +58,11 @@ def renamed(key: str) -> str | None:
 
 def upgrade(stored: dict[str, Any]) -> dict[str, Any]:
   """Renames the dotted keys of a stored config to the current ones."""
-  found = {renamed(key) or key: value for key, value in stored.items()}
+  found = {
+    renamed(key) or key: value
+    for key, value in stored.items()
+    if key not in _REPLACED
+  }
   if _INNER_STEPS in stored:
     for key, value in stored.items():
       section, _, name = key.partition('.')

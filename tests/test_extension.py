@@ -96,8 +96,9 @@ def get_config():
   }
   config.movers.short = {'kind': 'backtrack', 'of': 'actor'}
   config.movers.walk = {
-    'kind': 'optimizer', 'start': 'mixture', 'max_steps': 2,
+    'kind': 'optimizer', 'start': 'near', 'max_steps': 2,
   }
+  config.starts.near = {'kind': 'class_mixture', 'start_time': 0.2}
   config.movers.both = {'kind': 'then', 'first': 'actor', 'second': 'walk'}
   config.movers.tried = {'kind': 'retry', 'of': 'actor', 'tries': 2}
   config.constraints.small = {
@@ -137,8 +138,14 @@ def test_every_addition_has_its_row(run):
   html = (run / 'run/compare/report.html').read_text()
   assert 'The origin: nothing.' in html
   rows = {
-    name: np.load(run / f'run/generate/prior_{name}.npz')
-    for name in ('shrunk', 'centered', 'short', 'actor', 'tried')
+    name: np.load(run / f'run/generate/{start}_{name}.npz')
+    for start, name in (
+      ('prior', 'shrunk'),
+      ('own', 'centered'),
+      ('prior', 'short'),
+      ('prior', 'actor'),
+      ('own', 'tried'),
+    )
   }
   np.testing.assert_array_equal(
     rows['shrunk']['latents'], np.float32(0.5) * rows['shrunk']['starts']
@@ -198,6 +205,16 @@ def test_a_change_of_the_file_makes_the_table_again(run):
     ({'movers.a': {'kind': 'optimizer', 'max_step': 2}}, "no key 'max_step'"),
     ({'movers.a': {'kind': 'optimizer', 'max_steps': 'b'}}, "max_steps='b'"),
     ({'movers.a': {'kind': 'retry', 'of': 'actor', 'tries': 0}}, 'tries=0'),
+    (
+      {'movers.a': {'kind': 'same', 'of': 'actor', 'start': 'mixtur'}},
+      "movers.a.start='mixtur'",
+    ),
+    ({'starts.a': {'kind': 'mixtur'}}, "starts.a.kind='mixtur'"),
+    ({'starts.prior': {'kind': 'mixture'}}, 'always there'),
+    (
+      {'starts.a': {'kind': 'mixture', 'start_time': 1.5}},
+      'start_time=1.5',
+    ),
     (
       {'movers.a': {'kind': 'guided_denoiser', 'mixture_above': 0.5}},
       'needs the class mixture',

@@ -82,7 +82,8 @@ def real_rows(
   return rows
 
 
-def _contender(fitted: Fitted) -> moving.Contender:
+def contender(fitted: Fitted) -> moving.Contender:
+  """Draws of a fit."""
   scores = {
     'training_seconds': fitted.seconds,
     'components': float(len(fitted.draw.model.weights)),
@@ -91,29 +92,20 @@ def _contender(fitted: Fitted) -> moving.Contender:
   return moving.Contender(mover, scores)
 
 
-def unlabelled(
+def fit_unlabelled(
   data: latent_model.LatentData,
   num_components: int | Sequence[int],
   seed: int,
   cost: Cost | None = None,
-) -> moving.Contender:
-  """The baseline without labels: a mixture fitted to all encodings.
-
-  Args:
-    data: what the mixture is fitted to; its labels are not read.
-    num_components: of the mixture, or several to choose from.
-    seed: of the fit.
-    cost: see `fit`.
-  """
+) -> Fitted:
+  """`fit` without labels, to so many rows at most that it takes minutes."""
   found = data.encodings
   order = np.random.default_rng(seed).permutation(len(found.mean))
   rows = np.sort(order[:_UNLABELLED_ROWS])
   part = encodings.Encodings(
     found.mean[rows], found.scale[rows], found.attributes[rows]
   )
-  return _contender(
-    fit(latent_model.LatentData(part, None), num_components, seed, cost)
-  )
+  return fit(latent_model.LatentData(part, None), num_components, seed, cost)
 
 
 def labelled(
@@ -132,6 +124,6 @@ def labelled(
   """
   kind = 'class' if isinstance(data.labels, types.Classes) else 'attribute'
   return {
-    f'{kind}_gaussian': _contender(fit(data, 1, seed)),
-    f'{kind}_mixture': _contender(fit(data, num_components, seed, cost)),
+    f'{kind}_gaussian': contender(fit(data, 1, seed)),
+    f'{kind}_mixture': contender(fit(data, num_components, seed, cost)),
   }

@@ -452,7 +452,8 @@ def _baselines(
   """Mixtures of encoded data, by row; none without data."""
   if data is None:
     return {}
-  found = {'mixture': baselines.unlabelled(data, num_components, seed)}
+  fitted = baselines.fit_unlabelled(data, num_components, seed)
+  found = {'mixture': baselines.contender(fitted)}
   if data.labels is not None:
     found |= baselines.labelled(data, num_components, seed)
   return found

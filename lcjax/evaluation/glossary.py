@@ -15,7 +15,12 @@ BASELINE_ROWS = (
 )  # fmt: skip
 # Rows without requested attributes, and the baseline for them.
 UNLABELLED_BASELINE = 'mixture'
-UNLABELLED_ROWS = UNLABELLED_BASELINE, 'realism_optimizer', 'realism_denoiser'
+# Rows of the guided denoiser from a mixture, of settings that are searched.
+WALKS = 'short_walk', 'one_step', 'varied_walk'
+REALISM_WALK = 'realism_walk'
+UNLABELLED_ROWS = (
+  UNLABELLED_BASELINE, 'realism_optimizer', 'realism_denoiser', REALISM_WALK,
+)  # fmt: skip
 ROW_DESCRIPTIONS = {
   'real': 'The held-out test images.',
   'real_train': 'As many training images as test images: what a second sample '
@@ -30,6 +35,10 @@ ROW_DESCRIPTIONS = {
   'training, the fakes of the critic included latents moved towards labels.)',
   'realism_denoiser': 'Latents sampled from the same noise by the denoiser of '
   'encodings, without guidance. Labels are neither used nor requested.',
+  REALISM_WALK: 'Draws of the mixture, with a little noise, sampled again by a '
+  'few steps of the denoiser without guidance. Labels are neither used nor '
+  'requested. Of the searched settings, the one of least Frechet distance on '
+  'the validation split.',
   'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '
   'each class.',
   'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '
@@ -48,6 +57,16 @@ ROW_DESCRIPTIONS = {
   'denoiser of encodings, guided by an attribute critic of noised latents. '
   'Above the noise time denoise.mixture_above, the class mixture replaces '
   'both.',
+  'optimizer_from_mixture': 'Gradient steps on the constraints from draws of '
+  'the class or attribute mixture instead of prior latents, until a row is as '
+  'realistic and as surely of its label as most real encodings.',
+  'one_step': 'As short_walk, of a single step.',
+  'short_walk': 'Draws of the class or attribute mixture, with a little noise, '
+  'sampled again by a few steps of the guided denoiser. Of the searched '
+  'settings, the one of least Frechet distance that is at least as accurate as '
+  'real images, on the validation split as the second judge sees it.',
+  'varied_walk': 'As short_walk, of highest k-NN recall instead of least '
+  'Frechet distance.',
 }
 # Prefix of the rows of additional actors; their distance weight follows.
 FURTHER_ACTOR = 'actor_lambda_'

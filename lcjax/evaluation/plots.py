@@ -8,10 +8,11 @@ import io
 import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib
+import matplotlib.lines
 import matplotlib.ticker
 import numpy as np
 from matplotlib.artist import Artist
@@ -201,6 +202,89 @@ def quality_against_compute(
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside lower center', ncols=3)
     return _finish(figure, path)
+
+
+def frontier(
+  rows: Mapping[str, Mapping[str, float | None]],
+  metrics: Sequence[str],
+  baselines: Collection[str],
+  path: Path | None = None,
+) -> bytes:
+  """Every row's metrics against its speed, and which of them nothing beats.
+
+  A line joins the rows that no other one beats in both the metric and speed,
+  among the rows that have both. Rows are numbered; the legend names them.
+
+  Args:
+    rows: row -> metrics and 'latents_per_second'; rows without these, or with
+      values that are not finite, are not drawn.
+    metrics: one panel each; with a `glossary` direction.
+    baselines: rows that are drawn as squares instead of discs.
+    path: file to which the figure is also written.
+
+  Returns:
+    A PNG file's bytes.
+  """
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(figsize=(_PAGE_INCHES, 4.0), layout='constrained')
+    axes = figure.subplots(1, len(metrics), squeeze=False)[0]
+    numbers: dict[str, int] = {}
+    for axis, metric in zip(axes, metrics, strict=True):
+      sign = 1.0 if glossary.metric(metric).better == 'lower' else -1.0
+      points = {
+        name: _floats([scores.get('latents_per_second'), scores.get(metric)])
+        for name, scores in rows.items()
+      }
+      drawn = {n: p for n, p in points.items() if np.isfinite(p).all()}
+      for name, (speed, value) in drawn.items():
+        number = numbers.setdefault(name, len(numbers) + 1)
+        axis.plot(
+          speed,
+          value,
+          's' if name in baselines else 'o',
+          color=COLOURS[1] if name in baselines else COLOURS[0],
+          ms=4,
+        )
+        axis.annotate(
+          str(number), (speed, value), (3, 3), textcoords='offset points',
+          fontsize=7,
+        )  # fmt: skip
+      best = _unbeaten([(p[0], sign * p[1]) for p in drawn.values()])
+      axis.plot(
+        [speed for speed, _ in best],
+        [sign * value for _, value in best],
+        color=COLOURS[2],
+        lw=1,
+        zorder=0,
+      )
+      axis.set_xscale('log')
+      axis.set_xlabel('Latents per second')
+      axis.set_title(glossary.metric(metric).label, loc='left')
+      axis.grid(True)
+      if metric == 'frechet' and drawn:
+        axis.set_yscale('log')
+        axis.yaxis.set_major_formatter('{x:g}')
+        axis.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    handles = [
+      matplotlib.lines.Line2D([], [], ls='', label=f'{number} {name}')
+      for name, number in numbers.items()
+    ]
+    figure.legend(
+      handles=handles, loc='outside lower center', ncols=4, handlelength=0,
+      fontsize=7,
+    )  # fmt: skip
+    return _finish(figure, path)
+
+
+def _unbeaten(
+  points: Sequence[tuple[float, float]],
+) -> list[tuple[float, float]]:
+  """(speed, cost) of those that no other is both faster and cheaper than."""
+  best: list[tuple[float, float]] = []
+  for speed, cost in sorted(points, key=lambda p: (-p[0], p[1])):
+    if not best or cost < best[-1][1]:
+      best.append((speed, cost))
+  return best
 
 
 def ratios(

@@ -91,7 +91,7 @@ def compare_once(
   rows['prior'] = judging.Row(bound.decode(start), y, start, {})
   # Replicates differ in all noise, as they do in models and starts.
   key = jax.random.key(seed)
-  asked = rows_lib.contenders(job, bound, judge.train, y)
+  asked = rows_lib.contenders(job, replicate, bound, judge.train, y)
   for name, (contender, target, requested) in asked.items():
     print(f'compare: {name}', flush=True)
     rows[name], _ = moving.make_row(

@@ -127,6 +127,12 @@ def write(
     scores = report['rows'][name]
     return {key: scores[key]['mean'] for key in keys}
 
+  def means(name: str) -> dict[str, float | None]:
+    scores = report['rows'][name]
+    if score not in scores:
+      return {}  # nothing was requested
+    return {key: one['mean'] for key, one in scores.items()}
+
   score = 'accuracy' if kind == 'classes' else 'macro_f1'
   keys = (score, 'frechet', 'latents_per_second')
   quality = plots.quality_against_compute(
@@ -136,6 +142,16 @@ def write(
     | {name: point(name) for name in (glossary.baseline(kind), 'optimizer')},
   )
   figures = [
+    {
+      'title': 'Quality against speed',
+      'caption': 'All rows with requested labels: means over seeds. The line '
+      'joins those that no other row beats in both. Squares: baselines.',
+      'png': plots.frontier(
+        {name: means(name) for name in report['rows']},
+        (score, 'frechet', 'knn_recall'),
+        glossary.BASELINE_ROWS,
+      ),
+    },
     {
       'title': 'Quality against compute',
       'caption': f'{glossary.metric(score).label} and Frechet distance. The '

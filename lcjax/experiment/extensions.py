@@ -24,7 +24,7 @@ from lcjax.experiment import plugins
 from lcjax.generators import latent_model
 from lcjax.movers.base import Mover
 
-SECTIONS = 'movers', 'constraints'
+SECTIONS = 'starts', 'movers', 'constraints'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from lcjax.data import dataset, pictures
 from lcjax.evaluation import grids
 from lcjax.experiment import (
   build,
+  choices,
   files,
   jobs,
   loading,
@@ -26,10 +27,11 @@ from lcjax.experiment import (
   requests,
   stage,
 )
-from lcjax.latent import mixtures, samplers
+from lcjax.latent import samplers
 from lcjax.movers import base
+from lcjax.movers import starts as starts_lib
 
-STARTS = ('prior', 'mixture', 'encodings')
+OWN = 'own'  # start of a mover that draws it
 
 
 def held_out_labels(
@@ -53,13 +55,13 @@ class Starts(NamedTuple):
   """Latents before they are moved.
 
   Attributes:
-    z: [R, Z].
-    images: [R, H, W, C] the encoded images; None if z is sampled.
+    draw: (target, rows, key) -> z, of row numbers below the number of labels.
+    images: [R, H, W, C] the encoded images; None if z is drawn.
     labels: R row names.
     is_noise: whether z is drawn from the prior; other starts are edited.
   """
 
-  z: np.ndarray
+  draw: starts_lib.Start
   images: np.ndarray | None
   labels: list[str]
   is_noise: bool
@@ -68,47 +70,43 @@ class Starts(NamedTuple):
 def make_starts(
   config: ml_collections.ConfigDict,
   bound: loading.BoundMovers,
+  chosen: choices.Choices,
   held_out: dataset.Dataset,
   start: str,
   images: Sequence[str],
 ) -> Starts:
-  """Makes latents from the prior, a fitted mixture or encoded images."""
-  section, seed = config.generate, config.seed
-  numbers = [str(i) for i in range(section.num_rows)]
+  """Makes what draws a start by name, or latents of encoded images."""
+  numbers = [str(i) for i in range(config.generate.num_rows)]
   if images and start != 'encodings':
     raise errors.UserError(
       f'--images needs --start=encodings, not --start={start}'
     )
-  if start == 'encodings':
-    if images:
-      cropped = config.data.name in dataset.CROPPED
-      pixels = pictures.read(
-        images,
-        held_out.image_shape,
-        config.data.crop_size if cropped else 0,
-        config.data.background,
-      )
-      names = [os.path.basename(p) for p in images]
-      if len(names) != len(pixels):
-        names = [str(i) for i in range(len(pixels))]
-    else:
-      pixels = held_out.images[: section.num_rows]
-      names = [
-        label_name(vector, held_out.attribute_names)
-        for vector in held_out.attributes[: section.num_rows]
-      ]
-    mean, _ = bound.encode(pixels)
-    return Starts(mean, pixels, names, is_noise=False)
-  if start == 'mixture':
-    model = mixtures.fit(
-      bound.train.sample(seed), section.mixture_components, seed
+  if start in ('prior', OWN):
+    size = bound.train.mean.shape[1]
+    z = samplers.prior(len(numbers), size, config.seed)
+    return Starts(lambda _, rows, key: z[rows], None, numbers, is_noise=True)
+  if start != 'encodings':
+    draw = movers.make_start(config, bound, chosen, start)
+    return Starts(draw, None, numbers, is_noise=False)
+  if images:
+    cropped = config.data.name in dataset.CROPPED
+    pixels = pictures.read(
+      images,
+      held_out.image_shape,
+      config.data.crop_size if cropped else 0,
+      config.data.background,
     )
-    rows = np.arange(section.num_rows)
-    z = mixtures.sample(model, rows, jax.random.key(seed))
-    return Starts(z, None, numbers, is_noise=False)
-  size = bound.train.mean.shape[1]
-  z = samplers.prior(section.num_rows, size, seed)
-  return Starts(z, None, numbers, is_noise=True)
+    names = [os.path.basename(p) for p in images]
+    if len(names) != len(pixels):
+      names = [str(i) for i in range(len(pixels))]
+  else:
+    pixels = held_out.images[: len(numbers)]
+    names = [
+      label_name(vector, held_out.attribute_names)
+      for vector in held_out.attributes[: len(numbers)]
+    ]
+  mean, _ = bound.encode(pixels)
+  return Starts(lambda _, rows, key: mean[rows], pixels, names, is_noise=False)
 
 
 def write(
@@ -134,17 +132,22 @@ def write(
   Returns:
     The path of the PNG file.
   """
-  num_rows, num_columns = len(starts.z), len(y)
-  z = np.repeat(starts.z, num_columns, axis=0)
+  num_rows, num_columns = len(starts.labels), len(y)
   requested = np.tile(y, (num_rows, 1))
+  # The same noise in a row, whatever its labels.
+  rows = np.repeat(np.arange(num_rows), num_columns)
+  target = movers.make_target(requested)
+  z = starts.draw(target, rows, jax.random.key(bound.seed))
   moved = movers.move(mover, z, requested)
   images = bound.decode(moved.z)
   cells = images.reshape(num_rows, num_columns, *images.shape[1:])
-  first_columns = [bound.decode(starts.z)[:, None]]
-  first_names = ['start']
+  first_columns, first_names = [], []
   if starts.images is not None:
-    first_columns.insert(0, starts.images[:, None])
-    first_names = ['original', 'decoded']
+    first_columns, first_names = [starts.images[:, None]], ['original']
+  begun = moved.start.reshape(num_rows, num_columns, -1)
+  if (begun == begun[:, :1]).all():  # else, it depends on the labels
+    first_columns.append(bound.decode(begun[:, 0])[:, None])
+    first_names.append('start' if starts.images is None else 'decoded')
   grid = grids.labelled_grid(
     np.concatenate([*first_columns, cells], axis=1),
     starts.labels,
@@ -163,6 +166,13 @@ def write(
   return path
 
 
+def start_of(config: ml_collections.ConfigDict, mover: str) -> str:
+  """Where a mover starts, unless it is told."""
+  if mover not in ('none', *movers.edit_names(config)):
+    return OWN
+  return 'class_mixture' if mover == 'optimizer' else 'prior'
+
+
 def generate(
   job: jobs.Job,
   pairs: Sequence[tuple[str, str]],
@@ -174,7 +184,7 @@ def generate(
 
   Args:
     job: config and workdir of the run.
-    pairs: (start, mover) pairs.
+    pairs: (start, mover) pairs; `OWN` for movers that draw their own starts.
     labels: as in --labels; if empty, label vectors of random held-out rows.
     images: paths as in --images; if empty, the first held-out images.
     name: of the files, without extension; START_MOVER if empty.
@@ -182,10 +192,14 @@ def generate(
   config, workdir = job.config, job.workdir
   for start, mover in pairs:
     requests.check_mover(config, mover)
-    if start != 'prior' and mover not in ('none', *movers.edit_names(config)):
+    if start != OWN and start_of(config, mover) == OWN:
       raise errors.UserError(
-        f'--mover={mover} draws starts of its own: give --start=prior, not '
-        f'--start={start}'
+        f'--mover={mover} draws starts of its own: leave out --start={start}'
+      )
+    if start != OWN and start not in movers.start_names(config):
+      raise errors.UserError(
+        f'--start={start} does not exist: '
+        f'{errors.nearest(start, movers.start_names(config))}'
       )
   trainings = stage.trainings(config, stage.TRAINED)
   preflight.check(job, trainings, False, False, ('test',))
@@ -198,12 +212,13 @@ def generate(
     y, names = held_out_labels(
       held_out, config.generate.num_columns, config.seed
     )
-  of_noise = movers.make_movers(config, bound)
+  chosen = movers.choices_of(job, 0, bound, data)
+  of_noise = movers.make_movers(config, bound, chosen)
   of_encodings = movers.make_edit_movers(
     config, bound, config.optimize, 'optimize'
   )
   for start, mover in pairs:
-    starts = make_starts(config, bound, held_out, start, images)
+    starts = make_starts(config, bound, chosen, held_out, start, images)
     made = of_noise if starts.is_noise else of_encodings
     path = write(
       workdir / 'generate',

@@ -9,7 +9,7 @@ import numpy as np
 
 from lcjax.data import dataset
 from lcjax.evaluation import judging, paper_figures
-from lcjax.experiment import build, jobs, loading, rows, stage
+from lcjax.experiment import build, jobs, loading, stage
 
 
 class Drawn(NamedTuple):
@@ -55,7 +55,7 @@ class LoadedRun:
   def predict_fn(self) -> judging.PredictFn:
     """The judge of the split: uint8 images -> (logits, features)."""
     which = stage.judge_of(self.job.config)
-    return rows.load_predict_fn(self.job, which, self.train)[0]
+    return loading.load_predict_fn(self.job, which, self.train)[0]
 
   @functools.cached_property
   def to_choose(self) -> 'LoadedRun':

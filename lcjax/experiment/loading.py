@@ -13,6 +13,7 @@ from lcjax import types
 from lcjax.constraints import attributes, critics
 from lcjax.constraints import base as constraints
 from lcjax.data import dataset
+from lcjax.evaluation import judging
 from lcjax.experiment import (
   build,
   class_mixture,
@@ -20,6 +21,7 @@ from lcjax.experiment import (
   jobs,
   stage,
   train_actor_critic,
+  train_classifier,
   train_denoiser,
   train_vae,
   training_parts,
@@ -122,6 +124,26 @@ def _in_batches(
     *arrays,
     batch_size=config.generate.batch_size,
   )
+
+
+def load_predict_fn(
+  job: jobs.Job, which: stage.Stage, train: dataset.Dataset
+) -> tuple[judging.PredictFn, float]:
+  """Restores one of `stage.JUDGES`; also returns its training seconds."""
+  config = job.config
+  found = train_classifier.load(job, which, train)
+  fn = build.make_judge(build.build_classifier(config, which.section, train))
+  params = found.state[which.section].params
+
+  def predict_fn(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    logits, features = encodings.in_batches(
+      parallel.over_devices(lambda part: fn(params, part)),
+      images,
+      batch_size=config.generate.batch_size,
+    )
+    return logits, features
+
+  return predict_fn, found.seconds
 
 
 def load_critics(

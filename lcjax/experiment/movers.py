@@ -14,8 +14,9 @@ from lcjax import errors
 from lcjax.constraints import base as constraints
 from lcjax.constraints import build as constraints_build
 from lcjax.constraints import compose, mixture, near, on_sample
+from lcjax.data import dataset
 from lcjax.evaluation import glossary
-from lcjax.experiment import build, extensions, stage
+from lcjax.experiment import build, choices, extensions, jobs, stage
 from lcjax.experiment.loading import BoundCritics, BoundMovers
 from lcjax.latent import denoise
 from lcjax.movers import base, denoiser, optimizer, starts, wrappers
@@ -26,26 +27,37 @@ _KEY = 10_000
 
 
 # One mover of each kind has a row with rejection sampling, too.
-_RETRIED = 'actor', 'optimizer', 'guided_denoiser'
+_RETRIED = 'actor', 'optimizer', 'guided_denoiser', 'short_walk'
+_FROM_MIXTURE = 'optimizer_from_mixture'
 
 
 def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """Names of all movers of an experiment."""
   others = 'optimizer', 'actor_then_optimizer', 'guided_denoiser'
-  return *stage.actors(config), *others, *_kept(config), *config.movers
+  drawn = _FROM_MIXTURE, *_walks(config), *_kept(config)
+  return *stage.actors(config), *others, *drawn, *config.movers
+
+
+def _walks(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Names of short walks; none if there is no number of steps for them."""
+  return glossary.WALKS if config.walk.steps else ()
 
 
 def _kept(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """Names of movers with rejection sampling; none if there is one try."""
   if config.retry.tries == 1:
     return ()
-  return tuple(f'{name}{glossary.KEPT}' for name in _RETRIED)
+  return tuple(
+    f'{name}{glossary.KEPT}'
+    for name in _RETRIED
+    if name not in glossary.WALKS or _walks(config)
+  )
 
 
 def edit_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """Names of all movers that start where they are told to."""
   # Draw starts of their own, or are made of movers that do.
-  drawn = set(_kept(config))
+  drawn = {_FROM_MIXTURE, *_walks(config), *_kept(config)}
   for name, entry in _ordered(config.movers.to_dict()).items():
     parts = {entry.get(key) for key in _REFERENCES}
     if entry.get('start', 'prior') != 'prior' or parts & drawn:
@@ -104,6 +116,25 @@ def make_optimizer(
     build.configured(section.optimizer, section.max_steps, f'{key}.optimizer'),
     bound.batch_size,
   )
+
+
+def make_resting_optimizer(
+  config: ml_collections.ConfigDict,
+  bound: BoundMovers,
+  chosen: choices.Choices,
+) -> optimizer.Optimizer:
+  """Optimizer-G that rests as soon as a row is like most real ones.
+
+  For starts that are nearly right, such as draws of a mixture: on the way to
+  thresholds that few real encodings reach, they would lose their variety.
+  """
+  section = config.optimize.copy_and_resolve_references()
+  quantiles = config.optimize_from_mixture
+  section.update(
+    realism_threshold=chosen.realism_above(quantiles.realism_quantile),
+    attribute_tolerance=chosen.tolerance(quantiles.attribute_quantile),
+  )
+  return make_optimizer(bound, section)
 
 
 def make_denoiser(
@@ -171,6 +202,53 @@ def make_denoiser(
   )
 
 
+def _make_walk(
+  config: ml_collections.ConfigDict,
+  bound: BoundMovers,
+  setting: choices.Setting,
+) -> denoiser.Denoiser:
+  """The guided denoiser of a start that is noised a little."""
+  section = config.denoise.copy_and_resolve_references()
+  section.update({key: config.walk[key] for key in _OF_WALKS})
+  section.update(
+    num_steps=setting.steps,
+    attribute_weight=setting.attribute_weight,
+    distance_weight=0.0,
+    mixture_above=1.0,
+  )
+  return make_denoiser(bound, section, setting.start_time)
+
+
+_OF_WALKS = 'order', 'spacing', 'eta', 'guided'  # as in `config.denoise`
+
+
+def choices_of(
+  job: jobs.Job, replicate: int, bound: BoundMovers, train: dataset.Dataset
+) -> choices.Choices:
+  """What is chosen on the validation split, for movers of one replicate.
+
+  Args:
+    job: config and workdir of the run.
+    replicate: index from 0.
+    bound: models of the replicate.
+    train: the training split.
+  """
+  walk = functools.partial(_make_walk, job.config, bound)
+  return choices.Choices(job, replicate, bound, train, walk)
+
+
+def make_realism_walk(
+  config: ml_collections.ConfigDict,
+  bound: BoundMovers,
+  chosen: choices.Choices,
+) -> base.Mover:
+  """A short walk without guidance, from the mixture of all encodings."""
+  setting = chosen.walks.settings[glossary.REALISM_WALK]
+  return wrappers.start_at(
+    chosen.unlabelled.draw, _make_walk(config, bound, setting)
+  )
+
+
 def _guidance(
   bound: BoundCritics,
   attributes: constraints.Constraint,
@@ -189,39 +267,45 @@ def _guidance(
 
 
 def make_accept(
-  bound: BoundCritics, section: ml_collections.ConfigDict
+  bound: BoundCritics, chosen: choices.Choices, quantile: float
 ) -> on_sample.ReEncoded:
   """The test of rejection sampling.
 
-  D_attr, at the encoding of the decoded z, gives every requested value a
-  probability above `accept_above`. D_attr is trained on encodings, so it is
-  more reliable there than at latents that were moved against it.
+  D_attr, at the encoding of the decoded z, is at least as sure of the requested
+  values as at all but a share of real held-out encodings. D_attr is trained on
+  encodings, so it is more reliable there than at latents that were moved
+  against it.
 
   Args:
     bound: models of one replicate.
-    section: `config.retry` or a section with the same keys.
+    chosen: knows what D_attr says of real rows.
+    quantile: the share.
   """
-  attributes = dataclasses.replace(
-    bound.attributes, tolerance=1.0 - section.accept_above
-  )
+  tolerance = chosen.tolerance(quantile)
+  attributes = dataclasses.replace(bound.attributes, tolerance=tolerance)
   return constraints_build.re_encoded(bound.model, attributes)
 
 
 def _with_rejection(
-  bound: BoundCritics, section: ml_collections.ConfigDict, mover: base.Mover
+  bound: BoundCritics,
+  chosen: choices.Choices,
+  section: ml_collections.ConfigDict,
+  mover: base.Mover,
 ) -> base.Mover:
   """A mover of noise that is retried as `config.retry` says."""
   return wrappers.retry(
     mover,
     starts.prior_start(bound.model),
-    make_accept(bound, section),
+    make_accept(bound, chosen, section.accept_quantile),
     section.tries,
     batch_size=bound.batch_size,
   )
 
 
 def make_movers(
-  config: ml_collections.ConfigDict, bound: BoundMovers
+  config: ml_collections.ConfigDict,
+  bound: BoundMovers,
+  chosen: choices.Choices,
 ) -> dict[str, base.Mover]:
   """Every mover of noise, by name, and 'none'."""
   movers = _single_movers(
@@ -229,10 +313,15 @@ def make_movers(
     make_optimizer(bound, config.optimize),
     make_denoiser(bound, config.denoise),
   )
+  draw = make_start(config, bound, chosen, 'class_mixture')
+  resting = make_resting_optimizer(config, bound, chosen)
+  movers[_FROM_MIXTURE] = wrappers.start_at(draw, resting)
+  for name in _walks(config):
+    movers[name] = wrappers.start_at(draw, _Walk(chosen, name))
   for name in _kept(config):
     single = movers[name.removesuffix(glossary.KEPT)]
-    movers[name] = _with_rejection(bound, config.retry, single)
-  _add_configured(_Made(config, bound, movers, edit=False))
+    movers[name] = _with_rejection(bound, chosen, config.retry, single)
+  _add_configured(_Made(config, bound, movers, chosen=chosen))
   return movers
 
 
@@ -254,13 +343,15 @@ def _add_configured(made: '_Made') -> None:
   """Adds the movers of `config.movers` to `made.movers`."""
   parts = dataclasses.replace(made.bound.parts, movers=made.movers)
   for name, entry in _ordered(made.config.movers.to_dict()).items():
-    if made.edit and name not in edit_names(made.config):
+    if made.chosen is None and name not in edit_names(made.config):
       continue  # it has a start of its own
-    fn, start, settings = _parse(entry, f'config.movers.{name}')
+    fn, start, settings = _parse(entry, f'config.movers.{name}', made.config)
     mover = fn(made if fn in _KINDS.values() else parts, **settings)
     if start is not None:
-      own = made.bound if start is _mixture_start else parts
-      mover = wrappers.start_at(start(own), mover)
+      assert made.chosen is not None  # movers of encodings draw no start
+      mover = wrappers.start_at(
+        make_start(made.config, made.bound, made.chosen, start), mover
+      )
     made.movers[name] = mover
 
 
@@ -296,13 +387,18 @@ class _Made(NamedTuple):
     config: of the experiment.
     bound: models of one replicate.
     movers: those made so far.
-    edit: whether they move encodings, which no retry may replace by noise.
+    chosen: what starts and retries are made of; None for movers of encodings,
+      which no noise may replace.
   """
 
   config: ml_collections.ConfigDict
   bound: BoundMovers
   movers: dict[str, base.Mover]
-  edit: bool
+  chosen: choices.Choices | None
+
+
+def _same(made: _Made, of: str) -> base.Mover:
+  return made.movers[of]
 
 
 def _backtrack(
@@ -319,10 +415,10 @@ def _then(made: _Made, first: str, second: str) -> base.Mover:
 
 
 def _retry(made: _Made, of: str, **settings: Any) -> base.Mover:
-  if made.edit:
+  if made.chosen is None:  # edits
     return made.movers[of]
   section = _with_settings(made.config.retry, settings, 'config.retry')
-  return _with_rejection(made.bound, section, made.movers[of])
+  return _with_rejection(made.bound, made.chosen, section, made.movers[of])
 
 
 def _optimizer(made: _Made, **settings: Any) -> base.Mover:
@@ -334,7 +430,7 @@ def _guided_denoiser(
   made: _Made, start_time: float | None = None, **settings: Any
 ) -> base.Mover:
   section = _with_settings(made.config.denoise, settings, 'config.denoise')
-  if made.edit and start_time is None:
+  if made.chosen is None and start_time is None:
     return make_edit_denoiser(made.bound, section)
   return make_denoiser(made.bound, section, start_time)
 
@@ -360,6 +456,7 @@ def _with_settings(
 
 _REFERENCES = 'of', 'first', 'second'  # settings that name another mover
 _KINDS: dict[str, Callable[..., base.Mover]] = {
+  'same': _same,
   'backtrack': _backtrack,
   'then': _then,
   'retry': _retry,
@@ -368,27 +465,82 @@ _KINDS: dict[str, Callable[..., base.Mover]] = {
 }
 
 
-def _mixture_start(bound: BoundMovers) -> starts.Start:
-  return starts.mixture_start(
-    bound.data, bound.num_components, seed=bound.parts.seed
-  )
+class _Walk(NamedTuple):
+  """A mover that is made when first called, as its setting is searched then.
+
+  Attributes:
+    chosen: knows the setting.
+    name: of the row.
+  """
+
+  chosen: choices.Choices
+  name: str
+
+  def __call__(
+    self,
+    start: np.ndarray,
+    target: constraints.Target,
+    rows: np.ndarray | None = None,
+    key: jax.Array | None = None,
+  ) -> base.Moved:
+    """See `base.Mover`."""
+    walk = self.chosen.make_walk(self.chosen.walks.settings[self.name])
+    return walk(start, target, rows, key)
+
+
+# Starts of this package, from what is chosen for a replicate.
+_STARTS: dict[str, Callable[[choices.Choices], starts.Start]] = {
+  'prior': lambda chosen: starts.prior_start(chosen.bound.model),
+  # Fitted when first drawn from.
+  'mixture': lambda chosen: lambda *asked: chosen.unlabelled.draw(*asked),
+  'class_mixture': lambda chosen: lambda *asked: chosen.labelled.draw(*asked),
+  'encodings': lambda chosen: starts.encodings_start(
+    chosen.bound.data, chosen.bound.seed
+  ),
+}
+
+
+def start_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Names of all starts of an experiment."""
+  return *_STARTS, *config.starts
+
+
+def make_start(
+  config: ml_collections.ConfigDict,
+  bound: BoundMovers,
+  chosen: choices.Choices,
+  name: str,
+) -> starts.Start:
+  """Draws latents from a start, by name or 'my_file:NAME'."""
+  entry = config.starts.to_dict().get(name, {'kind': name})
+  fn, time, settings = _parse_start(entry, f'config.starts.{name}')
+  made = fn(chosen) if fn in _STARTS.values() else fn(bound.parts, **settings)
+  return made if time is None else starts.noised_start(made, bound.data, time)
+
+
+def _parse_start(
+  entry: Mapping[str, Any], what: str
+) -> tuple[Callable[..., starts.Start], float | None, dict[str, Any]]:
+  """Function, noise time and settings of an entry of `config.starts`."""
+  settings = dict(entry)
+  fn = extensions.find(settings.pop('kind', None), _STARTS, f'{what}.kind')
+  time = settings.pop('start_time', None)
+  extensions.check(fn, settings, what)
+  return fn, time, settings
 
 
 def _parse(
-  entry: Mapping[str, Any], what: str
-) -> tuple[
-  Callable[..., base.Mover], Callable[..., starts.Start] | None, dict[str, Any]
-]:
-  """Function, start and settings of an entry of `config.movers`."""
+  entry: Mapping[str, Any], what: str, config: ml_collections.ConfigDict
+) -> tuple[Callable[..., base.Mover], str | None, dict[str, Any]]:
+  """Function, name of the start and settings of an entry of `config.movers`."""
   settings = dict(entry)
   fn = extensions.find(settings.pop('kind', None), _KINDS, f'{what}.kind')
   settings.pop('description', None)
-  start, given = settings.pop('start', 'prior'), None
-  if start != 'prior':
-    known = {'prior': _mixture_start, 'mixture': _mixture_start}
-    given = extensions.find(start, known, f'{what}.start')
+  start = settings.pop('start', 'prior')
+  if start not in config.starts:
+    extensions.find(start, _STARTS, f'{what}.start')
   extensions.check(fn, settings, what)
-  return fn, given, settings
+  return fn, None if start == 'prior' else start, settings
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -409,7 +561,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         f'{what}: {name!r} is the name of a row that is always there: choose '
         'another'
       )
-    fn, _, settings = _parse(entry, what)
+    fn, _, settings = _parse(entry, what, config)
     if fn is _optimizer:
       _with_settings(config.optimize, settings, what)
     if fn is _retry:
@@ -430,6 +582,13 @@ def check(config: ml_collections.ConfigDict) -> None:
           f'{errors.nearest(str(settings[key]), known)}'
         )
   _ordered(entries)
+  for name, entry in config.starts.to_dict().items():
+    if name in _STARTS:
+      raise errors.UserError(
+        f'config.starts.{name}: {name!r} is the name of a start that is always '
+        'there: choose another'
+      )
+    _parse_start(entry, f'config.starts.{name}')
   for name, entry in config.constraints.to_dict().items():
     extensions.parse_constraint(entry, f'config.constraints.{name}')
 
@@ -468,7 +627,7 @@ def make_edit_movers(
     make_optimizer(bound, section, key),
     make_edit_denoiser(bound, config.denoise),
   )
-  _add_configured(_Made(config, bound, movers, edit=True))
+  _add_configured(_Made(config, bound, movers, chosen=None))
   return movers
 
 

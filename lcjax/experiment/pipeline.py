@@ -23,8 +23,12 @@ def generate_once(job: jobs.Job) -> None:
     print('generate: finished before, nothing to do')
     return
   names = movers.names(job.config)
-  requests = [('prior', mover) for mover in ('none', *names)]
-  requests += [('encodings', name) for name in movers.edit_names(job.config)]
+  edits = movers.edit_names(job.config)
+  requests = [
+    ('prior' if mover in ('none', *edits) else generate.OWN, mover)
+    for mover in ('none', *names)
+  ]
+  requests += [('encodings', name) for name in edits]
   generate.generate(job, requests, labels=[], images=[])
   files.write_json(done, key)
 

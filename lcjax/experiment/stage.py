@@ -93,11 +93,23 @@ DENOISER = Stage(
   shown=('train/velocity_mse', 'train/attribute_accuracy'),
 )
 CLASS_MIXTURE = Node(('data', 'vae', 'mixture'), ('train',), needs=('vae',))
+# What is chosen on the validation split, by the second judge.
+_CHOSEN_BY = SECOND_CLASSIFIER.section
+MIXTURES = Node(
+  ('data', 'vae', 'mixture', _CHOSEN_BY), needs=('vae', _CHOSEN_BY)
+)
+_WALKED = 'vae', 'latent_critics', 'denoiser', _CHOSEN_BY
+WALKS = Node(
+  ('data', *_WALKED, 'mixture', 'walk', 'constraints'), needs=_WALKED
+)
 # What results read: the second judge has no part in those on the test split.
 TRAINED = 'vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser'
 
 
-_MOVERS = 'optimize', 'denoise', 'retry', 'mixture', 'movers', 'constraints'
+_MOVERS = (
+  'optimize', 'optimize_from_mixture', 'denoise', 'walk', 'retry', 'mixture',
+  'starts', 'movers', 'constraints',
+)  # fmt: skip
 
 
 def result(*own: str, both_judges: bool = False) -> Node:

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lcjax import errors, types
 from lcjax.constraints import base
 from lcjax.generators import latent_model
-from lcjax.latent import mixtures
+from lcjax.latent import denoise, mixtures, noise
 
 NUM_COMPONENTS = 1, 3, 10, 30  # of a mixture, to choose from
 # Row i of the result depends on row i of the target, its number and the key.
@@ -75,6 +76,7 @@ def mixture_start(
   num_components: int | Sequence[int] = NUM_COMPONENTS,
   name: str = 'attributes',
   seed: int = 0,
+  labelled: bool = True,
 ) -> MixtureStart:
   """Draws latents with the requested labels from a Gaussian mixture.
 
@@ -87,12 +89,63 @@ def mixture_start(
       of held-out rows; fewer where there are few rows.
     name: of the target that holds the labels y [B, Y].
     seed: of the fit.
+    labelled: False ignores the labels.
   """
   z, y = data.encodings.sample(seed), data.encodings.attributes
-  if data.labels is None:
+  if data.labels is None or not labelled:
     return MixtureStart(mixtures.fit(z, num_components, seed))
   if isinstance(data.labels, types.Classes):
     model = mixtures.fit_classes(z, y, num_components, seed)
     return MixtureStart(model, mixtures.ClassSampler(model), name, y.shape[1])
   sampler = mixtures.fit_attributes(z, y, num_components, seed)
   return MixtureStart(sampler.model, sampler, name, y.shape[1])
+
+
+def encodings_start(data: latent_model.LatentData, seed: int = 0) -> Start:
+  """Draws encodings of data at random, whatever their labels and the target.
+
+  Args:
+    data: drawn from, with replacement.
+    seed: of the draw z ~ q(z|x) of every row of the data.
+  """
+  z = data.encodings.sample(seed)
+
+  def start(
+    target: base.Target, rows: np.ndarray, key: jax.Array
+  ) -> np.ndarray:
+    del target
+    return z[(noise.draw(key, rows) * len(z)).astype(int)]
+
+  return start
+
+
+def noised_start(
+  start: Start, data: latent_model.LatentData, time: float
+) -> Start:
+  """Adds noise to a start, of which part is kept; see `denoise.add_noise`.
+
+  For movers that do not know noise times; a `denoiser` with a `start_time` adds
+  this noise itself.
+
+  Args:
+    start: of a latent without noise.
+    data: whose q(z) gives the unit of each dimension.
+    time: noise time in (0, 1]; 1 is noise alone.
+
+  Raises:
+    UserError: the time is out of range.
+  """
+  if not 0 < time <= 1:
+    raise errors.UserError(f'time={time} must be in (0, 1]')
+  mean, std = data.encodings.aggregate_mean, data.encodings.aggregate_std
+  signal, sigma = (float(scale) for scale in denoise.scales(jnp.float32(time)))
+
+  def noised(
+    target: base.Target, rows: np.ndarray, key: jax.Array
+  ) -> np.ndarray:
+    start_key, eps_key = jax.random.split(key)
+    unit = (start(target, rows, start_key) - mean) / std
+    eps = noise.draw(eps_key, rows, len(mean))
+    return ((signal * unit + sigma * eps) * std + mean).astype(np.float32)
+
+  return noised

@@ -484,6 +484,25 @@ class PlotsTest(absltest.TestCase):
     for png in (data, quality, plots.curves({})):
       self.assertTrue(png.startswith(b'\x89PNG'))
 
+  def test_rows_that_nothing_beats_are_joined(self):
+    rows = {
+      'fast': {'frechet': 0.3, 'latents_per_second': 100.0},
+      'good': {'frechet': 0.1, 'latents_per_second': 10.0},
+      'beaten': {'frechet': 0.2, 'latents_per_second': 5.0},
+      'slow': {'frechet': 0.05, 'latents_per_second': 1.0},
+      'unknown': {'frechet': None, 'latents_per_second': 1.0},
+      'real': {'frechet': 0.01},
+    }
+    with absltest.mock.patch.object(plots.Axes, 'plot', autospec=True) as plot:
+      png = plots.frontier(rows, ['frechet'], ['fast'])
+    self.assertTrue(png.startswith(b'\x89PNG'))
+    *points, line = plot.call_args_list
+    self.assertEqual(
+      [call.args[1:] for call in points],
+      [(100.0, 0.3, 's'), (10.0, 0.1, 'o'), (5.0, 0.2, 'o'), (1.0, 0.05, 'o')],
+    )
+    self.assertEqual(line.args[1:], ([100.0, 10.0, 1.0], [0.3, 0.1, 0.05]))
+
   def test_what_is_not_finite_is_the_same_picture_as_json_has_it(self):
     # The first metric, too: the legend is that of the first panel.
     pictures = []

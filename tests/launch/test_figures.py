@@ -22,9 +22,9 @@ from lcjax.experiment import (
   generate,
   jobs,
   loaded_run,
+  loading,
   movers,
   panels,
-  rows,
   stage,
   trainers,
 )
@@ -249,7 +249,7 @@ def test_each_split_has_its_own_judge(run):
   np.testing.assert_array_equal(to_choose.test.images, validation.images)
   images = made.test.images
   for loaded, which in zip((made, to_choose), stage.JUDGES, strict=True):
-    own, _ = rows.load_predict_fn(job, which, made.train)
+    own, _ = loading.load_predict_fn(job, which, made.train)
     np.testing.assert_array_equal(loaded.predict_fn(images)[0], own(images)[0])
   judged = made.predict_fn(images)[0], to_choose.predict_fn(images)[0]
   assert np.abs(judged[0] - judged[1]).max() > 1e-3

@@ -35,6 +35,9 @@ TINY = [
   '--config.mixture.num_components=(1,)',
   '--config.mixture.unlabelled_components=(1,)',
   '--config.mixture.denoiser_components=1',
+  '--config.walk.steps=(1,)',
+  '--config.walk.start_times=(0.3, 0.5)',
+  '--config.walk.attribute_weights=(2.0,)',
   '--config.compare.clock_seconds=0',
   '--config.compare.feature_steps=1',
   '--config.compare.cas_steps=1',
@@ -46,7 +49,9 @@ TINY = [
   *(f'--config.{stage}.train.steps_per_call=10' for stage in STAGES),
   *(f'--config.{stage}.train.log_every=10' for stage in STAGES),
 ]
-UNLABELLED = ('mixture', 'realism_optimizer', 'realism_denoiser')
+UNLABELLED = (
+  'mixture', 'realism_optimizer', 'realism_denoiser', 'realism_walk',
+)  # fmt: skip
 ROWS = [
   'real',
   'real_train',
@@ -55,6 +60,7 @@ ROWS = [
   'mixture',
   'realism_optimizer',
   'realism_denoiser',
+  'realism_walk',
   'class_gaussian',
   'class_mixture',
   'class_mixture_kept',
@@ -66,6 +72,11 @@ ROWS = [
   'actor_then_optimizer',
   'guided_denoiser',
   'guided_denoiser_kept',
+  'optimizer_from_mixture',
+  'one_step',
+  'short_walk',
+  'short_walk_kept',
+  'varied_walk',
 ]
 
 
@@ -155,6 +166,13 @@ def test_pipeline_writes_what_other_programs_read(finished):
   assert denoised['evaluations_attributes']['mean'] == 25
   assert report['rows']['actor']['evaluations_actor']['mean'] == 1
   fitted = report['rows']['class_mixture']['training_seconds']['mean']
+  chosen = json.loads((workdir / 'chosen' / 'chosen.json').read_text())
+  walked = report['rows']['short_walk']
+  np.testing.assert_allclose(
+    walked['training_seconds']['mean'],
+    trained['denoiser'] + fitted + chosen['seconds'],
+  )
+  assert walked['evaluations_denoiser']['mean'] == 1
   kept = report['rows']['class_mixture_kept']['training_seconds']['mean']
   np.testing.assert_allclose(kept, fitted + asked)
   for name in ROWS:
@@ -172,7 +190,9 @@ def test_pipeline_writes_what_other_programs_read(finished):
   page = (workdir / 'compare' / 'report.html').read_text()
   assert all(name in page for name in ROWS)
   assert 'python -m launch.pipeline --config=configs/digits.py' in page
+  assert 'Quality against speed' in page
   assert (workdir / 'generate' / 'encodings_actor.png').exists()
+  assert (workdir / 'generate' / 'own_short_walk.png').exists()
   assert (workdir / 'generate' / 'prior_optimizer.npz').exists()
 
 
@@ -239,6 +259,13 @@ def test_generate_from_labels_and_images(finished):
     f'--images={images}',
   )
   assert status == 0, err
+  status, _, err = launch('generate', workdir, *TINY, '--mover=optimizer')
+  assert status == 0, err
+  begun = np.load(workdir / 'generate' / 'class_mixture_optimizer.npz')
+  asked, z = begun['attributes'].argmax(-1), begun['starts']
+  # Where a cell starts follows from its row and its label.
+  columns = len(asked) // 8
+  assert (z[:columns][asked[:columns] != asked[0]] != z[0]).any()
   with np.load(workdir / 'generate' / 'encodings_optimizer_own.npz') as arrays:
     assert arrays['images'].shape == (6, 8, 8, 1)
     np.testing.assert_array_equal(
@@ -276,6 +303,12 @@ def test_another_weight_adds_a_training_and_leaves_the_others(
   [
     ('generate', ['--mover=actor_lambda_1'], 'did you mean actor_lambda_0.1'),
     ('generate', ['--labels=11'], 'is not a label'),
+    ('generate', ['--start=mixtur'], 'did you mean mixture'),
+    (
+      'generate',
+      ['--mover=short_walk', '--start=mixture'],
+      'draws starts of its own',
+    ),
     ('generate', ['--labels=1+2'], 'names 2 classes'),
     ('generate', ['--start=encodings', '--images=nowhere.png'], 'nowhere.png'),
     ('train_vae', ['--config.vae.sigmax=1'], 'did you mean vae.sigma_x?'),
