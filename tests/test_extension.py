@@ -11,7 +11,7 @@ import pytest
 
 from configs import base
 from lcjax import errors
-from lcjax.experiment import movers
+from lcjax.experiment import named_movers
 from tests.launch import launchers
 from tests.launch.test_pipeline import TINY
 
@@ -235,6 +235,6 @@ def test_a_mistake_is_one_line_before_any_training(
   with pytest.raises(errors.UserError) as caught:
     config = base.ablate(base.get_config(), {'x': changes}, 'x')
     base.validate(config)
-    movers.check(config)
+    named_movers.check(config)
   assert text in str(caught.value)
   assert '\n' not in str(caught.value)

@@ -25,6 +25,7 @@ from lcjax.experiment import (
   jobs,
   loading,
   movers,
+  named_movers,
   preflight,
   results,
   stage,
@@ -154,7 +155,7 @@ def read(job: jobs.Job) -> Before:
   curves = stage.curves(job)
   train = build.load_data(job, 'train')
   test = build.load_data(job, config.compare.split)
-  moved = glossary.baseline(test.labels.kind), *movers.names(config)
+  moved = glossary.baseline(test.labels.kind), *named_movers.names(config)
   runs = []
   for replicate in range(config.num_seeds):
     steps = None if replicate else config.compare.curve_steps

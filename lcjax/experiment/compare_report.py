@@ -9,7 +9,7 @@ from etils import epath
 
 from lcjax.evaluation import comparison, glossary, judging, plots
 from lcjax.evaluation.comparison import hardware, versions
-from lcjax.experiment import files, jobs, movers, stage
+from lcjax.experiment import files, jobs, named_movers, stage
 
 DESCRIPTION = (
   'A variational autoencoder was trained once, without labels; everything '
@@ -100,7 +100,7 @@ def summarize(
     **measured_on_all(runs),
     'config': config.to_dict(),
     'notes': notes(config, judge, runs),
-    'row_descriptions': movers.descriptions(config),
+    'row_descriptions': named_movers.descriptions(config),
   }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lcjax.evaluation import edit_scores
 from lcjax.experiment import movers as movers_lib
-from lcjax.experiment import stage
+from lcjax.experiment import named_movers, stage
 from lcjax.experiment.loaded_run import LoadedRun
 from lcjax.movers import base, wrappers
 
@@ -71,7 +71,7 @@ def make_backtracked(
 def make_movers(loaded: LoadedRun) -> dict[str, base.Mover]:
   """Every mover with its settings for edits, by name."""
   config = loaded.job.config
-  movers = movers_lib.make_edit_movers(
+  movers = named_movers.make_edit_movers(
     config, loaded.bound, config.edit.optimize, 'edit.optimize'
   )
   return {**movers, BACKTRACKED: make_backtracked(loaded)}

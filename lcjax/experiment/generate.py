@@ -23,6 +23,7 @@ from lcjax.experiment import (
   jobs,
   loading,
   movers,
+  named_movers,
   preflight,
   requests,
   stage,
@@ -86,7 +87,7 @@ def make_starts(
     z = samplers.prior(len(numbers), size, config.seed)
     return Starts(lambda _, rows, key: z[rows], None, numbers, is_noise=True)
   if start != 'encodings':
-    draw = movers.make_start(config, bound, chosen, start)
+    draw = named_movers.make_start(config, bound, chosen, start)
     return Starts(draw, None, numbers, is_noise=False)
   if images:
     cropped = config.data.name in dataset.CROPPED
@@ -168,7 +169,7 @@ def write(
 
 def start_of(config: ml_collections.ConfigDict, mover: str) -> str:
   """Where a mover starts, unless it is told."""
-  if mover not in ('none', *movers.edit_names(config)):
+  if mover not in ('none', *named_movers.edit_names(config)):
     return OWN
   return 'class_mixture' if mover == 'optimizer' else 'prior'
 
@@ -196,10 +197,10 @@ def generate(
       raise errors.UserError(
         f'--mover={mover} draws starts of its own: leave out --start={start}'
       )
-    if start != OWN and start not in movers.start_names(config):
+    if start != OWN and start not in named_movers.start_names(config):
       raise errors.UserError(
         f'--start={start} does not exist: '
-        f'{errors.nearest(start, movers.start_names(config))}'
+        f'{errors.nearest(start, named_movers.start_names(config))}'
       )
   trainings = stage.trainings(config, stage.TRAINED)
   preflight.check(job, trainings, False, False, ('test',))
@@ -213,8 +214,8 @@ def generate(
       held_out, config.generate.num_columns, config.seed
     )
   chosen = movers.choices_of(job, 0, bound, data)
-  of_noise = movers.make_movers(config, bound, chosen)
-  of_encodings = movers.make_edit_movers(
+  of_noise = named_movers.make_movers(config, bound, chosen)
+  of_encodings = named_movers.make_edit_movers(
     config, bound, config.optimize, 'optimize'
   )
   for start, mover in pairs:

@@ -12,7 +12,7 @@ from lcjax import errors
 from lcjax.data import dataset
 from lcjax.experiment import (
   build,
-  movers,
+  named_movers,
   stage,
   train_actor_critic,
   train_classifier,
@@ -126,7 +126,7 @@ def check_samples(config: Any, train: dataset.Dataset, judges: bool) -> None:
     f'config.generate.batch_size={size} rows', size * row, 'make it smaller'
   )
   if judges:
-    size, kept = config.compare.num_samples, len(movers.names(config))
+    size, kept = config.compare.num_samples, len(named_movers.names(config))
     _check_bytes(
       f'config.compare.num_samples={size} samples of each of {kept} movers',
       size * kept * row,

@@ -1,22 +1,23 @@
-"""The movers of an experiment, made of one replicate's trained parts."""
+"""The movers of an experiment, made of one replicate's trained parts.
+
+`named_movers` gives them the names of rows and flags.
+"""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from lcjax import errors
 from lcjax.constraints import base as constraints
 from lcjax.constraints import build as constraints_build
 from lcjax.constraints import compose, mixture, near, on_sample
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
-from lcjax.experiment import build, choices, extensions, jobs, stage
+from lcjax.experiment import build, choices, jobs
 from lcjax.experiment.loading import BoundCritics, BoundMovers
 from lcjax.latent import denoise
 from lcjax.movers import base, denoiser, optimizer, starts, wrappers
@@ -24,45 +25,6 @@ from lcjax.movers import base, denoiser, optimizer, starts, wrappers
 # Of all noise that movers draw: the same for every replicate and call, as
 # replicates already differ in their models and starts.
 _KEY = 10_000
-
-
-# One mover of each kind has a row with rejection sampling, too.
-_RETRIED = 'actor', 'optimizer', 'guided_denoiser', 'short_walk'
-_FROM_MIXTURE = 'optimizer_from_mixture'
-
-
-def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """Names of all movers of an experiment."""
-  others = 'optimizer', 'actor_then_optimizer', 'guided_denoiser'
-  drawn = _FROM_MIXTURE, *_walks(config), *_kept(config)
-  return *stage.actors(config), *others, *drawn, *config.movers
-
-
-def _walks(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """Names of short walks; none if there is no number of steps for them."""
-  return glossary.WALKS if config.walk.steps else ()
-
-
-def _kept(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """Names of movers with rejection sampling; none if there is one try."""
-  if config.retry.tries == 1:
-    return ()
-  return tuple(
-    f'{name}{glossary.KEPT}'
-    for name in _RETRIED
-    if name not in glossary.WALKS or _walks(config)
-  )
-
-
-def edit_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """Names of all movers that start where they are told to."""
-  # Draw starts of their own, or are made of movers that do.
-  drawn = {_FROM_MIXTURE, *_walks(config), *_kept(config)}
-  for name, entry in _ordered(config.movers.to_dict()).items():
-    parts = {entry.get(key) for key in _REFERENCES}
-    if entry.get('start', 'prior') != 'prior' or parts & drawn:
-      drawn.add(name)
-  return tuple(name for name in names(config) if name not in drawn)
 
 
 def make_want(
@@ -286,7 +248,7 @@ def make_accept(
   return constraints_build.re_encoded(bound.model, attributes)
 
 
-def _with_rejection(
+def with_rejection(
   bound: BoundCritics,
   chosen: choices.Choices,
   section: ml_collections.ConfigDict,
@@ -302,333 +264,11 @@ def _with_rejection(
   )
 
 
-def make_movers(
-  config: ml_collections.ConfigDict,
-  bound: BoundMovers,
-  chosen: choices.Choices,
-) -> dict[str, base.Mover]:
-  """Every mover of noise, by name, and 'none'."""
-  movers = _single_movers(
-    bound,
-    make_optimizer(bound, config.optimize),
-    make_denoiser(bound, config.denoise),
-  )
-  draw = make_start(config, bound, chosen, 'class_mixture')
-  resting = make_resting_optimizer(config, bound, chosen)
-  movers[_FROM_MIXTURE] = wrappers.start_at(draw, resting)
-  for name in _walks(config):
-    movers[name] = wrappers.start_at(draw, _Walk(chosen, name))
-  for name in _kept(config):
-    single = movers[name.removesuffix(glossary.KEPT)]
-    movers[name] = _with_rejection(bound, chosen, config.retry, single)
-  _add_configured(_Made(config, bound, movers, chosen=chosen))
-  return movers
-
-
-def _single_movers(
-  bound: BoundMovers, optimizer: base.Mover, denoiser: base.Mover
-) -> dict[str, base.Mover]:
-  """The movers that an experiment always has, without retries, by name."""
-  actors = {name: actor.mover for name, actor in bound.actors.items()}
-  return {
-    'none': wrappers.stay(),
-    **actors,
-    'optimizer': optimizer,
-    'actor_then_optimizer': wrappers.then(actors['actor'], optimizer),
-    'guided_denoiser': denoiser,
-  }
-
-
-def _add_configured(made: '_Made') -> None:
-  """Adds the movers of `config.movers` to `made.movers`."""
-  parts = dataclasses.replace(made.bound.parts, movers=made.movers)
-  for name, entry in _ordered(made.config.movers.to_dict()).items():
-    if made.chosen is None and name not in edit_names(made.config):
-      continue  # it has a start of its own
-    fn, start, settings = _parse(entry, f'config.movers.{name}', made.config)
-    mover = fn(made if fn in _KINDS.values() else parts, **settings)
-    if start is not None:
-      assert made.chosen is not None  # movers of encodings draw no start
-      mover = wrappers.start_at(
-        make_start(made.config, made.bound, made.chosen, start), mover
-      )
-    made.movers[name] = mover
-
-
-def _ordered(entries: Mapping[str, Any]) -> dict[str, Any]:
-  """Entries of `config.movers`, each after those that it is made of.
-
-  Raises:
-    UserError: a mover is made of itself.
-  """
-  found: dict[str, Any] = {}
-
-  def visit(name: str, above: tuple[str, ...]) -> None:
-    if name in above:
-      raise errors.UserError(
-        f'config.movers.{name} is made of itself, by way of '
-        f'{errors.listed(above)}'
-      )
-    for key in _REFERENCES:
-      other = entries[name].get(key)
-      if other in entries:
-        visit(other, (*above, name))
-    found.setdefault(name, entries[name])
-
-  for name in entries:
-    visit(name, ())
-  return found
-
-
-class _Made(NamedTuple):
-  """What kinds of this package are made of.
-
-  Attributes:
-    config: of the experiment.
-    bound: models of one replicate.
-    movers: those made so far.
-    chosen: what starts and retries are made of; None for movers of encodings,
-      which no noise may replace.
-  """
-
-  config: ml_collections.ConfigDict
-  bound: BoundMovers
-  movers: dict[str, base.Mover]
-  chosen: choices.Choices | None
-
-
-def _same(made: _Made, of: str) -> base.Mover:
-  return made.movers[of]
-
-
-def _backtrack(
-  made: _Made, of: str, tolerance: float = 0.01, num_points: int = 40
-) -> base.Mover:
-  bound = made.bound
-  want = dataclasses.replace(bound.attributes, tolerance=tolerance)
-  mover = made.movers[of]
-  return wrappers.backtrack(mover, want, num_points, bound.batch_size)
-
-
-def _then(made: _Made, first: str, second: str) -> base.Mover:
-  return wrappers.then(made.movers[first], made.movers[second])
-
-
-def _retry(made: _Made, of: str, **settings: Any) -> base.Mover:
-  if made.chosen is None:  # edits
-    return made.movers[of]
-  section = _with_settings(made.config.retry, settings, 'config.retry')
-  return _with_rejection(made.bound, made.chosen, section, made.movers[of])
-
-
-def _optimizer(made: _Made, **settings: Any) -> base.Mover:
-  section = _with_settings(made.config.optimize, settings, 'config.optimize')
-  return make_optimizer(made.bound, section)
-
-
-def _guided_denoiser(
-  made: _Made, start_time: float | None = None, **settings: Any
-) -> base.Mover:
-  section = _with_settings(made.config.denoise, settings, 'config.denoise')
-  if made.chosen is None and start_time is None:
-    return make_edit_denoiser(made.bound, section)
-  return make_denoiser(made.bound, section, start_time)
-
-
-def _with_settings(
-  section: ml_collections.ConfigDict, settings: Mapping[str, Any], what: str
-) -> ml_collections.ConfigDict:
-  """A copy of a section with an entry's values; UserError for a wrong one."""
-  own = section.copy_and_resolve_references()
-  for key, value in settings.items():
-    if key not in own:
-      raise errors.UserError(
-        f'{what}: there is no key {key!r}: {errors.nearest(key, list(own))}'
-      )
-    try:
-      own[key] = value
-    except TypeError as error:
-      raise errors.UserError(
-        f'{what}: {key}={value!r} has the wrong type: {error}'
-      ) from error
-  return own
-
-
-_REFERENCES = 'of', 'first', 'second'  # settings that name another mover
-_KINDS: dict[str, Callable[..., base.Mover]] = {
-  'same': _same,
-  'backtrack': _backtrack,
-  'then': _then,
-  'retry': _retry,
-  'optimizer': _optimizer,
-  'guided_denoiser': _guided_denoiser,
-}
-
-
-class _Walk(NamedTuple):
-  """A mover that is made when first called, as its setting is searched then.
-
-  Attributes:
-    chosen: knows the setting.
-    name: of the row.
-  """
-
-  chosen: choices.Choices
-  name: str
-
-  def __call__(
-    self,
-    start: np.ndarray,
-    target: constraints.Target,
-    rows: np.ndarray | None = None,
-    key: jax.Array | None = None,
-  ) -> base.Moved:
-    """See `base.Mover`."""
-    walk = self.chosen.make_walk(self.chosen.walks.settings[self.name])
-    return walk(start, target, rows, key)
-
-
-# Starts of this package, from what is chosen for a replicate.
-_STARTS: dict[str, Callable[[choices.Choices], starts.Start]] = {
-  'prior': lambda chosen: starts.prior_start(chosen.bound.model),
-  # Fitted when first drawn from.
-  'mixture': lambda chosen: lambda *asked: chosen.unlabelled.draw(*asked),
-  'class_mixture': lambda chosen: lambda *asked: chosen.labelled.draw(*asked),
-  'encodings': lambda chosen: starts.encodings_start(
-    chosen.bound.data, chosen.bound.seed
-  ),
-}
-
-
-def start_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """Names of all starts of an experiment."""
-  return *_STARTS, *config.starts
-
-
-def make_start(
-  config: ml_collections.ConfigDict,
-  bound: BoundMovers,
-  chosen: choices.Choices,
-  name: str,
-) -> starts.Start:
-  """Draws latents from a start, by name or 'my_file:NAME'."""
-  entry = config.starts.to_dict().get(name, {'kind': name})
-  fn, time, settings = _parse_start(entry, f'config.starts.{name}')
-  made = fn(chosen) if fn in _STARTS.values() else fn(bound.parts, **settings)
-  return made if time is None else starts.noised_start(made, bound.data, time)
-
-
-def _parse_start(
-  entry: Mapping[str, Any], what: str
-) -> tuple[Callable[..., starts.Start], float | None, dict[str, Any]]:
-  """Function, noise time and settings of an entry of `config.starts`."""
-  settings = dict(entry)
-  fn = extensions.find(settings.pop('kind', None), _STARTS, f'{what}.kind')
-  time = settings.pop('start_time', None)
-  extensions.check(fn, settings, what)
-  return fn, time, settings
-
-
-def _parse(
-  entry: Mapping[str, Any], what: str, config: ml_collections.ConfigDict
-) -> tuple[Callable[..., base.Mover], str | None, dict[str, Any]]:
-  """Function, name of the start and settings of an entry of `config.movers`."""
-  settings = dict(entry)
-  fn = extensions.find(settings.pop('kind', None), _KINDS, f'{what}.kind')
-  settings.pop('description', None)
-  start = settings.pop('start', 'prior')
-  if start not in config.starts:
-    extensions.find(start, _STARTS, f'{what}.start')
-  extensions.check(fn, settings, what)
-  return fn, None if start == 'prior' else start, settings
-
-
-def check(config: ml_collections.ConfigDict) -> None:
-  """Raises UserError for a wrong entry of `movers` or `constraints`."""
-  others = (
-    *glossary.ROW_DESCRIPTIONS,
-    *glossary.BASELINE_ROWS,
-    *stage.actors(config),
-    *(f'{name}{glossary.KEPT}' for name in _RETRIED),
-    'none',
-  )
-  known = names(config)
-  entries = config.movers.to_dict()
-  for name, entry in entries.items():
-    what = f'config.movers.{name}'
-    if name in others:
-      raise errors.UserError(
-        f'{what}: {name!r} is the name of a row that is always there: choose '
-        'another'
-      )
-    fn, _, settings = _parse(entry, what, config)
-    if fn is _optimizer:
-      _with_settings(config.optimize, settings, what)
-    if fn is _retry:
-      own = {k: v for k, v in settings.items() if k not in _REFERENCES}
-      _with_settings(config.retry, own, what)
-    if fn is _guided_denoiser:
-      settings.pop('start_time', None)
-      own = _with_settings(config.denoise, settings, what)
-      if own.mixture_above < 1 <= config.denoise.mixture_above:
-        raise errors.UserError(
-          f'{what}.mixture_above={own.mixture_above} needs the class mixture, '
-          'which is not fitted with config.denoise.mixture_above=1: lower that'
-        )
-    for key in _REFERENCES:
-      if key in settings and settings[key] not in known:
-        raise errors.UserError(
-          f'{what}.{key}={settings[key]!r} is not a mover: '
-          f'{errors.nearest(str(settings[key]), known)}'
-        )
-  _ordered(entries)
-  for name, entry in config.starts.to_dict().items():
-    if name in _STARTS:
-      raise errors.UserError(
-        f'config.starts.{name}: {name!r} is the name of a start that is always '
-        'there: choose another'
-      )
-    _parse_start(entry, f'config.starts.{name}')
-  for name, entry in config.constraints.to_dict().items():
-    extensions.parse_constraint(entry, f'config.constraints.{name}')
-
-
-def descriptions(config: ml_collections.ConfigDict) -> dict[str, str]:
-  """What the report says of the movers of `config.movers`."""
-  return {
-    name: entry.get('description', f'config.movers.{name} = {entry}')
-    for name, entry in config.movers.to_dict().items()
-  }
-
-
 def make_edit_denoiser(
   bound: BoundMovers, section: ml_collections.ConfigDict
 ) -> base.Mover:
   """The guided denoiser of partly noised encodings."""
   return make_denoiser(bound, section, section.edit_time)
-
-
-def make_edit_movers(
-  config: ml_collections.ConfigDict,
-  bound: BoundMovers,
-  section: ml_collections.ConfigDict,
-  key: str,
-) -> dict[str, base.Mover]:
-  """Every mover of encodings, by name, and 'none'; each tries once.
-
-  Args:
-    config: of the experiment.
-    bound: models of one replicate.
-    section: settings of optimizer-G, with the keys of `config.optimize`.
-    key: name of the section, for error messages.
-  """
-  movers = _single_movers(
-    bound,
-    make_optimizer(bound, section, key),
-    make_edit_denoiser(bound, config.denoise),
-  )
-  _add_configured(_Made(config, bound, movers, chosen=None))
-  return movers
 
 
 def move(

@@ -7,7 +7,7 @@ from lcjax.experiment import (
   files,
   generate,
   jobs,
-  movers,
+  named_movers,
   preflight,
   results,
   stage,
@@ -22,8 +22,8 @@ def generate_once(job: jobs.Job) -> None:
   if results.stored(job, done, key) is not None:
     print('generate: finished before, nothing to do')
     return
-  names = movers.names(job.config)
-  edits = movers.edit_names(job.config)
+  names = named_movers.names(job.config)
+  edits = named_movers.edit_names(job.config)
   requests = [
     ('prior' if mover in ('none', *edits) else generate.OWN, mover)
     for mover in ('none', *names)

@@ -14,7 +14,7 @@ from lcjax.experiment import (
   class_mixture,
   jobs,
   memory,
-  movers,
+  named_movers,
   stage,
 )
 from lcjax.training import parallel
@@ -57,7 +57,7 @@ def check(
       if config.data.name in dataset.CROPPED:
         memory.check_images(config, sections, config.data.image_size**2)
     check_mixture_above(job)
-    movers.check(config)
+    named_movers.check(config)
   train = load_split(job, 'train')
   load_split(job, 'validation')
   for split in further_splits:

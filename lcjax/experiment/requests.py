@@ -10,7 +10,7 @@ from absl import flags
 from lcjax import errors, types
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
-from lcjax.experiment import movers
+from lcjax.experiment import named_movers
 
 _LONGEST_NAME = 255 - len('.png.tmp')  # bytes; .tmp while it is written
 
@@ -106,7 +106,7 @@ def check_name(name: str) -> None:
 
 def check_mover(config: ml_collections.ConfigDict, mover: str) -> None:
   """Raises UserError unless the experiment has this mover, or it is none."""
-  known = ('none', *movers.names(config))
+  known = ('none', *named_movers.names(config))
   if mover in known:
     return
   hint = errors.nearest(mover, known)

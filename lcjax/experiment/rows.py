@@ -15,6 +15,7 @@ from lcjax.experiment import (
   jobs,
   loading,
   movers,
+  named_movers,
   stage,
 )
 from lcjax.movers import starts
@@ -131,11 +132,11 @@ def mover_contenders(
   chosen: choices.Choices,
 ) -> dict[str, moving.Contender]:
   """All movers, by row."""
-  made, found = movers.make_movers(config, bound, chosen), {}
+  made, found = named_movers.make_movers(config, bound, chosen), {}
   seconds = bound.seconds | {_MIXTURE: chosen.labelled.seconds}
   if config.walk.steps:
     seconds[_SEARCH] = chosen.walks.seconds
-  for name in movers.names(config):
+  for name in named_movers.names(config):
     needs, scores = _needs(config, name), {}
     if needs is not None:
       scores['training_seconds'] = sum(seconds[one] for one in needs)
