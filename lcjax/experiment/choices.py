@@ -336,7 +336,9 @@ def _load_or_search(of: Choices) -> Walks:
   first_key, key_of_walks = jax.random.split(jax.random.key(of.bound.seed))
   found: dict[bool, list[Candidate]] = {}
   started = time.perf_counter()
-  with tqdm.tqdm(total=len(guided) + len(free), desc='short walks') as bar:
+  count = len(guided) + len(free)
+  quiet = jax.process_index() != 0
+  with tqdm.tqdm(total=count, desc='short walks', disable=quiet) as bar:
     for candidates in (guided, free):
       labelled = candidates is guided
       fitted = of.labelled if labelled else of.unlabelled

@@ -174,6 +174,15 @@ def start_of(config: ml_collections.ConfigDict, mover: str) -> str:
   return 'class_mixture' if mover == 'optimizer' else 'prior'
 
 
+def every_request(config: ml_collections.ConfigDict) -> list[tuple[str, str]]:
+  """Pairs of a start and a mover: noise and encodings by every mover."""
+  edits = named_movers.edit_names(config)
+  return [
+    ('prior' if mover in ('none', *edits) else OWN, mover)
+    for mover in ('none', *named_movers.names(config))
+  ] + [('encodings', name) for name in edits]
+
+
 def generate(
   job: jobs.Job,
   pairs: Sequence[tuple[str, str]],

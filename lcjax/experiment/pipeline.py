@@ -7,7 +7,6 @@ from lcjax.experiment import (
   files,
   generate,
   jobs,
-  named_movers,
   preflight,
   results,
   stage,
@@ -22,13 +21,7 @@ def generate_once(job: jobs.Job) -> None:
   if results.stored(job, done, key) is not None:
     print('generate: finished before, nothing to do')
     return
-  names = named_movers.names(job.config)
-  edits = named_movers.edit_names(job.config)
-  requests = [
-    ('prior' if mover in ('none', *edits) else generate.OWN, mover)
-    for mover in ('none', *names)
-  ]
-  requests += [('encodings', name) for name in edits]
+  requests = generate.every_request(job.config)
   generate.generate(job, requests, labels=[], images=[])
   files.write_json(done, key)
 

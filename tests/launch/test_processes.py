@@ -40,13 +40,12 @@ startup.run(main)
 EVERYTHING = (
   test_soak.SCRIPT.replace('startup.run(main)', '')
   + """
-from lcjax.experiment import generate, named_movers
+from lcjax.experiment import generate
 
 def both():
   main()
   job = startup.job()
-  requests = [(start, mover) for start in ('prior', 'encodings')
-              for mover in named_movers.names(job.config)]
+  requests = generate.every_request(job.config)
   generate.generate(job, requests, labels=['1', '2', '3'], images=[])
 
 startup.run(both)
