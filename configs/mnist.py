@@ -91,6 +91,7 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.edit.optimize.optimizer.learning_rate = 0.1
   config.edit.distance_weights = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
   config.compare.num_samples = 10_000
+  config.mixture.unlabelled_components = (40, 100)
   config.movers.actor_from_mixture = {
     'kind': 'same',
     'of': 'actor',

@@ -73,8 +73,19 @@ def _most_components(z: np.ndarray) -> int:
   return max(1, len(z) // (2 * z.shape[1]))
 
 
+# Multiplications of a fit, about: a minute on a core. EM goes furthest in its
+# first iterations, and a large mixture is worth more than a converged one.
+_MOST_PRODUCTS = 1e11
+
+
 def _fit(z: np.ndarray, count: int, seed: int) -> mixture.GaussianMixture:
-  model = mixture.GaussianMixture(count, reg_covar=1e-4, random_state=seed)
+  affordable = _MOST_PRODUCTS / (count * len(z) * z.shape[1] ** 2)
+  model = mixture.GaussianMixture(
+    count,
+    reg_covar=1e-4,
+    random_state=seed,
+    max_iter=int(np.clip(affordable, 5, 100)),
+  )
   # The matrices are small: BLAS threads would cost more than they save,
   # especially on busy cores.
   with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
