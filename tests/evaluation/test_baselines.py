@@ -23,8 +23,9 @@ def test_the_cost_chooses_the_number_of_components(wanted):
   alone = baselines.labelled(data, (1, 2, 4), 0, cost)
   assert alone['class_mixture'].scores['components'] == 2 * wanted
   assert alone['class_gaussian'].scores['components'] == 2
-  without = baselines.unlabelled(data, (2, 8), 0, cost)
-  assert without.scores['components'] == (8 if wanted == 4 else 2)
+  without = baselines.fit_unlabelled(data, (2, 8), 0, cost)
+  scores = baselines.contender(without).scores
+  assert scores['components'] == (8 if wanted == 4 else 2)
 
 
 def test_a_single_number_costs_no_choice():
