@@ -13,6 +13,7 @@ import chex
 import numpy as np
 import pytest
 
+from tests import xla
 from tests.launch import test_soak
 from tests.launch.test_pipeline import ROOT, TINY
 
@@ -98,7 +99,7 @@ SMALL = [*TINY, '--config.generate.num_rows=2']
 
 def start(workdir, script, arguments, distributed='', num_devices=1):
   environment = os.environ | {
-    'XLA_FLAGS': '',
+    'XLA_FLAGS': xla.FLAGS,
     'JAX_NUM_CPU_DEVICES': str(num_devices),
     'LCJAX_DISTRIBUTED': distributed,
   }

@@ -18,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from tests import xla
 from tests.launch.test_pipeline import ROOT, STAGES, TINY
 
 NUM_KILLS = int(os.environ.get('SOAK_KILLS', '3'))
@@ -49,7 +50,7 @@ TINY_STEPS = [
 
 
 def start(workdir):
-  environment = os.environ | {'XLA_FLAGS': ''}
+  environment = os.environ | {'XLA_FLAGS': xla.FLAGS}
   command = [sys.executable, '-c', SCRIPT, '--config=configs/digits.py']
   return subprocess.Popen(
     [*command, f'--workdir={workdir}', *TINY_STEPS, *OFTEN],
