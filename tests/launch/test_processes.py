@@ -148,7 +148,7 @@ def files(workdir):
 
 def compare(one, two, num_trainings):
   assert files(one) == files(two)
-  expected, found = test_soak.results(one), test_soak.results(two)
+  expected, found = (test_soak.results(w, 20) for w in (one, two))
   assert len(expected) == num_trainings
   for name, (state, _) in expected.items():
     chex.assert_trees_all_close(found[name][0], state, rtol=2e-3, atol=2e-4)
