@@ -3,8 +3,14 @@
 import os
 import tempfile
 
+from tests import xla
+
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
+# The workers of pytest keep all cores busy. Threads of OpenMP and of OpenBLAS
+# would wait for one another, which costs as much as their work.
+os.environ['OMP_NUM_THREADS'] = '1'
+os.environ['OPENBLAS_NUM_THREADS'] = '1'
 # In these tests, compiling takes longer than running.
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true'
 # So tests, their workers and processes share what one of them has compiled, in
@@ -20,6 +26,7 @@ os.environ['NPROC'] = '16'
 os.environ['XLA_FLAGS'] = ' '.join(
   (
     os.environ.get('XLA_FLAGS', ''),
+    xla.FLAGS,
     '--xla_force_host_platform_device_count=8',
     '--xla_cpu_collective_call_warn_stuck_timeout_seconds=4',
     '--xla_cpu_collective_call_terminate_timeout_seconds=8',

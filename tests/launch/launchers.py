@@ -14,6 +14,8 @@ import sys
 import tempfile
 from typing import NamedTuple
 
+from tests import xla
+
 ROOT = pathlib.Path(__file__).parent.parent.parent
 _SERVER = multiprocessing.get_context('forkserver')
 # Not launchers themselves: they would define their flags twice.
@@ -51,7 +53,7 @@ class Finished(NamedTuple):
 
 def run(module, *arguments, folder=ROOT, timeout=300):
   """Runs a module to its end, on one device."""
-  environment = {'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
+  environment = {'XLA_FLAGS': xla.FLAGS, 'JAX_PLATFORMS': 'cpu'}
   with tempfile.TemporaryDirectory() as where:
     streams = [pathlib.Path(where, name) for name in ('out', 'err')]
     for path in streams:

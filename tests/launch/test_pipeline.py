@@ -16,6 +16,7 @@ from configs import digits
 from launch import startup
 from lcjax import errors
 from lcjax.experiment import jobs, results, stage
+from tests import xla
 from tests.launch import launchers
 from tests.launch.launchers import ROOT
 
@@ -82,7 +83,7 @@ ROWS = [
 
 def start(launcher, workdir, *arguments):
   # One device, and a cache of compiled programs of its own.
-  environment = os.environ | {'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
+  environment = os.environ | {'XLA_FLAGS': xla.FLAGS, 'JAX_PLATFORMS': 'cpu'}
   return subprocess.Popen(
     [
       sys.executable,

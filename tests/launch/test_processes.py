@@ -13,6 +13,7 @@ import chex
 import numpy as np
 import pytest
 
+from tests import xla
 from tests.launch import test_soak
 from tests.launch.test_pipeline import ROOT, TINY
 
@@ -97,7 +98,7 @@ SMALL = [*TINY, '--config.generate.num_rows=2']
 
 def start(workdir, script, arguments, distributed='', num_devices=1):
   environment = os.environ | {
-    'XLA_FLAGS': '',
+    'XLA_FLAGS': xla.FLAGS,
     'JAX_NUM_CPU_DEVICES': str(num_devices),
     'LCJAX_DISTRIBUTED': distributed,
   }
@@ -146,7 +147,7 @@ def files(workdir):
 
 def compare(one, two, num_trainings):
   assert files(one) == files(two)
-  expected, found = test_soak.results(one), test_soak.results(two)
+  expected, found = (test_soak.results(w, 20) for w in (one, two))
   assert len(expected) == num_trainings
   for name, (state, _) in expected.items():
     chex.assert_trees_all_close(found[name][0], state, rtol=2e-3, atol=2e-4)

@@ -18,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from tests import xla
 from tests.launch.test_pipeline import ROOT, STAGES, TINY
 
 NUM_KILLS = int(os.environ.get('SOAK_KILLS', '3'))
@@ -40,16 +41,17 @@ OFTEN = [
   *(f'--config.{stage}.train.checkpoint_every=2' for stage in STAGES),
   *(f'--config.{stage}.train.evaluate_every=4' for stage in STAGES),
 ]
+NUM_STEPS = 12
 TINY_STEPS = [
-  argument.replace('steps_per_call=10', 'steps_per_call=2').replace(
-    'log_every=10', 'log_every=2'
-  )
+  argument.replace('steps_per_call=10', 'steps_per_call=2')
+  .replace('log_every=10', 'log_every=2')
+  .replace('num_steps=20', f'num_steps={NUM_STEPS}')
   for argument in TINY
 ]
 
 
 def start(workdir):
-  environment = os.environ | {'XLA_FLAGS': ''}
+  environment = os.environ | {'XLA_FLAGS': xla.FLAGS}
   command = [sys.executable, '-c', SCRIPT, '--config=configs/digits.py']
   return subprocess.Popen(
     [*command, f'--workdir={workdir}', *TINY_STEPS, *OFTEN],
@@ -71,11 +73,11 @@ def trainings(workdir):
   return sorted(p.parent for p in pathlib.Path(workdir).rglob('metrics.jsonl'))
 
 
-def results(workdir):
-  """Last parameters and the log of every training."""
+def results(workdir, step):
+  """Parameters at a step, and the log, of every training."""
   found = {}
   for folder in trainings(workdir):
-    path = folder / 'checkpoints' / '20' / 'state'
+    path = folder / 'checkpoints' / str(step) / 'state'
     with ocp.PyTreeCheckpointer() as checkpointer:
       tree = checkpointer.metadata(path).item_metadata.tree
       as_numpy = jax.tree.map(
@@ -116,11 +118,11 @@ def test_killed_at_any_moment_it_ends_in_the_same_place(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
   finish(killed)
-  expected, found = results(undisturbed), results(killed)
+  expected, found = (results(w, NUM_STEPS) for w in (undisturbed, killed))
   assert len(expected) == 7
   assert found.keys() == expected.keys()
   for name, (state, log) in expected.items():
     chex.assert_trees_all_equal(found[name][0], state)
     assert found[name][1] == log, name
     steps = [json.loads(line)['step'] for line in log.splitlines()]
-    assert sorted(set(steps)) == list(range(2, 21, 2)), name
+    assert sorted(set(steps)) == list(range(2, NUM_STEPS + 1, 2)), name

@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from lcjax.training import checkpoints, parallel
+from tests import xla
 from tests.training import workers
 
 
@@ -57,7 +58,7 @@ def test_to_two_processes_and_back(tmp_path):
   folders = [tmp_path / name for name in (*TOPOLOGIES, 'none')]
   for name, save in TOPOLOGIES.items():
     save(tmp_path / name)
-  environment = os.environ | {'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
+  environment = os.environ | {'XLA_FLAGS': xla.FLAGS, 'JAX_PLATFORMS': 'cpu'}
   first, second = workers.run([str(f) for f in folders], environment)
   # The same losses in both processes: of whole batches, not of their halves.
   assert [x for x in first.splitlines() if 'jit' in x or 'pmap' in x] == [
