@@ -253,8 +253,8 @@ def get_config() -> ml_collections.ConfigDict:
   # it; a single value of each pins them. Changes need no retraining.
   config.walk = {
     'steps': (1, 4, 6),  # candidates of their number; (): no such rows
-    'start_times': (0.3, 0.4, 0.5, 0.6, 0.7),  # of the noise time
-    'attribute_weights': (2.0, 4.0, 6.0),  # of the guidance weight
+    'start_times': (0.3, 0.45, 0.6, 0.7),  # of the noise time
+    'attribute_weights': (0.0, 1.0, 2.0, 4.0, 6.0),  # of the guidance weight
     'order': 2,  # this and the next three as in `denoise`
     'spacing': 'uniform',
     'eta': 0.0,

@@ -91,5 +91,5 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoise.attribute_weight = 20.0
   config.denoise.eta = 0.7
   # Attributes overlap more than classes.
-  config.walk.attribute_weights = (5.0, 20.0, 40.0)
+  config.walk.attribute_weights = (0.0, 5.0, 20.0, 40.0)
   return base.ablate(config, ABLATIONS, ablation)
