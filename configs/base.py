@@ -143,6 +143,9 @@ def get_config() -> ml_collections.ConfigDict:
     # reverse_kl, or 'my_file:NAME' for a Divergence NAME in your my_file.py.
     # See lcjax/losses/divergences.py.
     'divergence': 'gan',
+    # prior | class_mixture: what is moved in training. An actor that has
+    # learned from draws of the mixture needs them as 'start' in `movers`, too.
+    'moves_from': 'prior',
     # lambda_dist in the actor's loss; the penalty is a mean over latent
     # dimensions.
     'distance_weight': 0.0,
@@ -168,6 +171,7 @@ def get_config() -> ml_collections.ConfigDict:
     'prior_weight': 0.1,  # raw prior latents
     'gradient_penalty_weight': 0.0,
     'divergence': 'gan',  # as in actor_critic
+    'moves_from': 'prior',  # as in actor_critic, by the inner loop
     # The inner loop: optimizer-G makes the moved rows in every training step.
     # With `inner.max_steps` 0 the critics see q(z) and p(z) only.
     'inner': _optimize(max_steps=15),
@@ -376,6 +380,10 @@ RANGES = {
   'matmul_dtype': (
     lambda v: v in ('float32', 'bfloat16'),
     "'float32' or 'bfloat16'",
+  ),
+  'moves_from': (
+    lambda v: v in ('prior', 'class_mixture'),
+    'prior or class_mixture',
   ),
   'activation': (
     lambda v: v in ('relu', 'silu', 'gelu', 'tanh'),

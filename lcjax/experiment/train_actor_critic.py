@@ -16,8 +16,10 @@ import optax
 from lcjax import types
 from lcjax.data import batches, dataset
 from lcjax.experiment import build, jobs, train_vae, training_parts
+from lcjax.generators import latent_model
 from lcjax.latent import encodings
 from lcjax.models import apply
+from lcjax.movers import starts
 from lcjax.training import latent_steps, parallel, state, steps
 
 CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
@@ -71,11 +73,42 @@ def prepare(job: jobs.Job, replicate: int) -> LatentData:
   )
 
 
+_COMPONENTS = 10  # of the mixture that trainings may move draws of
+
+
+def draw_starts(
+  latents: LatentData, start: str, split: encodings.Encodings
+) -> np.ndarray | None:
+  """What a training moves: a draw [N, Z] for each row of a split.
+
+  Args:
+    latents: what a mixture is fitted to.
+    start: 'class_mixture', or 'prior' for None: new noise in every step.
+    split: whose labels are requested.
+  """
+  if start == 'prior':
+    return None
+  draw = starts.mixture_start(
+    latent_model.LatentData(latents.train, latents.labels),
+    _COMPONENTS,
+    seed=latents.seed,
+  )
+  rows = np.arange(len(split.mean))
+  return draw({'attributes': split.attributes}, rows, jax.random.key(0))
+
+
 def make_batches(
-  latents: LatentData, batch_size: int
+  latents: LatentData, batch_size: int, begun: np.ndarray | None = None
 ) -> Callable[[int, int], dict[str, np.ndarray]]:
-  """Builds (first step, K) -> K stacked batches of encodings and attributes."""
+  """Builds (first step, K) -> K stacked batches of encodings and attributes.
+
+  Args:
+    latents: the encodings.
+    batch_size: rows of a batch.
+    begun: by `draw_starts` of the training rows.
+  """
   data = latents.train
+  further = {} if begun is None else {'start': begun}
 
   def make(step: int, count: int) -> dict[str, np.ndarray]:
     (rows, numbers), (others, _) = (
@@ -92,7 +125,7 @@ def make_batches(
       'attributes': data.attributes[rows],
       'other_attributes': data.attributes[others],
       'row': numbers,
-    }
+    } | {name: array[rows] for name, array in further.items()}
 
   return make
 
@@ -184,7 +217,11 @@ def make_critics_training(
     make_critics_state(config, networks, latents.seed),
     make_step,
     {'mean_scale': latents.mean_scale},
-    make_batches(latents, config.latent_critics.train.batch_size),
+    make_batches(
+      latents,
+      config.latent_critics.train.batch_size,
+      draw_starts(latents, config.latent_critics.moves_from, latents.train),
+    ),
     evaluate,
     build.stage_key(latents.seed, 'latent_critics'),
   )
@@ -290,7 +327,10 @@ def make_actor_training(
 
   y = latents.validation.attributes
   real = latents.validation.sample(0)
-  prior = np.random.default_rng(0).standard_normal(real.shape, np.float32)
+  start = config.actor_critic.moves_from
+  prior = draw_starts(latents, start, latents.validation)
+  if prior is None:
+    prior = np.random.default_rng(0).standard_normal(real.shape, np.float32)
 
   def evaluate(current: state.TrainState) -> dict[str, float]:
     decay = config.actor_critic.average_decay
@@ -315,7 +355,11 @@ def make_actor_training(
     make_actor_state(config, networks, y.shape[-1], latents.seed),
     make_step,
     {'mean_scale': latents.mean_scale},
-    make_batches(latents, config.actor_critic.train.batch_size),
+    make_batches(
+      latents,
+      config.actor_critic.train.batch_size,
+      draw_starts(latents, start, latents.train),
+    ),
     evaluate,
     build.stage_key(latents.seed, 'actor_critic'),
   )

@@ -3,7 +3,7 @@
 Batches have 'mean' and 'scale' [B, Z] of encoded training rows, 'attributes'
 [B, Y] of the same rows, 'other_attributes' [B, Y] of other training rows, and
 'row'. So y is always a vector that occurs in the data. Every step draws new
-z = mean + scale * eps.
+z = mean + scale * eps. With 'start' [B, Z], these are moved instead of noise.
 """
 
 from collections.abc import Callable
@@ -39,11 +39,13 @@ class CriticWeights(NamedTuple):
 def draw_latents(
   batch: steps.Batch, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Real z ~ q(z|x) and prior z0 ~ N(0, I), each [B, Z]."""
+  """Real z ~ q(z|x), and prior z0 ~ N(0, I) or the batch's start: [B, Z]."""
   size = batch['mean'].shape[-1]
   real_key, prior_key = jax.random.split(key)
   eps = noise.normal(real_key, batch['row'], size)
-  prior = noise.normal(prior_key, batch['row'], size)
+  prior = batch.get('start')
+  if prior is None:
+    prior = noise.normal(prior_key, batch['row'], size)
   return batch['mean'] + batch['scale'] * eps, prior
 
 

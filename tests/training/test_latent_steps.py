@@ -45,6 +45,13 @@ class DrawLatentsTest(parameterized.TestCase):
     correlation = np.corrcoef(np.array(real[:, 1]), np.array(prior[:, 1]))
     self.assertLess(np.abs(correlation[0, 1]), 0.1)
 
+  def test_a_start_is_moved_instead_of_noise(self):
+    start = np.float32(7.0) + self.batch['mean']
+    real, prior = latent_steps.draw_latents(self.batch | {'start': start}, KEY)
+    np.testing.assert_array_equal(prior, start)
+    same, _ = latent_steps.draw_latents(self.batch, KEY)
+    np.testing.assert_array_equal(real, same)
+
 
 class CriticLossTest(parameterized.TestCase):
   """D(z, y) = z[0] + 10 y[0] - y[1]; three rows with different others."""
