@@ -208,6 +208,7 @@ def learn_realism(
   hidden_sizes: Sequence[int] = (256, 256),
   optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
   inner_steps: int = 10,
+  start: Callable[..., np.ndarray] | None = None,
   num_steps: int = 1000,
   batch_size: int = 128,
   progress: bool = True,
@@ -229,6 +230,9 @@ def learn_realism(
     hidden_sizes: of the network.
     optimizer: of its parameters.
     inner_steps: of optimizer-G, in every step.
+    start: (target, rows, key) -> z, what optimizer-G moves there: drawn once
+      for each row of the data and its labels; None for the prior, drawn anew
+      in every step.
     num_steps: of training.
     batch_size: rows per step.
     progress: whether to show a bar.
@@ -243,6 +247,7 @@ def learn_realism(
   )
   critic_fn = apply.Apply(module)
   init_key, fit_key = jax.random.split(key)
+  target = {'attributes': data.encodings.attributes}
   params = latent_model.fit_network(
     'learn_realism',
     _RealismLoss(critic_fn, inner_steps, data.from_prior, divergence),
@@ -253,6 +258,7 @@ def learn_realism(
     num_steps,
     batch_size,
     progress,
+    begun=latent_model.begin(start, data, target, fit_key),
   )
   return critics.Critic(
     params,

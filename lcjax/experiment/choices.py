@@ -28,6 +28,7 @@ from lcjax.movers import base, starts
 
 FOLDER = 'chosen'
 _KEY = 'follows_from'
+_LEAST_ROWS = 2  # of the validation split; a covariance needs two
 
 
 class Validation(NamedTuple):
@@ -67,7 +68,7 @@ class Validation(NamedTuple):
 def load_validation(job: jobs.Job, train: dataset.Dataset) -> Validation | None:
   """Restores the second judge; None if there are too few validation images."""
   data = build.load_data(job, 'validation')
-  if len(data) < 2:
+  if len(data) < _LEAST_ROWS:
     return None
   predict_fn, _ = loading.load_predict_fn(job, stage.SECOND_CLASSIFIER, train)
   logits, features = predict_fn(data.images)
@@ -230,13 +231,10 @@ class _HeldOut(NamedTuple):
   errors: np.ndarray
 
 
-def _ask_critics(
-  bound: loading.BoundCritics, validation: Validation | None
-) -> _HeldOut:
+def _ask_critics(job: jobs.Job, bound: loading.BoundCritics) -> _HeldOut:
   """Of validation rows; of training rows if there are too few of them."""
-  found = bound.train
-  if validation is not None:
-    data = validation.data
+  data, found = build.load_data(job, 'validation'), bound.train
+  if len(data) >= _LEAST_ROWS:
     mean, scale = bound.encode(data.images)
     found = encodings.Encodings(mean, scale, data.attributes)
   z, y = found.sample(bound.seed), found.attributes
@@ -279,7 +277,7 @@ class Choices:
 
   @functools.cached_property
   def _held_out(self) -> '_HeldOut':
-    return _ask_critics(self.bound, self.validation)
+    return _ask_critics(self.job, self.bound)
 
   def realism_above(self, quantile: float) -> float:
     """The value that D_realism exceeds at all but this share of real rows."""

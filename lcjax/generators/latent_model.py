@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax
@@ -267,11 +267,37 @@ def label_prior(
   return LatentData(encodings.Encodings(z, np.zeros_like(z), y), kind, True)
 
 
+def begin(
+  start: Callable[..., np.ndarray] | None,
+  data: LatentData,
+  target: Mapping[str, Any],
+  key: jax.Array,
+) -> np.ndarray | None:
+  """Draws a start [N, Z] for each row of the data; None for no start.
+
+  Raises:
+    UserError: it has another shape, or is not finite.
+  """
+  if start is None:
+    return None
+  shape = data.encodings.mean.shape
+  begun = np.asarray(start(target, np.arange(shape[0]), key), np.float32)
+  if begun.shape != shape:
+    raise errors.UserError(
+      f'start: the shape is {begun.shape} for {shape[0]} rows, it must be '
+      f'{shape}'
+    )
+  if not np.isfinite(begun).all():
+    raise errors.UserError('start: some values are not finite')
+  return begun
+
+
 def make_batches(
   data: LatentData,
   key: jax.Array,
   batch_size: int,
   targets: Any = None,
+  begun: np.ndarray | None = None,
 ) -> Callable[[int, int], dict[str, Any]]:
   """Builds `(first step, K) -> K stacked batches` of encodings.
 
@@ -279,6 +305,7 @@ def make_batches(
     data: to draw rows from.
     key: of their order.
     batch_size: rows per batch.
+    begun: [N, Z] drawn along as 'start'; left out if None.
     targets: a tree of arrays with N rows, drawn along as 'targets', and as
       'other_targets' of other rows; left out if None.
   """
@@ -300,6 +327,8 @@ def make_batches(
       'attributes': found.attributes[rows],
       'row': numbers,
     }
+    if begun is not None:
+      made['start'] = begun[rows]
     if targets is not None:
       others = draw(1, step, count)
       made['targets'] = jax.tree.map(lambda leaf: leaf[rows], targets)
@@ -332,6 +361,7 @@ def fit_network(
   batch_size: int,
   progress: bool,
   average_decay: float = 0.0,
+  begun: np.ndarray | None = None,
 ) -> Any:
   """Trains one network on latents in memory, see `fit.fit_network`."""
   order_key, step_key = jax.random.split(key)
@@ -340,7 +370,7 @@ def fit_network(
     loss_fn,
     params,
     optimizer,
-    make_batches(data, order_key, batch_size),
+    make_batches(data, order_key, batch_size, begun=begun),
     step_key,
     num_steps,
     progress,

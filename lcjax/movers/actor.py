@@ -18,7 +18,7 @@ from lcjax.losses import divergences
 from lcjax.models import actor as actor_lib
 from lcjax.models import apply
 from lcjax.models import critic as critic_lib
-from lcjax.movers import base
+from lcjax.movers import base, starts
 from lcjax.training import fit, latent_steps, optimizer_spec, parallel, steps
 from lcjax.training import state as state_lib
 
@@ -173,6 +173,7 @@ def learn_actor(
   key: jax.Array,
   *,
   targets: Mapping[str, Any] | None = None,
+  start: starts.Start | None = None,
   adversary: Adversary | None = Adversary(),
   hidden_sizes: Sequence[int] = (256, 256, 256),
   label_size: int = 64,
@@ -190,6 +191,8 @@ def learn_actor(
     targets: arrays with a row for each of the data, by name, as a target has
       them; an actor meets targets such as these. With masks, (y, mask), the
       actor is told them, too. The labels of the data if None.
+    start: draws what is moved in training, once for each row of the data; None
+      for the prior, drawn anew in every step.
     adversary: the critic that is trained beside the actor; None for the
       constraint alone, such as a rule on top of latents that are real anyway.
     hidden_sizes: of actor and adversary.
@@ -224,6 +227,7 @@ def learn_actor(
   actor = actor_lib.Actor(size, label_size, tuple(hidden_sizes), 'silu')
   critic = critic_lib.Critic(label_size, tuple(hidden_sizes), 'silu')
   actor_key, critic_key, order_key, step_key = jax.random.split(key, 4)
+  begun = latent_model.begin(start, data, own, order_key)
   first = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), told)
   z, condition = (
     jnp.zeros((1, size)),
@@ -245,7 +249,7 @@ def learn_actor(
     _Recipe(actor_fn, apply.Apply(critic), optimizer, adversary, masked),
     want,
     state_lib.create(networks),
-    latent_model.make_batches(data, order_key, batch_size, told),
+    latent_model.make_batches(data, order_key, batch_size, told, begun),
     step_key,
     num_steps,
     progress,

@@ -2,6 +2,7 @@
 
 import json
 import types as python_types
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -58,6 +59,17 @@ def data_of(kind):
   )
 
 
+class Real(NamedTuple):
+  """Latents in place of images; `len` is their number."""
+
+  images: np.ndarray
+  attributes: np.ndarray
+  labels: types.Labels
+
+  def __len__(self):
+    return len(self.images)
+
+
 class Walk:
   """Moves by a setting's start time; counts how often it is asked."""
 
@@ -85,9 +97,8 @@ def make(tmp_path, monkeypatch, kind=types.Classes, **walk):
     # Each attribute is there above 1.5.
     return 10.0 * (z - 1.5), z
 
-  real = python_types.SimpleNamespace(
-    images=found.mean, attributes=found.attributes, labels=data.labels
-  )
+  real = Real(found.mean, found.attributes, data.labels)
+  monkeypatch.setattr(choices.build, 'load_data', lambda job, split: real)
   validation = choices.Validation(real, predict_fn, found.mean, 0.0)
   monkeypatch.setattr(choices, 'load_validation', lambda job, train: validation)
   read = {'version': 1}

@@ -54,3 +54,31 @@ def test_noise_keeps_a_part_of_a_start(data):
   assert noise.dtype == np.float32
   with pytest.raises(lcjax.UserError, match=r'time=1\.5'):
     lcjax.noised_start(start, data, 1.5)
+
+
+def test_an_actor_and_realism_learn_from_where_they_are_told(data):
+  """Draws far away: an actor that has seen no others leaves others there."""
+
+  def far(target, rows, key):
+    assert set(target) <= {'attributes'}
+    return np.full((len(rows), 2), 20.0, np.float32)
+
+  brief = {'num_steps': 300, 'progress': False}
+  classes = lcjax.learn_attributes(data, KEY, **brief)
+  away = []
+  for start in (far, None):
+    actor = lcjax.learn_actor(
+      classes, data, KEY, start=start, hidden_sizes=(32,), **brief
+    )
+    moved = actor(far({}, ROWS, KEY), TARGET).z
+    centers = clusters.CENTERS[np.argmax(Y, axis=1)]
+    away.append(np.linalg.norm(moved - centers, axis=1).mean())
+  assert away[0] < 0.5 * away[1]
+  realism = lcjax.learn_realism(data, KEY, start=far, inner_steps=0, **brief)
+  real = lcjax.verdicts(realism, data.encodings.mean, {}).loss
+  fake = lcjax.verdicts(realism, far({}, ROWS, KEY), {}).loss
+  assert real.max() < fake.min()
+  with pytest.raises(lcjax.UserError, match=r'start: the shape is \(400, 3\)'):
+    lcjax.learn_realism(
+      data, KEY, start=lambda *asked: np.zeros((400, 3)), **brief
+    )
