@@ -25,7 +25,6 @@ from lcjax.experiment import (
   jobs,
   loading,
   movers,
-  named_movers,
   preflight,
   results,
   stage,
@@ -155,7 +154,9 @@ def read(job: jobs.Job) -> Before:
   curves = stage.curves(job)
   train = build.load_data(job, 'train')
   test = build.load_data(job, config.compare.split)
-  moved = glossary.baseline(test.labels.kind), *named_movers.names(config)
+  # Results of older versions lack rows that are newer.
+  baseline = glossary.baseline(test.labels.kind)
+  moved = baseline, *stage.actors(config), 'optimizer'
   runs = []
   for replicate in range(config.num_seeds):
     steps = None if replicate else config.compare.curve_steps
