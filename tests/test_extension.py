@@ -144,7 +144,7 @@ def test_every_addition_has_its_row(run):
       ('own', 'centered'),
       ('prior', 'short'),
       ('prior', 'actor'),
-      ('own', 'tried'),
+      ('prior', 'tried'),
     )
   }
   np.testing.assert_array_equal(
