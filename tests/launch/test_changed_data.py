@@ -64,6 +64,7 @@ def tiny(data):
   config.mixture.num_components = (1,)
   config.mixture.unlabelled_components = (1,)
   config.mixture.denoiser_components = 1
+  config.walk.update(steps=(1,), start_times=(0.5,), attribute_weights=(2.0,))
   config.compare.update(clock_seconds=0.0, feature_steps=1, cas_steps=1)
   config.compare.update(num_samples=10, num_neighbours=1, curve_steps=(0,))
   config.figures.update(num_rows=2, num_samples=4, path_steps=(0, 1))

@@ -50,6 +50,9 @@ def job(tmp_path_factory, one_device):
   config.denoise.num_steps = 2
   config.compare.update(clock_seconds=0.0, feature_steps=1, cas_steps=1)
   config.mixture.unlabelled_components = (1,)
+  config.walk.update(
+    steps=(1,), start_times=(0.5,), attribute_weights=(2.0, 20.0)
+  )
   config.compare.update(num_samples=6, num_neighbours=1, curve_steps=(0, 2))
   config.lock()
   found = jobs.Job(config, epath.Path(tmp_path_factory.mktemp('run')))
@@ -72,6 +75,7 @@ def test_compare_reports_every_attribute(job):
     'mixture',
     'realism_optimizer',
     'realism_denoiser',
+    'realism_walk',
     'attribute_gaussian',
     'attribute_mixture',
     'attribute_mixture_kept',
@@ -83,12 +87,19 @@ def test_compare_reports_every_attribute(job):
     'actor_then_optimizer',
     'guided_denoiser',
     'guided_denoiser_kept',
+    'optimizer_from_mixture',
+    'one_step',
+    'short_walk',
+    'short_walk_kept',
+    'varied_walk',
   ]
   assert report['labels'] == 'bits'
   assert set(report['curve'][0]) >= {'macro_f1', 'frechet'}
   assert 'class_mixture' not in report['seconds']  # none was fitted
   assert any('rarest' in note for note in report['notes'])
-  for row in ('actor', 'actor_lambda_0.1', 'guided_denoiser'):
+  chosen = json.loads((job.workdir / 'chosen/chosen.json').read_text())
+  assert len(chosen['guided']) == 2
+  for row in ('actor', 'actor_lambda_0.1', 'guided_denoiser', 'short_walk'):
     assert report['rows'][row]['z_distance']['mean'] > 0
   header = (folder / 'report.md').read_text().splitlines()[0]
   assert '| Accuracy | Precision | Recall | F1 | CAS | z distance |' in header

@@ -25,7 +25,7 @@ def test_a_transparent_image_shows_the_background_of_the_config(tmp_path):
   for background, level in (('black', 0), ('white', 255)):
     config.data.background = background
     starts = generate.make_starts(
-      config, bound, held_out, 'encodings', [str(tmp_path / 'clear.png')]
+      config, bound, None, held_out, 'encodings', [str(tmp_path / 'clear.png')]
     )
     assert (starts.images == level).all()
 
