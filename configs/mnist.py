@@ -30,6 +30,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'second_classifier.architecture': 'conv',
     'second_classifier.conv_channels': (32, 64),
     'second_classifier.conv_kernels': (5, 5),
+    'second_classifier.conv_strides': (2, 2),
     'second_classifier.head_sizes': (128,),
   },
 }

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from lcjax.evaluation import moving
+from lcjax.latent import denoise
 from lcjax.movers import denoiser, optimizer, wrappers
 from tests.movers.test_wrappers import Above, shift
 
@@ -86,13 +87,16 @@ def test_evaluations_of_every_network_are_counted():
   def velocity(z, t):
     return z
 
-  guided = denoiser.Phase(velocity, Above(0.0), 1.0, 0.0, 4, 0.0)
-  free = denoiser.Phase(velocity, None, 1.0, 0.5, 3, 0.0)
-  mixed = denoiser.MixtureVelocity(None)
-  exact = denoiser.Phase(mixed, Above(0.0), 1.0, 0.5, 2, 0.0)
+  def phase(velocity, want, num_steps, guided=(0.0, 1.0)):
+    schedule = denoise.make_schedule(num_steps, guided=guided)
+    return denoiser.Phase(velocity, want, 1.0, schedule, 0.0)
+
+  guided = phase(velocity, Above(0.0), 4, guided=(0.5, 1.0))  # of 1, .75, .5
+  free = phase(velocity, None, 3)
+  exact = phase(denoiser.MixtureVelocity(None), Above(0.0), 2)
   assert {n: c.tolist() for n, c in guided.evaluations(2).items()} == {
     'denoiser': [4, 4],
-    Above(0.0).names()[0]: [4, 4],
+    Above(0.0).names()[0]: [3, 3],
   }
   assert {n: c.tolist() for n, c in free.evaluations(1).items()} == {
     'denoiser': [3]
