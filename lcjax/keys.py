@@ -56,6 +56,11 @@ def renamed(key: str) -> str | None:
   return None
 
 
+def outdated(stored: Mapping[str, Any]) -> bool:
+  """Whether a nested stored config has keys that mean something else now."""
+  return any(key in _REPLACED for key in flatten(stored))
+
+
 def upgrade(stored: dict[str, Any]) -> dict[str, Any]:
   """Renames the dotted keys of a stored config to the current ones."""
   found = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epath
 
-from lcjax import errors
+from lcjax import errors, keys
 from lcjax.experiment import fingerprint, jobs, stage
 from lcjax.experiment.fingerprint import READ, TRAININGS
 from lcjax.training import provenance
@@ -49,7 +49,8 @@ def stored(
     replicate: index of the replicate that the result belongs to.
 
   Returns:
-    The object; None if it is missing, or was made from other trainings.
+    The object; None if it is missing, was made from other trainings, or by an
+    older version with settings that mean something else now.
 
   Raises:
     UserError: the result was made with another config or other data, or is
@@ -60,7 +61,7 @@ def stored(
   try:
     found = json.loads(path.read_text())
     before = _follows_from(found)
-    if found[TRAININGS] != key[TRAININGS]:
+    if found[TRAININGS] != key[TRAININGS] or keys.outdated(found['config']):
       return None
     provenance.check(
       stage.root_of(job.workdir, replicate),

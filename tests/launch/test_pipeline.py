@@ -370,6 +370,11 @@ def test_a_result_of_earlier_trainings_does_not_count(finished):
   assert results.stored(job, path, key) == key
   other = key | {'trainings': key['trainings'] | {'vae': 1.0}}
   assert results.stored(job, path, other) is None
+  older = json.loads(json.dumps(key))
+  older['config']['retry']['accept_above'] = 0.99
+  path.write_text(json.dumps(older))
+  assert results.stored(job, path, key) is None
+  path.write_text(json.dumps(key))
   config.compare.num_samples = 7
   changed = results.result_key(job, stage.COMPARISON, 0)
   with pytest.raises(errors.UserError, match=r'config\.compare\.num_samples'):
