@@ -7,12 +7,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import ml_collections
-import numpy as np
 
 from lcjax import errors
-from lcjax.constraints import base as constraints
 from lcjax.evaluation import glossary
 from lcjax.experiment import choices, extensions, movers, stage
 from lcjax.experiment.loading import BoundMovers
@@ -72,7 +69,7 @@ def make_movers(
   resting = movers.make_resting_optimizer(config, bound, chosen)
   made[_FROM_MIXTURE] = wrappers.start_at(draw, resting)
   for name in _walks(config):
-    made[name] = wrappers.start_at(draw, _Walk(chosen, name))
+    made[name] = wrappers.start_at(draw, _walk(chosen, name))
   for name in _kept(config):
     single = made[name.removesuffix(glossary.KEPT)]
     made[name] = movers.with_rejection(bound, chosen, config.retry, single)
@@ -222,27 +219,11 @@ _KINDS: dict[str, Callable[..., base.Mover]] = {
 }
 
 
-class _Walk(NamedTuple):
-  """A mover that is made when first called, as its setting is searched then.
-
-  Attributes:
-    chosen: knows the setting.
-    name: of the row.
-  """
-
-  chosen: choices.Choices
-  name: str
-
-  def __call__(
-    self,
-    start: np.ndarray,
-    target: constraints.Target,
-    rows: np.ndarray | None = None,
-    key: jax.Array | None = None,
-  ) -> base.Moved:
-    """See `base.Mover`."""
-    walk = self.chosen.make_walk(self.chosen.walks.settings[self.name])
-    return walk(start, target, rows, key)
+def _walk(chosen: choices.Choices, name: str) -> Callable[..., base.Moved]:
+  """A short walk, whose setting is searched when it is first called."""
+  return lambda *given, **named: chosen.make_walk(chosen.walks.settings[name])(
+    *given, **named
+  )
 
 
 # Starts of this package, from what is chosen for a replicate.
