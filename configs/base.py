@@ -290,7 +290,7 @@ def get_config() -> ml_collections.ConfigDict:
   # Further starts by name, each a --start of `launch.generate` and a 'start' of
   # `movers`, besides those that are always there: prior, mixture (of all
   # encodings), class_mixture (of the requested class, or of attributes) and
-  # encodings. An entry is a dict:
+  # encodings (of training images, at random). An entry is a dict:
   #   'kind': one of these, or 'my_file:NAME', a function of
   #     lcjax.experiment.extensions.Parts and the entry's values
   #   'start_time': noise time to which it is noised; absent: not at all
@@ -303,7 +303,7 @@ def get_config() -> ml_collections.ConfigDict:
   #     optimizer (keys of `optimize`) |
   #     guided_denoiser (start_time, keys of `denoise`) | 'my_file:NAME', a
   #     function of lcjax.experiment.extensions.Parts and the entry's values
-  #   'start': prior, mixture, class_mixture, encodings or one of `starts`
+  #   'start': one that is always there, one of `starts`, or 'my_file:NAME'
   #   'description': for the report
   config.movers = {}
 

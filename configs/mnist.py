@@ -1,4 +1,4 @@
-r"""MNIST, 64 latent dimensions: about 15 minutes on two CPU cores.
+r"""MNIST, 64 latent dimensions: about 40 minutes on two CPU cores.
 
 python -m launch.pipeline --config=configs/mnist.py --workdir=runs/mnist \
   --config.data.dir=PATH_OF_THE_FOUR_IDX_FILES

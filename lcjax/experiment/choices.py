@@ -28,6 +28,7 @@ from lcjax.movers import base, starts
 
 FOLDER = 'chosen'
 _KEY = 'follows_from'
+_NUM_NEIGHBOURS = 5  # k of the recall
 _LEAST_ROWS = 2  # of the validation split; a covariance needs two
 
 
@@ -46,21 +47,20 @@ class Validation(NamedTuple):
   features: np.ndarray
   score: float
 
-  def judge(
-    self, images: np.ndarray, num_neighbours: int
-  ) -> dict[str, float | None]:
-    """Score, Frechet distance, diversity and recall of N samples."""
+  def judge(self, images: np.ndarray) -> dict[str, float]:
+    """Score, Frechet distance and diversity of N samples; recall, if enough."""
     labels, y = self.data.labels, self.data.attributes
     logits, features = self.predict_fn(images)
     scores = metrics.classification_scores(labels.predict(logits), y, labels)
-    found: dict[str, float | None] = {
+    found = {
       'score': scores[glossary.score_metric(labels.kind) or ''],
       'frechet': metrics.frechet_distance(features, self.features),
       'diversity': metrics.diversity(features, y, self.features, y),
-      'knn_recall': None,
     }
-    if num_neighbours < len(y):
-      values = metrics.neighbour_values(features, self.features, num_neighbours)
+    if len(y) > _NUM_NEIGHBOURS:
+      values = metrics.neighbour_values(
+        features, self.features, _NUM_NEIGHBOURS
+      )
       found['knn_recall'] = float(values['knn_recall'].mean())
     return found
 
@@ -172,7 +172,7 @@ class Candidate(NamedTuple):
   """A setting, and what the second judge says of it on validation images."""
 
   setting: Setting
-  scores: dict[str, float | None]
+  scores: dict[str, float]
 
 
 _SLACK = 0.01  # of the score of a varied walk, below that of real images
@@ -191,17 +191,13 @@ def best(
   if name == 'one_step':
     single = [one for one in candidates if one.setting.steps == 1]
     candidates = single or candidates
-
-  def score(one: Candidate) -> float:
-    return one.scores['score'] or 0.0
-
   varied = name == 'varied_walk'
   least = real_score - _SLACK if varied else real_score
-  least = min(least, max(map(score, candidates)))
-  fits = [one for one in candidates if score(one) >= least]
+  least = min(least, max(one.scores['score'] for one in candidates))
+  fits = [one for one in candidates if one.scores['score'] >= least]
   if varied:
-    return max(fits, key=lambda one: one.scores['knn_recall'] or 0.0)
-  return min(fits, key=lambda one: one.scores['frechet'] or 0.0)
+    return max(fits, key=lambda one: one.scores.get('knn_recall', 0.0))
+  return min(fits, key=lambda one: one.scores['frechet'])
 
 
 def settings(section: Any, guided: bool) -> list[Setting]:
@@ -332,28 +328,27 @@ def _load_or_search(of: Choices) -> Walks:
     pass  # missing or damaged
   target, numbers = _asked(validation)
   first_key, key_of_walks = jax.random.split(jax.random.key(of.bound.seed))
-  found: dict[bool, list[Candidate]] = {}
+  # Before the clock: fits have seconds of their own.
+  draws = of.labelled.draw, of.unlabelled.draw
+  found: list[list[Candidate]] = []
   started = time.perf_counter()
   count = len(guided) + len(free)
   quiet = jax.process_index() != 0
   with tqdm.tqdm(total=count, desc='short walks', disable=quiet) as bar:
-    for candidates in (guided, free):
-      labelled = candidates is guided
-      fitted = of.labelled if labelled else of.unlabelled
-      begun = fitted.draw(target, numbers, first_key)
-      found[labelled] = []
+    for candidates, draw in zip((guided, free), draws, strict=True):
+      begun = draw(target, numbers, first_key)
+      found.append([])
       for setting in candidates:
         moved = of.make_walk(setting)(begun, target, numbers, key_of_walks)
-        scores = validation.judge(
-          of.bound.decode(moved.z), job.config.compare.num_neighbours
-        )
-        found[labelled].append(Candidate(setting, scores))
+        scores = validation.judge(of.bound.decode(moved.z))
+        found[-1].append(Candidate(setting, scores))
         bar.update()
+  with_labels, without = found
   chosen = {
-    name: best(found[True], validation.score, name) for name in glossary.WALKS
+    name: best(with_labels, validation.score, name) for name in glossary.WALKS
   }
   # Nothing is requested, so there is no score to reach.
-  chosen[glossary.REALISM_WALK] = best(found[False], 0.0, glossary.REALISM_WALK)
+  chosen[glossary.REALISM_WALK] = best(without, 0.0, glossary.REALISM_WALK)
   seconds = time.perf_counter() - started
   files.write_json(
     path,
@@ -361,8 +356,8 @@ def _load_or_search(of: Choices) -> Walks:
       'rows': {name: _plain(one) for name, one in chosen.items()},
       'score_of_real_images': validation.score,
       'seconds': seconds,
-      'guided': [_plain(one) for one in found[True]],
-      'unguided': [_plain(one) for one in found[False]],
+      'guided': [_plain(one) for one in with_labels],
+      'unguided': [_plain(one) for one in without],
       _KEY: key,
     },
   )

@@ -18,9 +18,10 @@ DESCRIPTION = (
   'in one pass (actor), gradient steps on the latent itself (optimizer), or '
   'sampling from noise by a denoiser of encodings (guided_denoiser). '
   'Decoded samples are judged by an independent classifier, trained on real '
-  'images only and used for nothing else. All movers start from the same noise '
-  'and get the same requested labels, except that retries draw additional '
-  'noise, and that rows of realism alone get no labels.'
+  'images only and used for nothing else. Movers start from the same noise, or '
+  'from draws of a mixture that was fitted to encodings, and get the same '
+  'requested labels, except that retries draw additional noise, and that rows '
+  'of realism alone get no labels.'
 )
 
 

@@ -93,7 +93,7 @@ def follows_from(
   found[READ] = build.digests(job, node.splits, node.labels)
   if node.needs:
     found[TRAININGS] = parameters(job, node.needs, replicate)
-  if 'movers' in node.sections:
+  if 'constraints' in node.sections:
     # A result is made again after a change of a user's own file, too.
     found[TRAININGS] |= extensions.sources(job.config)
   return dict(json.loads(json.dumps(found)))

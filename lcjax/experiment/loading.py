@@ -65,7 +65,6 @@ class BoundCritics:
     labels: names and kind of the attributes.
     batch_size: latents per call.
     further: constraints that the config adds, with their weights.
-    num_components: of the mixture that movers may start from.
     seed: of the replicate.
   """
 
@@ -81,7 +80,6 @@ class BoundCritics:
   labels: types.Labels
   batch_size: int
   further: tuple[tuple[constraints.Constraint, float], ...]
-  num_components: int
   seed: int
 
   @property
@@ -202,7 +200,6 @@ def load_critics(
     labels=data.labels,
     batch_size=config.generate.batch_size,
     further=(),
-    num_components=config.mixture.denoiser_components,
     seed=config.seed + replicate,
   )
   return dataclasses.replace(

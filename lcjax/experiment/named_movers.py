@@ -4,6 +4,7 @@ Those that are always there, and those of `config.movers` and `config.starts`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -66,13 +67,21 @@ def make_movers(
     movers.make_denoiser(bound, config.denoise),
   )
   draw = make_start(config, bound, chosen, 'class_mixture')
-  resting = movers.make_resting_optimizer(config, bound, chosen)
-  made[_FROM_MIXTURE] = wrappers.start_at(draw, resting)
+  resting = functools.partial(
+    movers.make_resting_optimizer, config, bound, chosen
+  )
+  made[_FROM_MIXTURE] = wrappers.start_at(draw, _when_called(resting))
   for name in _walks(config):
-    made[name] = wrappers.start_at(draw, _walk(chosen, name))
+    made[name] = wrappers.start_at(
+      draw, _when_called(functools.partial(_make_walk, chosen, name))
+    )
   for name in _kept(config):
     single = made[name.removesuffix(glossary.KEPT)]
-    made[name] = movers.with_rejection(bound, chosen, config.retry, single)
+    made[name] = _when_called(
+      functools.partial(
+        movers.with_rejection, bound, chosen, config.retry, single
+      )
+    )
   _add_configured(_Made(config, bound, made, chosen=chosen))
   return made
 
@@ -219,11 +228,15 @@ _KINDS: dict[str, Callable[..., base.Mover]] = {
 }
 
 
-def _walk(chosen: choices.Choices, name: str) -> Callable[..., base.Moved]:
-  """A short walk, whose setting is searched when it is first called."""
-  return lambda *given, **named: chosen.make_walk(chosen.walks.settings[name])(
-    *given, **named
-  )
+def _when_called(make: Callable[[], base.Mover]) -> Callable[..., base.Moved]:
+  """A mover that is made at its first call, as what it needs takes time."""
+  made = functools.cache(make)
+  return lambda *given, **named: made()(*given, **named)
+
+
+def _make_walk(chosen: choices.Choices, name: str) -> base.Mover:
+  """The short walk of a row; the first one searches the settings of all."""
+  return chosen.make_walk(chosen.walks.settings[name])
 
 
 # Starts of this package, from what is chosen for a replicate.
