@@ -35,8 +35,9 @@ def define_flags() -> None:
     'labels',
     [],
     'Requested label vectors, one per column: class names, or attributes '
-    'joined by + (none for no attribute). Default: labels of random held-out '
-    'images.',
+    'joined by +, exactly those (none for no attribute), or NAME=1 and NAME=0 '
+    'joined by +, which leave all others to the start. Default: labels of '
+    'random held-out images.',
   )
   flags.DEFINE_multi_string(
     'images',

@@ -2,13 +2,15 @@
 
 import abc
 import dataclasses
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Of NumPy on the host, of JAX in a compiled function.
+Array = TypeVar('Array', np.ndarray, jax.Array)
 # Names of `Classes` and `Bits` in JSON and messages.
 Kind = Literal['classes', 'bits']
 
@@ -72,7 +74,7 @@ class Labels(abc.ABC):
     """Fraction of correct predictions per row: [...]."""
 
   @abc.abstractmethod
-  def predict(self, logits: np.ndarray) -> np.ndarray:
+  def predict(self, logits: Array) -> Array:
     """The most likely label vector of every row: [N, Y] float32."""
 
   def name_of(self, y: np.ndarray) -> str:
@@ -165,10 +167,10 @@ class Classes(Labels):
     right = jnp.argmax(logits, axis=-1) == jnp.argmax(y, axis=-1)
     return right.astype(jnp.float32)
 
-  def predict(self, logits: np.ndarray) -> np.ndarray:
+  def predict(self, logits: Array) -> Array:
     """One-hot vectors of the largest logits."""
-    eye = np.eye(logits.shape[1], dtype=np.float32)
-    return eye[np.argmax(logits, axis=1)]
+    largest = logits.argmax(axis=1)[:, None]
+    return (largest == np.arange(logits.shape[1])).astype(np.float32)
 
   def change(
     self, y: np.ndarray, changed: np.ndarray
@@ -228,7 +230,7 @@ class Bits(Labels):
     """Mean over attributes; a logit of 0 predicts 0."""
     return jnp.mean((logits > 0) == (y > 0.5), axis=-1, dtype=jnp.float32)
 
-  def predict(self, logits: np.ndarray) -> np.ndarray:
+  def predict(self, logits: Array) -> Array:
     """1 where the logit is above 0."""
     return (logits > 0).astype(np.float32)
 

@@ -58,6 +58,15 @@ class Attributes(base.Constraint):
       return super().noisy(unit, t, clean, target)
     return self._judge(self.noised_fn(self.noised_params, unit, t), target).loss
 
+  def complete(self, z: jax.Array, target: base.Target) -> base.Target:
+    """With what the classifier predicts at z where the mask is 0."""
+    wanted = target[self.name]
+    if not isinstance(wanted, tuple):
+      return target
+    y, mask = wanted
+    predicted = self.labels.predict(self.classifier_fn(self.params, z)[None])[0]
+    return {**target, self.name: (jnp.where(mask > 0, y, predicted), mask)}
+
   def _judge(self, logits: jax.Array, target: base.Target) -> base.Verdict:
     wanted = target[self.name]
     y, mask = wanted if isinstance(wanted, tuple) else (wanted, None)

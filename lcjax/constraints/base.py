@@ -66,6 +66,15 @@ class Constraint(abc.ABC):
     """Those of `targets` that are reference latents, by default the start."""
     return ()
 
+  def complete(self, z: jax.Array, target: Target) -> Target:
+    """The target with what a mask leaves out as it is at a latent z [Z].
+
+    For an actor that is not told masks: it then asks for what is there already.
+    Unless a subclass can tell, the target as it is.
+    """
+    del z
+    return target
+
   def noisy(
     self, unit: jax.Array, t: jax.Array, clean: jax.Array, target: Target
   ) -> jax.Array:

@@ -31,6 +31,12 @@ class _Composed(base.Constraint):
     """Those of all parts."""
     return tuple(name for part in self.parts for name in part.references())
 
+  def complete(self, z: jax.Array, target: base.Target) -> base.Target:
+    """By all parts."""
+    for part in self.parts:
+      target = part.complete(z, target)
+    return target
+
 
 @flax.struct.dataclass
 class AllOf(_Composed):

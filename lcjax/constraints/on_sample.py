@@ -107,3 +107,7 @@ class ReEncoded(base.Constraint):
   def references(self) -> tuple[str, ...]:
     """Those of the inner constraint."""
     return self.inner.references()
+
+  def complete(self, z: jax.Array, target: base.Target) -> base.Target:
+    """By the inner constraint, at the encoding of the decoded latent."""
+    return self.inner.complete(self.reencode_fn(self.params, z), target)

@@ -93,9 +93,9 @@ def _arrays(draw: starts.MixtureStart) -> dict[str, np.ndarray]:
 
 
 def _mixture_of(
-  arrays: dict[str, np.ndarray], num_labels: int
+  arrays: dict[str, np.ndarray], known: np.ndarray
 ) -> starts.MixtureStart:
-  """The opposite of `_arrays`."""
+  """The opposite of `_arrays`; known are the labels [N, Y] of the data."""
   model = mixtures.Mixture(*(arrays[n] for n in mixtures.Mixture._fields))
   if 'slope' in arrays:
     line = arrays['slope'], arrays['intercept']
@@ -104,7 +104,9 @@ def _mixture_of(
     sampler = mixtures.ClassSampler(model)
   else:
     return starts.MixtureStart(model)
-  return starts.MixtureStart(model, sampler, num_labels=num_labels)
+  return starts.MixtureStart(
+    model, sampler, num_labels=known.shape[1], known=known
+  )
 
 
 def _load_or_fit_mixture(of: 'Choices', labelled: bool) -> baselines.Fitted:
@@ -120,12 +122,11 @@ def _load_or_fit_mixture(of: 'Choices', labelled: bool) -> baselines.Fitted:
   key = fingerprint.text(
     fingerprint.follows_from(job, stage.MIXTURES, of.replicate)
   )
-  num_labels = len(bound.labels.names)
   try:
     arrays = files.read_npz(path)
     if str(arrays[_KEY]) == key:
       return baselines.Fitted(
-        _mixture_of(arrays, num_labels), float(arrays['seconds'])
+        _mixture_of(arrays, bound.train.attributes), float(arrays['seconds'])
       )
   except files.DAMAGE:
     pass  # missing or damaged

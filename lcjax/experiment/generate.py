@@ -4,6 +4,7 @@ Writes WORKDIR/generate/NAME.png and .npz, NAME being START_MOVER by default: a
 grid with a row per start latent and a column per requested label vector.
 """
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from lcjax.experiment import (
 from lcjax.latent import samplers
 from lcjax.movers import base
 from lcjax.movers import starts as starts_lib
+from lcjax.training import parallel
 
 OWN = 'own'  # start of a mover that draws it
 
@@ -115,8 +117,7 @@ def write(
   bound: loading.BoundMovers,
   starts: Starts,
   mover: base.Mover,
-  y: np.ndarray,
-  column_names: list[str],
+  requested: requests.Requested,
   name: str,
 ) -> epath.Path:
   """Moves every start towards every label vector; writes .png and .npz.
@@ -126,20 +127,21 @@ def write(
     bound: movers of one replicate.
     starts: R latents.
     mover: of the latents.
-    y: [C, Y] label vectors.
-    column_names: C names.
+    requested: C label vectors.
     name: of the files, without extension.
 
   Returns:
     The path of the PNG file.
   """
-  num_rows, num_columns = len(starts.labels), len(y)
-  requested = np.tile(y, (num_rows, 1))
+  num_rows, num_columns = len(starts.labels), len(requested.y)
+  y, mask = (
+    np.tile(part, (num_rows, 1)) for part in (requested.y, requested.mask)
+  )
   # The same noise in a row, whatever its labels.
   rows = np.repeat(np.arange(num_rows), num_columns)
-  target = movers.make_target(requested)
+  target = movers.make_target(y, mask)
   z = starts.draw(target, rows, jax.random.key(bound.seed))
-  moved = movers.move(mover, z, requested)
+  moved = movers.move(mover, z, y, mask)
   images = bound.decode(moved.z)
   cells = images.reshape(num_rows, num_columns, *images.shape[1:])
   first_columns, first_names = [], []
@@ -152,7 +154,7 @@ def write(
   grid = grids.labelled_grid(
     np.concatenate([*first_columns, cells], axis=1),
     starts.labels,
-    first_names + column_names,
+    first_names + requested.names,
     cell_pixels=96,
   )
   path = folder / f'{name}.png'
@@ -160,11 +162,21 @@ def write(
   files.write_npz(
     folder / f'{name}.npz',
     images=images,
-    attributes=requested,
+    attributes=y,
+    mask=mask,
     latents=moved.z,
     starts=moved.start,
   )
   return path
+
+
+def completing(bound: loading.BoundMovers) -> loading.BoundMovers:
+  """The same movers; actors leave to the start what a mask leaves out."""
+  actors = {
+    name: actor._replace(mover=dataclasses.replace(actor.mover, completes=True))
+    for name, actor in bound.actors.items()
+  }
+  return dataclasses.replace(bound, actors=actors)
 
 
 def start_of(config: ml_collections.ConfigDict, mover: str) -> str:
@@ -211,17 +223,20 @@ def generate(
         f'--start={start} does not exist: '
         f'{errors.nearest(start, named_movers.start_names(config))}'
       )
+  # Before images are decoded.
+  with parallel.raising_together():
+    requested = requests.parse_labels(labels, build.load_labels(job))
   trainings = stage.trainings(config, stage.TRAINED)
   preflight.check(job, trainings, False, False, ('test',))
   data = build.load_data(job, 'train')
   held_out = build.load_data(job, 'test')
-  bound = loading.load_movers(job, 0, data)
-  if labels:
-    y, names = requests.parse_labels(labels, data)
-  else:
+  requests.check_learnt(requested, data)
+  bound = completing(loading.load_movers(job, 0, data))
+  if not labels:
     y, names = held_out_labels(
       held_out, config.generate.num_columns, config.seed
     )
+    requested = requests.Requested(y, np.ones_like(y), names)
   chosen = movers.choices_of(job, 0, bound, data)
   of_noise = named_movers.make_movers(config, bound, chosen)
   of_encodings = named_movers.make_edit_movers(
@@ -235,8 +250,7 @@ def generate(
       bound,
       starts,
       made[mover],
-      y,
-      names,
+      requested,
       name or f'{start}_{mover}',
     )
     print(f'generate: {path}')

@@ -33,8 +33,10 @@ class Actor:
     params: of the network.
     want: what it was trained for; says which targets it is told.
     actor_fn: (params, z [B, Z], condition [B, C]) -> [B, Z]; static.
-    masked: whether it is told masks as well; otherwise it moves towards all
-      of y, whatever the mask; static.
+    masked: whether it is told masks as well; static.
+    completes: of an actor that is not: whether it is told what the constraint
+      sees at the start in place of what the mask leaves out; otherwise it moves
+      towards all of y, whatever the mask; static.
     batch_size: latents per call; static.
   """
 
@@ -42,6 +44,7 @@ class Actor:
   want: constraints.Constraint
   actor_fn: Callable[..., jax.Array] = flax.struct.field(pytree_node=False)
   masked: bool = flax.struct.field(pytree_node=False, default=False)
+  completes: bool = flax.struct.field(pytree_node=False, default=False)
   batch_size: int = flax.struct.field(
     pytree_node=False, default=base.BATCH_SIZE
   )
@@ -71,6 +74,8 @@ class Actor:
 
 @jax.jit
 def _act(mover: Actor, start: jax.Array, target: Any) -> jax.Array:
+  if mover.completes and not mover.masked:
+    target = jax.vmap(mover.want.complete)(start, target)
   told = constraints.condition(mover.want, target, mover.masked)
   return mover.actor_fn(mover.params, start, told)
 
@@ -254,4 +259,6 @@ def learn_actor(
     num_steps,
     progress,
   )
-  return Actor(state['actor'].params, want, actor_fn, masked)
+  return Actor(
+    state['actor'].params, want, actor_fn, masked, completes=not masked
+  )

@@ -38,17 +38,19 @@ class MixtureStart:
     sampler: (y [B, Y], rows, key) -> z; None for a mixture without labels.
     name: of the target that holds the labels.
     num_labels: Y.
+    known: [N, Y] labels of data, which complete partial requests.
   """
 
   model: mixtures.Mixture
   sampler: mixtures.Sampler | None = None
   name: str = 'attributes'
   num_labels: int = 0
+  known: np.ndarray | None = None
 
   def __call__(
     self, target: base.Target, rows: np.ndarray, key: jax.Array
   ) -> np.ndarray:
-    """Draws z [B, Z].
+    """Draws z [B, Z]; labels with mask 0 are drawn as data have them.
 
     Raises:
       UserError: the target has no labels of this name.
@@ -62,13 +64,55 @@ class MixtureStart:
         f'{errors.listed(list(target)) or "nothing"}'
       )
     wanted = target[self.name]
-    asked = np.asarray(wanted[0] if isinstance(wanted, tuple) else wanted)
+    y, mask = wanted if isinstance(wanted, tuple) else (wanted, None)
+    asked = np.asarray(y)
     if asked.shape != (len(rows), self.num_labels):
       raise errors.UserError(
         f'target[{self.name!r}]: the shape is {asked.shape}, it must be '
         f'{(len(rows), self.num_labels)}'
       )
+    if mask is not None and self.known is not None:
+      asked = _completed(asked, np.asarray(mask), self.known, rows, key)
     return self.sampler(asked, rows, key)
+
+
+def _completed(
+  y: np.ndarray,
+  mask: np.ndarray,
+  known: np.ndarray,
+  rows: np.ndarray,
+  key: jax.Array,
+) -> np.ndarray:
+  """Labels [B, Y] with those of mask 0 from a random row that has the others.
+
+  So they occur together as in the data. If no row has all others, it is one of
+  those that have most of them.
+
+  Args:
+    y: [B, Y] requested labels.
+    mask: [B, Y], 0 for labels that are not requested.
+    known: [N, Y] labels of data.
+    rows: [B] global row numbers.
+    key: of the draw.
+  """
+  partial = np.flatnonzero((mask == 0).any(axis=1))
+  if not len(partial):
+    return y
+  y = y.copy()
+  shares = noise.draw(jax.random.fold_in(key, 1), rows)
+  kinds, own = np.unique(
+    np.concatenate([y * mask, mask], axis=1)[partial],
+    axis=0,
+    return_inverse=True,
+  )
+  for number, kind in enumerate(kinds):
+    wanted, named = np.split(kind, 2)
+    wrong = np.abs(known - wanted) @ named
+    found = np.flatnonzero(wrong == wrong.min())
+    chosen = partial[own.ravel() == number]
+    drawn = known[found[(shares[chosen] * len(found)).astype(int)]]
+    y[chosen] = np.where(named > 0, wanted, drawn)
+  return y
 
 
 def mixture_start(
@@ -96,9 +140,11 @@ def mixture_start(
     return MixtureStart(mixtures.fit(z, num_components, seed))
   if isinstance(data.labels, types.Classes):
     model = mixtures.fit_classes(z, y, num_components, seed)
-    return MixtureStart(model, mixtures.ClassSampler(model), name, y.shape[1])
+    return MixtureStart(
+      model, mixtures.ClassSampler(model), name, y.shape[1], y
+    )
   sampler = mixtures.fit_attributes(z, y, num_components, seed)
-  return MixtureStart(sampler.model, sampler, name, y.shape[1])
+  return MixtureStart(sampler.model, sampler, name, y.shape[1], y)
 
 
 def encodings_start(data: latent_model.LatentData, seed: int = 0) -> Start:

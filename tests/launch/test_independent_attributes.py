@@ -15,6 +15,8 @@ from lcjax.experiment import (
   figures,
   generate,
   jobs,
+  loading,
+  movers,
   preflight,
   trainers,
 )
@@ -128,6 +130,41 @@ def test_generate_takes_names_joined_by_plus(job):
     np.testing.assert_array_equal(
       arrays['attributes'][:3], [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
     )
+
+
+def test_some_attributes_change_and_an_edit_is_edited_again(job):
+  labels = ['Male=1', 'Smiling=0+Male=1']
+  for mover in ('actor', 'optimizer', 'guided_denoiser'):
+    generate.generate(job, [('encodings', mover)], labels, [], 'some')
+    path = job.workdir / 'generate' / 'some.npz'
+    with np.load(path) as arrays:
+      np.testing.assert_array_equal(arrays['mask'][:2], [[1, 0, 0], [1, 1, 0]])
+      edited = arrays['latents']
+    generate.generate(
+      job, [('encodings', 'none')], ['Wearing_Hat=1'], [str(path)], 'again'
+    )
+    with np.load(job.workdir / 'generate' / 'again.npz') as arrays:
+      assert len(arrays['starts']) == len(edited)  # every edit is a row
+
+
+def test_an_actor_is_told_what_d_attr_sees_at_the_start(job):
+  """What is not named has no say: the same as asking for what is there."""
+  data = build.load_data(job, 'train')
+  bound = generate.completing(loading.load_movers(job, 0, data))
+  actor, z = bound.actors['actor'].mover, bound.train.mean
+  seen = bound.labels.predict(bound.attribute_critic(z))
+  mask = np.zeros_like(seen)
+  mask[:, 1] = 1.0
+  some = np.zeros_like(seen)
+  whole = np.where(mask > 0, some, seen)
+  found = movers.move(actor, z, some, mask).z
+  np.testing.assert_array_equal(found, movers.move(actor, z, whole).z)
+
+
+def test_a_mistyped_label_fails_before_anything_is_read(job, monkeypatch):
+  monkeypatch.setattr(build, 'load_data', None)
+  with pytest.raises(errors.UserError, match=r'did you mean Smiling\?'):
+    generate.generate(job, [('prior', 'actor')], ['Smilng=1'], [])
 
 
 def test_figures_of_edits_report_leakage(job):

@@ -1,6 +1,5 @@
 """What the flags of `launch.generate` ask for: images, names, labels."""
 
-import dataclasses
 import types
 
 import numpy as np
@@ -75,20 +74,38 @@ def test_the_longest_name_can_be_written(tmp_path):
 
 
 def test_unknown_labels_are_not_answered_by_forty_names():
-  data = dataset.Dataset(
-    np.zeros((1, 8, 8, 1), np.uint8),
-    np.ones((1, 40), np.float32),
-    Bits(fake_celeba.HEADER),
-  )
   for label, said in (
     ('Smilng', r'did you mean Smiling\?'),
+    ('Smilng=1', r"'Smilng' is .*did you mean Smiling\?"),
     ('Bald+xxxxxxx', "'xxxxxxx' is not a label .* and 35 more"),
+    ('Bald=1+Male', "'Male' has no value, but 'Bald=1' has one: give =1 or =0"),
+    ('Bald=2', "'Bald=2' must be Bald=1 or Bald=0"),
+    ('Bald=', "'Bald=' must be Bald=1 or Bald=0"),
+    ('Bald=1+Bald=0', "names 'Bald' twice"),
+    ('none=1', "'none' is not a label"),
+    ('', "'' is not a label"),
   ):
-    with pytest.raises(errors.UserError, match=said):
-      requests.parse_labels([label], data)
-  data = dataclasses.replace(data, labels=Classes(fake_celeba.HEADER))
+    with pytest.raises(errors.UserError, match=said) as caught:
+      requests.parse_labels([label], Bits(fake_celeba.HEADER))
+    assert '\n' not in str(caught.value)
+  classes = Classes(fake_celeba.HEADER)
   with pytest.raises(errors.UserError, match=r'names 2 classes.* and 35 more'):
-    requests.parse_labels(['Bald+Male'], data)
+    requests.parse_labels(['Bald+Male'], classes)
+  with pytest.raises(errors.UserError, match=r"'Bald=1' is for independent"):
+    requests.parse_labels(['Bald=1'], classes)
+
+
+def test_some_attributes_or_exactly_these():
+  found = requests.parse_labels(
+    ['a+c', 'none', 'a=1', 'c=0+a=1', 'a+a'], Bits(('a', 'b', 'c'))
+  )
+  np.testing.assert_array_equal(
+    found.y, [[1, 0, 1], [0, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]]
+  )
+  np.testing.assert_array_equal(
+    found.mask, [[1, 1, 1], [1, 1, 1], [1, 0, 0], [1, 0, 1], [1, 1, 1]]
+  )
+  assert found.names == ['a+c', 'none', 'a=1', 'c=0+a=1', 'a+a']
 
 
 def test_an_actor_that_is_not_trained_is_said_with_its_key():
@@ -108,7 +125,18 @@ def test_a_label_that_was_never_trained_is_refused(kind):
   y = np.eye(3, dtype=np.float32)[[0, 2]]
   images = np.zeros((2, 4, 4, 1), np.uint8)
   data = dataset.Dataset(images, y, kind(('a', 'b', 'c')))
-  found, _ = requests.parse_labels(['a', 'c'], data)
-  np.testing.assert_array_equal(found, y)
+  found = requests.parse_labels(['a', 'c'], data.labels)
+  np.testing.assert_array_equal(found.y, y)
+  requests.check_learnt(found, data)
+  found = requests.parse_labels(['a', 'b'], data.labels)
   with pytest.raises(errors.UserError, match=r"train split has 'b'"):
-    requests.parse_labels(['a', 'b'], data)
+    requests.check_learnt(found, data)
+
+
+def test_an_attribute_that_always_held_cannot_be_asked_away():
+  y = np.array([[1, 0], [1, 1]], np.float32)
+  data = dataset.Dataset(np.zeros((2, 4, 4, 1), np.uint8), y, Bits(('a', 'b')))
+  requests.check_learnt(requests.parse_labels(['b=0', 'b'], data.labels), data)
+  found = requests.parse_labels(['b=0', 'a=0'], data.labels)
+  with pytest.raises(errors.UserError, match=r"='a=0': no .* lacks 'a'"):
+    requests.check_learnt(found, data)
