@@ -311,6 +311,16 @@ def get_config() -> ml_collections.ConfigDict:
   # besides the learned ones: {'kind': 'my_file:NAME', 'weight': 1.0, ...}.
   config.constraints = {}
 
+  # How optimizer-G and the guided denoiser compose constraints: a text such as
+  # 'all(realism, attributes, not(slanted))', of realism, attributes, near and
+  # the names of `constraints`, each at most once, with all(...), any(...) and
+  # not(...); what is not named is not asked. A number before *, as in
+  # 2*attributes, multiplies the weight that a constraint has anyway (in
+  # `optimize`, `denoise` or `constraints`); within any(...) only these numbers
+  # count. Realism drops out of the denoiser, whose score it is. Empty: all of
+  # them. See docs/constraints.md. Changes need no retraining.
+  config.want = ''
+
   config.generate = {
     'num_rows': 8,  # starts, one per row of the grid
     'num_columns': 10,  # held-out label vectors, if --labels is not given

@@ -12,6 +12,7 @@ from importlib import metadata
 from lcjax.constraints.base import Constraint, Verdict
 from lcjax.constraints.build import near, on_sample, re_encoded
 from lcjax.constraints.compose import all_of, any_of, negate
+from lcjax.constraints.grammar import parse_constraint
 from lcjax.constraints.learn import learn_attributes, learn_realism, learn_rule
 from lcjax.errors import UserError
 from lcjax.evaluation.compare import Comparison, compare
@@ -69,6 +70,7 @@ __all__ = [
   'noised_start',
   'on_sample',
   'optimizer',
+  'parse_constraint',
   'prior_start',
   're_encoded',
   'retry',

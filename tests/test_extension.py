@@ -224,6 +224,31 @@ def test_a_change_of_the_file_makes_the_table_again(run):
       {'constraints.a': {'kind': 'mine:small', 'radius': 1, 'weight': -1}},
       'weight=-1',
     ),
+    (
+      {'want': 'all(realism, atributes)'},
+      "config.want='all(realism, atributes)', character 14: 'atributes' is not "
+      'a constraint: did you mean attributes?',
+    ),
+    ({'want': 'all(realism'}, 'at its end: , or ) must follow'),
+    ({'want': 'all(realism, not(near))'}, "'near' is met by every latent"),
+    (
+      {
+        'want': 'all(near, realism)',
+        'constraints.near': {'kind': 'mine:small', 'radius': 1},
+      },
+      'always there',
+    ),
+    (
+      {
+        'want': 'realism',
+        'constraints.not': {'kind': 'mine:small', 'radius': 1},
+      },
+      "config.constraints.not with config.want='realism': 'not' cannot be",
+    ),
+    (
+      {'want': 'not(attributes)', 'denoise.mixture_above': 0.5},
+      'set config.denoise.mixture_above=0.5 to 1',
+    ),
   ],
 )
 def test_a_mistake_is_one_line_before_any_training(

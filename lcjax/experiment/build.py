@@ -16,9 +16,9 @@ import optax
 from flax import linen as nn
 
 from lcjax import errors, keys, types
-from lcjax.constraints import attributes, base, compose, critics, near
+from lcjax.constraints import attributes, compose, critics, near
 from lcjax.data import dataset
-from lcjax.experiment import architectures, jobs, optimizers, plugins
+from lcjax.experiment import architectures, jobs, optimizers, plugins, wants
 from lcjax.latent import encodings
 from lcjax.losses import divergences
 from lcjax.models import actor, apply, classifier, vae
@@ -305,29 +305,34 @@ def compose_constraint(
   realism: critics.Critic,
   attribute: attributes.Attributes,
   close: near.Near,
-  further: Sequence[tuple[base.Constraint, float]] = (),
+  want: wants.Want = wants.ALL,
 ) -> compose.AllOf:
-  """All of them, with the weights and thresholds of a section.
+  """Composes them, with the weights and thresholds of a section.
 
   Args:
     section: `config.optimize` or a section with the same keys.
     realism: D_realism.
     attribute: D_attr.
     close: the distance penalty.
-    further: constraints with their weights.
+    want: further constraints, and how all are composed.
   """
-  return compose.all_of(
-    dataclasses.replace(realism, threshold=section.realism_threshold),
-    dataclasses.replace(attribute, tolerance=section.attribute_tolerance),
-    close,
-    *(part for part, _ in further),
-    weights=(
-      section.realism_weight,
-      section.attribute_weight,
-      section.distance_weight,
-      *(weight for _, weight in further),
+  parts = {
+    wants.REALISM: dataclasses.replace(
+      realism, threshold=section.realism_threshold
     ),
-  )
+    wants.ATTRIBUTES: dataclasses.replace(
+      attribute, tolerance=section.attribute_tolerance
+    ),
+    wants.NEAR: close,
+  }
+  own = {
+    wants.REALISM: section.realism_weight,
+    wants.ATTRIBUTES: section.attribute_weight,
+    wants.NEAR: section.distance_weight,
+  }
+  found = want.compose(parts, own)
+  assert found is not None  # nothing is assumed
+  return found
 
 
 def make_image_state(

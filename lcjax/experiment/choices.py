@@ -258,14 +258,15 @@ class Choices:
     replicate: index from 0.
     bound: models of the replicate.
     train: the training split.
-    make_walk: the mover of a setting, which starts where it is told to.
+    make_walk: (setting, guided) -> its mover, which starts where it is told to;
+      guided unless that is False.
   """
 
   job: jobs.Job
   replicate: int
   bound: loading.BoundCritics
   train: dataset.Dataset
-  make_walk: Callable[[Setting], base.Mover]
+  make_walk: Callable[..., base.Mover]
 
   @functools.cached_property
   def validation(self) -> Validation | None:
@@ -319,7 +320,8 @@ def _load_or_search(of: Choices) -> Walks:
   )
   try:
     stored = json.loads(path.read_text())
-    if stored[_KEY] == key:
+    # Older versions had no `config.want`.
+    if {'want': ''} | stored[_KEY] == key:
       rows = stored['rows'].items()
       return Walks(
         {name: Setting(**one['setting']) for name, one in rows},
@@ -336,11 +338,14 @@ def _load_or_search(of: Choices) -> Walks:
   count = len(guided) + len(free)
   quiet = jax.process_index() != 0
   with tqdm.tqdm(total=count, desc='short walks', disable=quiet) as bar:
-    for candidates, draw in zip((guided, free), draws, strict=True):
+    for candidates, draw, is_guided in zip(
+      (guided, free), draws, (True, False), strict=True
+    ):
       begun = draw(target, numbers, first_key)
       found.append([])
       for setting in candidates:
-        moved = of.make_walk(setting)(begun, target, numbers, key_of_walks)
+        walk = of.make_walk(setting, is_guided)
+        moved = walk(begun, target, numbers, key_of_walks)
         scores = validation.judge(of.bound.decode(moved.z))
         found[-1].append(Candidate(setting, scores))
         bar.update()

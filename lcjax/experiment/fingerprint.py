@@ -44,8 +44,11 @@ def settings(
 ) -> dict[str, Any]:
   """The part of the config, with the seed, that determines a result."""
   own = stage.own_config(config, node)
-  found = {name: own[name].to_dict() for name in node.sections}
+  whole = own.to_dict()
+  found = {name: whole[name] for name in node.sections}
   for name, section in found.items():
+    if not isinstance(section, dict):  # a key without a section
+      continue
     for key in _NO_RESULT.get(name, ()):
       del section[key]
     for key in _HOUSEKEEPING:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import ml_collections
@@ -11,7 +11,6 @@ import numpy as np
 
 from lcjax import types
 from lcjax.constraints import attributes, critics
-from lcjax.constraints import base as constraints
 from lcjax.data import dataset
 from lcjax.evaluation import judging
 from lcjax.experiment import (
@@ -25,6 +24,7 @@ from lcjax.experiment import (
   train_denoiser,
   train_vae,
   training_parts,
+  wants,
 )
 from lcjax.generators import latent_model, vae
 from lcjax.latent import encodings, mixtures
@@ -64,7 +64,7 @@ class BoundCritics:
     seconds: training time of each stage.
     labels: names and kind of the attributes.
     batch_size: latents per call.
-    further: constraints that the config adds, with their weights.
+    want: constraints that the config adds, and how all are composed.
     seed: of the replicate.
   """
 
@@ -79,8 +79,13 @@ class BoundCritics:
   seconds: dict[str, float]
   labels: types.Labels
   batch_size: int
-  further: tuple[tuple[constraints.Constraint, float], ...]
+  want: wants.Want
   seed: int
+
+  @property
+  def unconstrained(self) -> Self:
+    """The same without the config's constraints, for realism alone."""
+    return dataclasses.replace(self, want=wants.ALL)
 
   @property
   def parts(self) -> extensions.Parts:
@@ -199,12 +204,15 @@ def load_critics(
     seconds={'vae': loaded.seconds, 'latent_critics': found.seconds},
     labels=data.labels,
     batch_size=config.generate.batch_size,
-    further=(),
+    want=wants.ALL,
     seed=config.seed + replicate,
   )
-  return dataclasses.replace(
-    bound, further=extensions.make_constraints(config, bound.parts)
+  further = extensions.make_constraints(config, bound.parts)
+  want = wants.Want(
+    dict(zip(config.constraints.to_dict(), further, strict=True)),
+    wants.parse(config),
   )
+  return dataclasses.replace(bound, want=want)
 
 
 def load_movers(

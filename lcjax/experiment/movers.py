@@ -17,7 +17,7 @@ from lcjax.constraints import build as constraints_build
 from lcjax.constraints import compose, mixture, near, on_sample
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
-from lcjax.experiment import build, choices, jobs
+from lcjax.experiment import build, choices, jobs, wants
 from lcjax.experiment.loading import BoundCritics, BoundMovers
 from lcjax.latent import denoise
 from lcjax.movers import base, denoiser, optimizer, starts, wrappers
@@ -41,7 +41,7 @@ def make_want(
     bound.realism,
     bound.attributes,
     near.Near(jnp.asarray(bound.train.mean_scale)),
-    bound.further,
+    bound.want,
   )
 
 
@@ -49,7 +49,7 @@ def make_realistic(
   bound: BoundCritics, section: ml_collections.ConfigDict
 ) -> Callable[[np.ndarray], base.Moved]:
   """Optimizer-G with realism as the only constraint, a single try per row."""
-  mover = make_optimizer(bound, section)
+  mover = make_optimizer(bound.unconstrained, section)
 
   def realistic(start: np.ndarray) -> base.Moved:
     nothing = np.zeros((len(start), len(bound.labels)), np.float32)
@@ -195,8 +195,12 @@ def choices_of(
     bound: models of the replicate.
     train: the training split.
   """
-  walk = functools.partial(_make_walk, job.config, bound)
-  return choices.Choices(job, replicate, bound, train, walk)
+
+  def make_walk(setting: choices.Setting, guided: bool = True) -> base.Mover:
+    own = bound if guided else bound.unconstrained
+    return _make_walk(job.config, own, setting)
+
+  return choices.Choices(job, replicate, bound, train, make_walk)
 
 
 def make_realism_walk(
@@ -207,7 +211,7 @@ def make_realism_walk(
   """A short walk without guidance, from the mixture of all encodings."""
   setting = chosen.walks.settings[glossary.REALISM_WALK]
   return wrappers.start_at(
-    chosen.unlabelled.draw, _make_walk(config, bound, setting)
+    chosen.unlabelled.draw, _make_walk(config, bound.unconstrained, setting)
   )
 
 
@@ -217,15 +221,18 @@ def _guidance(
   attribute_weight: float,
   distance_weight: float,
 ) -> constraints.Constraint | None:
-  """The constraints of weight above 0; None if there are none."""
-  close = near.Near(jnp.asarray(bound.train.mean_scale))
-  pairs = [(attributes, attribute_weight), (close, distance_weight)]
-  pairs += bound.further
-  used = [(part, weight) for part, weight in pairs if weight]
-  if not used:
-    return None
-  parts, weights = zip(*used, strict=True)
-  return compose.all_of(*parts, weights=weights)
+  """The constraints of weight above 0 but realism; None if there are none."""
+  own = {wants.ATTRIBUTES: attribute_weight, wants.NEAR: distance_weight}
+  own |= {name: weight for name, (_, weight) in bound.want.further.items()}
+  return bound.want.compose(
+    {
+      wants.REALISM: bound.realism,
+      wants.ATTRIBUTES: attributes,
+      wants.NEAR: near.Near(jnp.asarray(bound.train.mean_scale)),
+    },
+    {wants.REALISM: 1.0} | own,
+    {*wants.OF_DENOISER, *(name for name, weight in own.items() if not weight)},
+  )
 
 
 def make_accept(
@@ -236,7 +243,8 @@ def make_accept(
   D_attr, at the encoding of the decoded z, is at least as sure of the requested
   values as at all but a share of real held-out encodings. D_attr is trained on
   encodings, so it is more reliable there than at latents that were moved
-  against it.
+  against it. With `config.want`, what it composes is asked there, but realism
+  and the distance.
 
   Args:
     bound: models of one replicate.
@@ -245,7 +253,19 @@ def make_accept(
   """
   tolerance = chosen.tolerance(quantile)
   attributes = dataclasses.replace(bound.attributes, tolerance=tolerance)
-  return constraints_build.re_encoded(bound.model, attributes)
+  asked = None
+  if bound.want.node is not None:
+    close = near.Near(jnp.asarray(bound.train.mean_scale))
+    asked = bound.want.compose(
+      {
+        wants.REALISM: bound.realism,
+        wants.ATTRIBUTES: attributes,
+        wants.NEAR: close,
+      },
+      dict.fromkeys((wants.REALISM, wants.ATTRIBUTES, wants.NEAR), 1.0),
+      wants.OF_ACCEPTANCE,
+    )
+  return constraints_build.re_encoded(bound.model, asked or attributes)
 
 
 def with_rejection(

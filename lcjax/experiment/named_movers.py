@@ -12,7 +12,7 @@ import ml_collections
 
 from lcjax import errors
 from lcjax.evaluation import glossary
-from lcjax.experiment import choices, extensions, movers, stage
+from lcjax.experiment import choices, extensions, movers, stage, wants
 from lcjax.experiment.loading import BoundMovers
 from lcjax.movers import base, starts, wrappers
 
@@ -295,7 +295,7 @@ def _parse(
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-  """Raises UserError for a wrong entry of `movers` or `constraints`."""
+  """Raises UserError for a wrong entry of `movers`, `constraints` or `want`."""
   others = (
     *glossary.ROW_DESCRIPTIONS,
     *glossary.BASELINE_ROWS,
@@ -342,6 +342,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     _parse_start(entry, f'config.starts.{name}')
   for name, entry in config.constraints.to_dict().items():
     extensions.parse_constraint(entry, f'config.constraints.{name}')
+  wants.parse(config)
 
 
 def descriptions(config: ml_collections.ConfigDict) -> dict[str, str]:

@@ -78,15 +78,15 @@ def unlabelled(
   """Realism without labels: a mixture of z, and movers, by row."""
   section = config.denoise.copy_and_resolve_references()
   section.update(attribute_weight=0.0, mixture_above=1.0)
-  seconds = bound.seconds
+  seconds, free = bound.seconds, bound.unconstrained
   found = {
     'mixture': baselines_lib.contender(chosen.unlabelled),
     'realism_optimizer': moving.Contender(
-      movers.make_optimizer(bound, config.optimize),
+      movers.make_optimizer(free, config.optimize),
       {'training_seconds': seconds['latent_critics']},
     ),
     'realism_denoiser': moving.Contender(
-      movers.make_denoiser(bound, section),
+      movers.make_denoiser(free, section),
       {'training_seconds': seconds['denoiser']},
     ),
   }

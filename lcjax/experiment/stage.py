@@ -100,7 +100,7 @@ MIXTURES = Node(
 )
 _WALKED = 'vae', 'latent_critics', 'denoiser', _CHOSEN_BY
 WALKS = Node(
-  ('data', *_WALKED, 'mixture', 'walk', 'constraints'), needs=_WALKED
+  ('data', *_WALKED, 'mixture', 'walk', 'constraints', 'want'), needs=_WALKED
 )
 # What results read: the second judge has no part in those on the test split.
 TRAINED = 'vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser'
@@ -108,7 +108,7 @@ TRAINED = 'vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser'
 
 _MOVERS = (
   'optimize', 'optimize_from_mixture', 'denoise', 'walk', 'retry', 'mixture',
-  'starts', 'movers', 'constraints',
+  'starts', 'movers', 'constraints', 'want',
 )  # fmt: skip
 
 
