@@ -170,7 +170,7 @@ class Classes(Labels):
   def predict(self, logits: Array) -> Array:
     """One-hot vectors of the largest logits."""
     largest = logits.argmax(axis=1)[:, None]
-    return (largest == np.arange(logits.shape[1])).astype(np.float32)
+    return (largest == np.arange(logits.shape[1])[None]).astype(np.float32)
 
   def change(
     self, y: np.ndarray, changed: np.ndarray

@@ -44,6 +44,10 @@ class Small(lcjax.Constraint):
   def targets(self):
     return ()
 
+  def check(self, samples, target):
+    assert samples.dtype == np.float32 and samples.max() <= 1.0
+    return samples.mean(axis=(1, 2, 3)) < 0.3
+
 
 def small(parts, radius):
   return Small(radius)
@@ -104,6 +108,7 @@ def get_config():
   config.constraints.small = {
     'kind': 'mine:small', 'radius': 1.0, 'weight': 1000.0,
   }
+  config.want = 'all(realism, attributes, 2*small)'
   config.latent_critics.divergence = 'mine:DOUBLED'
   return config
 """
@@ -166,6 +171,50 @@ def test_the_constraint_is_obeyed(run):
   before = np.linalg.norm(found['starts'], axis=1)
   after = np.linalg.norm(found['latents'], axis=1)
   assert (after < before - 0.3).mean() > 0.9
+
+
+def test_terms_are_judged_by_the_judge_and_by_the_check_of_samples(run):
+  report = json.loads((run / 'run/compare/metrics.json').read_text())
+  for row in ('prior', 'optimizer', 'real', 'real_satisfying'):
+    found = np.load(run / f'run/compare/samples/{row}.npz')
+    scores = report['rows'][row]
+    small = (found['images'] / 255.0).mean(axis=(1, 2, 3)) < 0.3
+    assert scores['met_small']['mean'] == pytest.approx(small.mean())
+    assert scores['met_attributes']['mean'] == scores['accuracy']['mean']
+    assert scores['met_jointly']['mean'] <= scores['met_small']['mean']
+    assert ('frechet_satisfying' in scores) == (not row.startswith('real'))
+  assert report['rows']['real_satisfying']['met_small']['mean'] == 1.0
+  (note,) = [one for one in report['notes'] if one.startswith('Terms')]
+  assert 'attributes by the judge; small by its own check' in note
+  header = (run / 'run/compare/report.md').read_text().splitlines()[0]
+  assert '| attributes met | small met | jointly met |' in header
+
+
+def test_another_composition_needs_no_training_but_another_table(run):
+  def generate(want):
+    found = launch(
+      'generate', run, '--mover=optimizer', '--start=prior', '--name=want',
+      f'--config.want={want}',
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    with np.load(run / 'run/generate/want.npz') as arrays:
+      return np.linalg.norm(arrays['latents'], axis=1).mean()
+
+  before = np.load(run / 'run/generate/prior_optimizer.npz')
+  assert generate('all(realism, attributes, 2*small)') == pytest.approx(
+    np.linalg.norm(before['latents'], axis=1).mean(), abs=1e-4
+  )
+  assert generate('all(realism, attributes)') > generate('small') + 0.2
+  refused = launch('compare', run, '--config.want=')
+  assert refused.returncode == 2
+  assert "made with config.want='all(realism, attributes, 2*small)', now" in (
+    refused.stderr
+  )
+  mistaken = launch('generate', run, '--config.want=all(realism, smal)')
+  assert mistaken.returncode == 2
+  assert 'character 14' in mistaken.stderr
+  assert 'did you mean small?' in mistaken.stderr
+  assert mistaken.stderr.count('\n') == 1
 
 
 def test_a_change_of_the_file_makes_the_table_again(run):

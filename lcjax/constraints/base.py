@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lcjax import errors
 
@@ -65,6 +66,22 @@ class Constraint(abc.ABC):
   def references(self) -> tuple[str, ...]:
     """Those of `targets` that are reference latents, by default the start."""
     return ()
+
+  def check(self, samples: np.ndarray, target: Target) -> np.ndarray | None:
+    """Whether decoded samples meet what the constraint stands for, on the host.
+
+    Not asked by movers: a comparison judges by it, as a critic errs where it
+    was moved against. By default, None: the constraint cannot say.
+
+    Args:
+      samples: [B, ...] as the model decodes them.
+      target: arrays of B rows by name.
+
+    Returns:
+      [B] booleans, or None.
+    """
+    del samples, target
+    return None
 
   def complete(self, z: jax.Array, target: Target) -> Target:
     """The target with what a mask leaves out as it is at a latent z [Z].

@@ -7,6 +7,7 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lcjax.constraints import base
 from lcjax.losses import divergences
@@ -29,6 +30,8 @@ class Critic(base.Constraint):
     of_density: whether D says where the data lie. A denoiser is not guided by
       it then: its score says the same, at every noise level; static.
     divergence: that the critic was trained with; static.
+    check_fn: samples [B, ...] -> [B] booleans: what the critic has learned,
+      such as a rule; None if nothing else can say; static.
   """
 
   params: Any
@@ -41,6 +44,9 @@ class Critic(base.Constraint):
   of_density: bool = flax.struct.field(pytree_node=False, default=False)
   divergence: divergences.Divergence = flax.struct.field(
     pytree_node=False, default=divergences.GAN
+  )
+  check_fn: Callable[[np.ndarray], np.ndarray] | None = flax.struct.field(
+    pytree_node=False, default=None
   )
 
   def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
@@ -60,6 +66,16 @@ class Critic(base.Constraint):
     if self.of_density and not self.opposite:
       return jnp.zeros((), clean.dtype)
     return super().noisy(unit, t, clean, target)
+
+  def check(
+    self, samples: np.ndarray, target: base.Target
+  ) -> np.ndarray | None:
+    """By what it has learned; the opposite is all that does not obey."""
+    del target
+    if self.check_fn is None:
+      return None
+    obeyed = np.asarray(self.check_fn(samples), bool)
+    return ~obeyed if self.opposite else obeyed
 
   def negated(self) -> 'Critic':
     """Low D(z) instead of high."""

@@ -118,6 +118,17 @@ class _RuleLoss:
     return loss, {'loss': loss, 'score': jnp.mean(scores)}
 
 
+@dataclasses.dataclass(frozen=True)
+class _Obeys:
+  """Whether samples obey a rule: their score is at least the threshold."""
+
+  rule: Callable[[np.ndarray], np.ndarray]
+  threshold: float
+
+  def __call__(self, samples: np.ndarray) -> np.ndarray:
+    return np.asarray(self.rule(samples)) >= self.threshold
+
+
 def _init(
   module: nn.Module, data: latent_model.LatentData, key: jax.Array
 ) -> Any:
@@ -387,4 +398,6 @@ def learn_rule(
       batch_size,
       progress,
     )
-  return critics.Critic(params, threshold, critic_fn, name)
+  return critics.Critic(
+    params, threshold, critic_fn, name, check_fn=_Obeys(rule, threshold)
+  )

@@ -7,6 +7,7 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lcjax import errors
 from lcjax.constraints import base
@@ -42,14 +43,22 @@ class OnSample(base.Constraint):
 
   def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
     """See the class for the target."""
-    x = self.decode_fn(self.params, z)
     further = (target[self.name],) if self.takes_target else ()
+    return self._judge(self.decode_fn(self.params, z), *further)
+
+  def _judge(self, x: jax.Array, *further: Any) -> base.Verdict:
     penalty = self.penalty_fn(x, *further)
     if self.opposite:
       assert self.margin is not None  # see `negated`
       missing = jnp.maximum(self.margin - penalty, 0.0)
       return base.Verdict(missing, penalty > self.margin)
     return base.Verdict(penalty, penalty <= self.tolerance)
+
+  def check(self, samples: np.ndarray, target: base.Target) -> np.ndarray:
+    """By the penalty of the samples."""
+    further = (target[self.name],) if self.takes_target else ()
+    met = jax.vmap(lambda x, *further: self._judge(x, *further).met)
+    return np.asarray(met(jnp.asarray(samples), *further))
 
   def negated(self) -> 'OnSample':
     """A penalty above the margin; UserError without one."""

@@ -24,6 +24,7 @@ from lcjax.evaluation import (
   reports,
   verdicts,
 )
+from lcjax.evaluation import terms as terms_lib
 from lcjax.generators import latent_model
 from lcjax.latent import encodings
 from lcjax.movers import starts
@@ -122,6 +123,7 @@ def compare(
   judge: judging.PredictFn | None = None,
   second_judge: judging.PredictFn | None = None,
   accept: constraints.Constraint | None = None,
+  want: constraints.Constraint | None = None,
   num_samples: int | None = None,
   tries: int = 6,
   num_components: int | Sequence[int] = starts.NUM_COMPONENTS,
@@ -157,6 +159,10 @@ def compare(
     accept: a constraint. For the mixture with labels and every mover of
       latents, there is a row NAME_kept, too: made again from new noise, until
       it is met.
+    want: a constraint whose terms all rows are judged by: attributes by the
+      judge, others by their own `check` of decoded samples, such as the rule
+      that `learn_rule` has learned; the notes say who judges. Real samples that
+      satisfy it are a row, `real_satisfying`.
     tries: of those rows, at most.
     num_samples: of every row but those of real data; len(test) if None.
     num_components: of the mixtures, for every class; several to choose from by
@@ -231,6 +237,7 @@ def compare(
     references = dict.fromkeys(accept.references())
     constraints.check_target(accept, references | target)
     rejection = moving.Rejection(accept, tries, None)
+  terms = None if want is None else terms_lib.Terms(want)
   small = count * real_train.images.size < _SMALL
   threads = 1 if small else None
   draw = starts.prior_start(model)
@@ -296,7 +303,7 @@ def compare(
       rows = make_rows(seed)
       with threadpoolctl.threadpool_limits(threads):
         runs[seed], known, rows = comparison.judge_seed(
-          the_judge, rows, num_neighbours
+          the_judge, rows, num_neighbours, terms
         )
       standard_errors.append(known)
       samples = samples or rows
@@ -308,6 +315,13 @@ def compare(
     judging.common_rows(samples),
     judged_by.features,
   )
+  if terms is not None:
+    real_ones = samples.get(glossary.REAL_SATISFYING)
+    notes += comparison.term_notes(
+      terms.judged_by(),
+      samples,
+      0 if real_ones is None else len(real_ones.images),
+    )
   trained = 'movers, ' if callable(movers) else ''
   notes.append(
     f'Seeds differ in {trained}draws and fits of baselines; they share the '

@@ -22,6 +22,7 @@ from lcjax.evaluation import (
   summary,
   verdicts,
 )
+from lcjax.evaluation import terms as terms_lib
 from lcjax.training import parallel
 
 _GRID_PIXELS = 112  # approximate side of a grid's images on the page
@@ -32,10 +33,27 @@ def judge_seed(
   judge: judging.Judge,
   rows: Mapping[str, judging.Row],
   num_neighbours: int,
+  terms: terms_lib.Terms | None = None,
 ) -> tuple[dict[str, judging.Scores], verdicts.Errors, dict[str, judging.Row]]:
-  """The table of one seed, its standard errors, and its rows in order."""
+  """The table of one seed, its standard errors, and its rows in order.
+
+  Args:
+    judge: knows the real data.
+    rows: by name; with `terms`, real samples that satisfy them are added.
+    num_neighbours: k.
+    terms: of a constraint, that rows are judged by, too.
+  """
+  real = None if terms is None else judging.satisfying(judge.test, terms)
+  if real is not None and real.any():
+    y = None if judge.test.labels is None else judge.test.attributes[real]
+    rows = {
+      **rows,
+      glossary.REAL_SATISFYING: judging.Row(
+        judge.test.images[real], y, None, {}, against_test=False
+      ),
+    }
   ordered = {name: rows[name] for name in glossary.in_order(rows)}
-  found = judging.judge_rows(judge, ordered, num_neighbours)
+  found = judging.judge_rows(judge, ordered, num_neighbours, terms)
   errors = verdicts.standard_errors(
     {name: one.drawn for name, one in found.items()}, _kind(judge.test.labels)
   )
@@ -140,6 +158,33 @@ def notes(
   ]
 
 
+def term_notes(
+  judged_by: Mapping[str, str], rows: Mapping[str, Any], num_real: int
+) -> list[str]:
+  """Who judges the terms of a constraint.
+
+  Args:
+    judged_by: see `terms.Terms.judged_by`; empty without a constraint.
+    rows: of the table.
+    num_real: test samples that satisfy the constraint.
+  """
+  if not judged_by:
+    return []
+  who = '; '.join(f'{name} by {one}' for name, one in judged_by.items())
+  floor = (
+    'Rows that are asked for nothing, such as prior, are the floor of these '
+    'shares.'
+  )
+  ceiling = (
+    f'The row {glossary.REAL_SATISFYING} is the ceiling: the {num_real} test '
+    'samples that satisfy it by their own labels and these checks.'
+    if glossary.REAL_SATISFYING in rows
+    else 'No test sample satisfies it, or none can be judged, so there is no '
+    'ceiling.'
+  )
+  return [f'Terms of the constraint are judged so: {who}. {floor} {ceiling}']
+
+
 def _agreement(judge: judging.Judge, labels: types.Labels) -> str:
   """How good the other judge is on real samples, and how like the judge."""
   if judge.other_fn is None:
@@ -203,7 +248,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     name
     for name in glossary.readme_metrics(report['labels'])
     if name in present
-  ]
+  ] + glossary.of_terms(present)
   tables = reports.markdown_table(rows, short), reports.markdown_table(rows)
   notes = [
     reports.spread(rows, report['num_seeds']),

@@ -7,7 +7,8 @@ from typing import Literal
 from lcjax import types
 
 REAL = 'real'
-REFERENCE_ROWS = (REAL, 'real_train', 'reconstruction')
+REAL_SATISFYING = 'real_satisfying'
+REFERENCE_ROWS = (REAL, 'real_train', REAL_SATISFYING, 'reconstruction')
 BASELINE_ROWS = (
   'prior', 'mixture', 'mixture_kept',
   'class_gaussian', 'class_mixture', 'class_mixture_kept',
@@ -25,6 +26,8 @@ ROW_DESCRIPTIONS = {
   'real': 'The held-out test images.',
   'real_train': 'As many training images as test images: what a second sample '
   'of real data would score, except that the judge was trained on these.',
+  REAL_SATISFYING: 'The test images that satisfy the constraint, by their own '
+  'labels and the checks of its terms: the ceiling of the shares that meet it.',
   'reconstruction': "The model's reconstructions of test images: the upper "
   'limit for anything that decodes a latent.',
   'prior': 'Latents drawn from N(0, I), without any constraint.',
@@ -74,6 +77,9 @@ FURTHER_ACTOR = 'actor_lambda_'
 KEPT = '_kept'
 # Prefix of the columns with a network's evaluations per sample.
 EVALUATIONS = 'evaluations_'
+# Prefix of the columns with the shares that meet a term of a constraint.
+MET = 'met_'
+JOINTLY = f'{MET}jointly'
 
 
 def row_description(name: str) -> str:
@@ -162,6 +168,12 @@ def readme_metrics(kind: types.Kind | None) -> tuple[str, ...]:
   return *scores, 'z_distance', *last
 
 
+def of_terms(present: Iterable[str]) -> list[str]:
+  """Columns of the terms of a constraint, of those that there are."""
+  found = sorted(n for n in present if n.startswith(MET) and n != JOINTLY)
+  return found + [n for n in (JOINTLY, 'frechet_satisfying') if n in {*present}]
+
+
 @dataclasses.dataclass(frozen=True)
 class Metric:
   """How a column is displayed.
@@ -185,6 +197,7 @@ class Metric:
 
 
 ATTRIBUTES, IMAGES = 'Attributes', 'Realism and diversity'
+TERMS = 'Constraint'
 SECOND = 'Second feature space'
 LATENTS, COST, EDITS, OTHER = 'Latents', 'Cost', 'Edits', 'Other'
 METRICS = {
@@ -224,6 +237,11 @@ METRICS = {
     "Squared Frechet distance to test images in the judge's feature space, "
     'divided by the variance of the test features; of as many samples in every '
     'row, as the mean over disjoint subsets.',
+  ),
+  'frechet_satisfying': Metric(
+    'Frechet satisfying', IMAGES, 'lower', '.4f',
+    'Frechet, as above, to the test images that satisfy the constraint (the '
+    'row real_satisfying).',
   ),
   'kid': Metric(
     'KID', IMAGES, 'lower', '.4f',
@@ -369,6 +387,17 @@ def metric(name: str) -> Metric:
     return Metric(
       f'{network} / sample', COST, 'lower', '.4g',
       f'Evaluations of {network} per sample; one with its gradient counts once.'
+    )  # fmt: skip
+  if name.startswith(MET):
+    term = name.removeprefix(MET)
+    what = (
+      'satisfy the constraint as it is composed, but for realism and distances'
+      if name == JOINTLY
+      else f'meet the term {term} of the constraint'
+    )
+    return Metric(
+      f'{term.replace("_", " ")} met', TERMS, 'higher', '.3f',
+      f'Share of samples that {what}; the notes say who judges.',
     )  # fmt: skip
   unknown = Metric(name.replace('_', ' '), OTHER, None, '.4g', '')
   return METRICS.get(name, unknown)

@@ -10,7 +10,8 @@ import tqdm
 
 from lcjax import types
 from lcjax.evaluation import features as features_lib
-from lcjax.evaluation import intervals, judges, metrics
+from lcjax.evaluation import glossary, intervals, judges, metrics
+from lcjax.evaluation import terms as terms_lib
 from lcjax.evaluation.judges import PredictFn
 
 Scores = dict[str, float]
@@ -20,6 +21,7 @@ Scores = dict[str, float]
 _NEAREST_ROWS = 2000
 # Recall in the second features is of so many, for a quarter of the time.
 _RECALL_ROWS = 5000
+_LEAST_SATISFYING = 10  # test samples that a Frechet distance is to
 _KERNEL_SUBSETS, _KERNEL_ROWS = 20, 1000
 # The classifier of CAS: steps, and pixels of a side that it sees at most.
 _CAS_PIXELS = 32
@@ -214,6 +216,9 @@ class Shared(NamedTuple):
     second_frechet: the same in the second features.
     near: [M] distances of test images to the nearest training image.
     second_near: the same in the second features.
+    terms: of a constraint, that rows are judged by, too; None for none.
+    satisfying: [K, F] features of the test samples that satisfy it; None if
+      that is not known, or there are too few.
   """
 
   num_neighbours: int
@@ -223,6 +228,8 @@ class Shared(NamedTuple):
   second_frechet: intervals.Frechet
   near: np.ndarray
   second_near: np.ndarray
+  terms: terms_lib.Terms | None = None
+  satisfying: np.ndarray | None = None
 
 
 def judge_row(judge: Judge, row: Row, shared: Shared) -> Judged:
@@ -243,6 +250,13 @@ def judge_row(judge: Judge, row: Row, shared: Shared) -> Judged:
     )
     scores['diversity'] = metrics.diversity(*spread)
     drawn['diversity'] = draws.diversity(*spread)
+  if shared.terms is not None:
+    predicted = None if labels is None else labels.predict(logits)
+    for term, met in shared.terms.met(
+      row.images, predicted, row.attributes, row.latents
+    ).items():
+      scores[f'{glossary.MET}{term}'] = float(met.mean())
+      drawn[f'{glossary.MET}{term}'] = draws.mean(met)
   if labels is not None and judge.other_fn is not None:
     scores['judges_agree'] = agreement(
       labels.predict(logits), decisions(judge.other_fn, row.images, labels)
@@ -251,6 +265,10 @@ def judge_row(judge: Judge, row: Row, shared: Shared) -> Judged:
     real, num_rows = judge.test_features, shared.num_rows
     scores['frechet'] = metrics.frechet_of_equal_size(features, real, num_rows)
     drawn['frechet'] = _drawn_frechet(shared.frechet, features, num_rows)
+    if shared.satisfying is not None:
+      scores['frechet_satisfying'] = metrics.frechet_of_equal_size(
+        features, shared.satisfying, num_rows
+      )
     # Smaller subsets than there are rows: else, their spread would be 0.
     size = max(2, min(_KERNEL_ROWS, num_rows // 2))
     scores['kid'], scores['kid_std'] = metrics.kernel_distance(
@@ -368,9 +386,25 @@ def _nearest_ratio(near: np.ndarray, test_near: np.ndarray) -> Scores:
   return {'ratio': metrics.ratio(*pair)}
 
 
-def share(judge: Judge, rows: Mapping[str, Row], num_neighbours: int) -> Shared:
+def satisfying(data: Data, terms: terms_lib.Terms) -> np.ndarray | None:
+  """[N]: which real samples satisfy a constraint, by their own labels.
+
+  None if nobody can say.
+  """
+  y = None if data.labels is None else data.attributes
+  return terms.met(data.images, y, y, None).get(terms_lib.JOINTLY)
+
+
+def share(
+  judge: Judge,
+  rows: Mapping[str, Row],
+  num_neighbours: int,
+  terms: terms_lib.Terms | None = None,
+) -> Shared:
   """Computes what all rows of a table are judged with."""
   draws = intervals.Draws(len(judge.test))
+  found = None if terms is None else satisfying(judge.test, terms)
+  enough = found is not None and found.sum() >= _LEAST_SATISFYING
   return Shared(
     num_neighbours,
     common_rows(rows),
@@ -383,14 +417,19 @@ def share(judge: Judge, rows: Mapping[str, Row], num_neighbours: int) -> Shared:
     metrics.authenticity(judge.second.test[:_NEAREST_ROWS], judge.second.train)[
       1
     ],
+    terms,
+    judge.test_features[found] if enough else None,
   )
 
 
 def judge_rows(
-  judge: Judge, rows: Mapping[str, Row], num_neighbours: int
+  judge: Judge,
+  rows: Mapping[str, Row],
+  num_neighbours: int,
+  terms: terms_lib.Terms | None = None,
 ) -> dict[str, Judged]:
-  """All metrics of every row."""
-  shared = share(judge, rows, num_neighbours)
+  """All metrics of every row, also of the terms of a constraint."""
+  shared = share(judge, rows, num_neighbours, terms)
   found = {}
   bar = tqdm.tqdm(
     rows.items(), 'judging', leave=False, disable=not judge.progress
@@ -398,7 +437,8 @@ def judge_rows(
   for name, row in bar:
     bar.set_postfix_str(name)
     found[name] = Judged({}, {})
-    for part in (judge_row, usefulness, second_scores, _nearest_scores):
+    every = judge_row, usefulness, second_scores, _nearest_scores
+    for part in every[:1] if name == glossary.REAL_SATISFYING else every:
       one = part(judge, row, shared)
       found[name].scores.update(one.scores)
       found[name].drawn.update(one.drawn)

@@ -86,6 +86,7 @@ def print_table(rows: Rows, kind: types.Kind | None) -> None:
   present = _columns(rows)
   wanted = *glossary.telling_metrics(kind), 'nearest_train_ratio'
   names = [name for name in wanted if name in present]
+  names += glossary.of_terms(present)
   console = rich.console.Console()
   if not console.is_terminal:  # a log file has no width
     console = rich.console.Console(width=_WIDE_ENOUGH)

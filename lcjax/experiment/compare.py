@@ -105,8 +105,9 @@ def compare_once(
       section.clock_seconds,
     )
     rows[name].scores.update(rows_lib.critic_scores(bound, name, rows[name]))
+  terms = rows_lib.terms_of(config, bound)
   scores, errors, rows = comparison.judge_seed(
-    judge, rows, section.num_neighbours
+    judge, rows, section.num_neighbours, terms
   )
   seconds = bound.seconds.copy()
   seconds['second_features'] = judge.second.space.seconds
@@ -119,6 +120,10 @@ def compare_once(
     'seconds': seconds,
     'common_rows': num_rows,
   }
+  if terms is not None:
+    real = rows.get(glossary.REAL_SATISFYING)
+    result['terms'] = terms.judged_by()
+    result['satisfying'] = 0 if real is None else len(real.images)
   if replicate == 0:
     result['curve'] = quality_curve(config, judge, bound, start, y, num_rows)
   return result, rows

@@ -54,6 +54,9 @@ def notes(
       if all('common_rows' in run for run in runs)
       else None,
     ),
+    *comparison.term_notes(
+      runs[0].get('terms', {}), runs[0]['rows'], runs[0].get('satisfying', 0)
+    ),
   ]
 
 

@@ -10,6 +10,7 @@ from lcjax.constraints import base as constraints
 from lcjax.data import dataset
 from lcjax.evaluation import baselines as baselines_lib
 from lcjax.evaluation import glossary, judging, moving
+from lcjax.evaluation import terms as terms_lib
 from lcjax.experiment import (
   choices,
   jobs,
@@ -163,6 +164,18 @@ def critic_scores(
     'generator_score': float(fake),
     'discriminator_score': float(true + 1.0 - fake) / 2.0,
   }
+
+
+def terms_of(
+  config: ml_collections.ConfigDict, bound: loading.BoundMovers
+) -> terms_lib.Terms | None:
+  """The terms of what optimizer-G is asked, if the config adds any to it."""
+  if not config.want and not len(config.constraints):
+    return None
+  return terms_lib.Terms(
+    movers.make_want(bound, config.optimize),
+    lambda images: images.astype(np.float32) / 255.0,
+  )
 
 
 class Asked(NamedTuple):

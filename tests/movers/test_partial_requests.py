@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import lcjax
+from lcjax import types
+from lcjax.constraints import attributes
 
 KEY = jax.random.key(0)
 ROWS = np.arange(200)
@@ -91,6 +93,16 @@ def test_a_complete_request_is_not_changed_by_the_start(parts):
     x[0] / 2.0, {'attributes': (y[0], np.array([1.0, 0.0, 0.0]))}
   )
   np.testing.assert_array_equal(some['attributes'][0][1:], bits(x)[0, 1:])
+
+
+def test_the_class_at_the_start_completes_a_request_of_none():
+  classes = attributes.Attributes(
+    None, 0.1, lambda params, z: z, types.Classes(('a', 'b', 'c'))
+  )
+  z, y = jnp.array([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), jnp.eye(3)[:2]
+  target = {'attributes': (y, jnp.array([[0.0] * 3, [1.0] * 3]))}
+  found, _ = jax.vmap(classes.complete)(z, target)['attributes']
+  np.testing.assert_array_equal(found, [[0, 1, 0], [0, 1, 0]])
 
 
 def test_a_mixture_draws_the_rest_as_the_data_have_it(parts):
