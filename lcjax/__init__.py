@@ -14,6 +14,7 @@ from lcjax.constraints.build import near, on_sample, re_encoded
 from lcjax.constraints.compose import all_of, any_of, negate
 from lcjax.constraints.grammar import parse_constraint
 from lcjax.constraints.learn import learn_attributes, learn_realism, learn_rule
+from lcjax.constraints.measurements import known_pixels, linear_measurement
 from lcjax.errors import UserError
 from lcjax.evaluation.compare import Comparison, compare
 from lcjax.generators.latent_model import (
@@ -57,6 +58,7 @@ __all__ = [
   'denoiser',
   'encode',
   'encodings_start',
+  'known_pixels',
   'label_prior',
   'latent_model',
   'learn_actor',
@@ -64,6 +66,7 @@ __all__ = [
   'learn_denoiser',
   'learn_realism',
   'learn_rule',
+  'linear_measurement',
   'mixture_start',
   'near',
   'negate',

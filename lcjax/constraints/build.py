@@ -15,16 +15,6 @@ from lcjax.generators import latent_model
 
 
 @dataclasses.dataclass(frozen=True)
-class _DecodeOne:
-  """The decoder for one latent, as a value."""
-
-  decode_fn: Callable[..., Any]
-
-  def __call__(self, params: Any, z: jax.Array) -> jax.Array:
-    return jnp.asarray(self.decode_fn(params, z[None])[0])
-
-
-@dataclasses.dataclass(frozen=True)
 class _ReencodeOne:
   """The mean encoding of the decoded latent, as a value."""
 
@@ -78,7 +68,7 @@ def on_sample(
   return on_sample_lib.OnSample(
     model.params,
     tolerance,
-    _DecodeOne(model.decode_fn),
+    on_sample_lib.DecodeOne(model.decode_fn),
     penalty,
     name,
     takes_target,

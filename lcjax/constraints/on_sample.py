@@ -13,6 +13,17 @@ from lcjax import errors
 from lcjax.constraints import base
 
 
+@dataclasses.dataclass(frozen=True)
+class DecodeOne:
+  """The decoder for one latent, as a value."""
+
+  decode_fn: Callable[..., Any]
+
+  def __call__(self, params: Any, z: jax.Array) -> jax.Array:
+    """The sample of z [Z]."""
+    return jnp.asarray(self.decode_fn(params, z[None])[0])
+
+
 @flax.struct.dataclass
 class OnSample(base.Constraint):
   """A differentiable penalty on x = decode(z), as for known pixels.
@@ -28,6 +39,8 @@ class OnSample(base.Constraint):
     margin: a penalty above it is the opposite; without one there is none.
     opposite: whether this is the opposite: loss max(0, margin - penalty),
       met if the penalty exceeds the margin; static.
+    operator: arrays that `penalty_fn` takes before x, such as the mask of what
+      is known; None if it takes none.
   """
 
   params: Any
@@ -40,6 +53,7 @@ class OnSample(base.Constraint):
   takes_target: bool = flax.struct.field(pytree_node=False, default=False)
   margin: jax.Array | float | None = None
   opposite: bool = flax.struct.field(pytree_node=False, default=False)
+  operator: Any = None
 
   def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
     """See the class for the target."""
@@ -47,7 +61,8 @@ class OnSample(base.Constraint):
     return self._judge(self.decode_fn(self.params, z), *further)
 
   def _judge(self, x: jax.Array, *further: Any) -> base.Verdict:
-    penalty = self.penalty_fn(x, *further)
+    before = () if self.operator is None else (self.operator,)
+    penalty = self.penalty_fn(*before, x, *further)
     if self.opposite:
       assert self.margin is not None  # see `negated`
       missing = jnp.maximum(self.margin - penalty, 0.0)
