@@ -122,6 +122,45 @@ def test_known_pixels_are_kept_and_a_rule_is_met_without_an_encoder(page):
   assert is_bright(generator.decode(after.z)).mean() > 0.9
 
 
+def test_inpainting_has_answers_and_a_measurement_is_met(page):
+  """Four answers each, alike where the sample is known, else not."""
+  answers = page['model'].decode(page['answers'].z).reshape(5, 4, 8, 8)
+  true = page['images'][:5, None]
+  start = page['model'].decode(page['answers'].start).reshape(5, 4, 8, 8)
+  known, before = (
+    np.square(x - true)[:, :, :4].mean() for x in (answers, start)
+  )
+  assert known < 0.02
+  assert before > 3 * known
+  spread = answers.std(axis=1)
+  assert spread[:, 4:].mean() > 2 * spread[:, :4].mean()
+  seen = page['model'].decode(page['blurred'].z).reshape(20, 64)
+  true = page['images'][:20].reshape(20, 64)
+  gaps = np.square((seen - true) @ page['columns'].T)
+  assert gaps.mean() < 2e-3
+
+
+def test_a_text_is_the_same_composition(page):
+  z, target = page['start'][:8], {k: v[:8] for k, v in page['target'].items()}
+  weights = (1.0, 10.0, 1.0)
+  parts = page['realism'], page['classes'], lcjax.negate(page['other'])
+  expected = lcjax.verdicts(lcjax.all_of(*parts, weights=weights), z, target)
+  found = lcjax.verdicts(page['same'], z, target)
+  np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-5)
+
+
+def test_one_attribute_is_changed_and_the_other_mostly_kept(page):
+  bits, z = page['bits'], page['data'].encodings.mean[:20]
+
+  def seen(z):
+    return bits.labels.predict(np.asarray(bits.classifier_fn(bits.params, z)))
+
+  before, after = seen(z), seen(page['now_odd'].z)
+  assert before[:, 0].mean() < 0.7
+  assert after[:, 0].mean() > 0.95
+  assert (before[:, 1] == after[:, 1]).mean() > 0.7
+
+
 def test_a_rule_is_obeyed_and_the_class_stays(page):
   rows = np.arange(200)
   wanted, rule = rows % 10, page['leans_left']
