@@ -318,9 +318,7 @@ def compare(
   if terms is not None:
     real_ones = samples.get(glossary.REAL_SATISFYING)
     notes += comparison.term_notes(
-      terms.judged_by(),
-      samples,
-      0 if real_ones is None else len(real_ones.images),
+      terms.judged_by(), 0 if real_ones is None else len(real_ones.images)
     )
   trained = 'movers, ' if callable(movers) else ''
   notes.append(

@@ -158,15 +158,13 @@ def notes(
   ]
 
 
-def term_notes(
-  judged_by: Mapping[str, str], rows: Mapping[str, Any], num_real: int
-) -> list[str]:
+def term_notes(judged_by: Mapping[str, str], num_real: int) -> list[str]:
   """Who judges the terms of a constraint.
 
   Args:
     judged_by: see `terms.Terms.judged_by`; empty without a constraint.
-    rows: of the table.
-    num_real: test samples that satisfy the constraint.
+    num_real: test samples that satisfy the constraint; 0 also if that is not
+      known.
   """
   if not judged_by:
     return []
@@ -178,7 +176,7 @@ def term_notes(
   ceiling = (
     f'The row {glossary.REAL_SATISFYING} is the ceiling: the {num_real} test '
     'samples that satisfy it by their own labels and these checks.'
-    if glossary.REAL_SATISFYING in rows
+    if num_real
     else 'No test sample satisfies it, or none can be judged, so there is no '
     'ceiling.'
   )

@@ -320,8 +320,8 @@ def _load_or_search(of: Choices) -> Walks:
   )
   try:
     stored = json.loads(path.read_text())
-    # Older versions had no `config.want`.
-    if {'want': ''} | stored[_KEY] == key:
+    before = {'want': ''}  # older versions had no `config.want`
+    if before | stored[_KEY] == before | key:
       rows = stored['rows'].items()
       return Walks(
         {name: Setting(**one['setting']) for name, one in rows},

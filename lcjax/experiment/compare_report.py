@@ -55,7 +55,7 @@ def notes(
       else None,
     ),
     *comparison.term_notes(
-      runs[0].get('terms', {}), runs[0]['rows'], runs[0].get('satisfying', 0)
+      runs[0].get('terms', {}), runs[0].get('satisfying', 0)
     ),
   ]
 

@@ -148,7 +148,7 @@ def test_a_comparison_has_floor_ceiling_and_frechet_to_those_that_satisfy():
 
 
 def test_without_a_ceiling_it_is_said():
-  (note,) = comparison.term_notes({'own': 'X'}, {}, 0)
+  (note,) = comparison.term_notes({'own': 'X'}, 0)
   assert 'own by X' in note
   assert 'no ceiling' in note
-  assert comparison.term_notes({}, {}, 0) == []
+  assert comparison.term_notes({}, 0) == []

@@ -76,7 +76,9 @@ class Walk:
   def __init__(self):
     self.asked = []
 
-  def __call__(self, setting):
+  def __call__(self, setting, guided=True):
+    assert guided or not setting.attribute_weight
+
     def mover(start, target, rows, key):
       self.asked.append(setting)
       return Moved(start + np.float32(setting.start_time), start)
