@@ -282,6 +282,25 @@ def get_config() -> ml_collections.ConfigDict:
   config.mixture = {
     'num_components': (1, 3, 10, 30),  # per class; for attributes in total
     'unlabelled_components': (10, 20, 40),  # of the mixture without labels
+    # Candidates of the factor on the components' standard deviations in rows
+    # NAME_narrow, each with all numbers of components; (): no such rows.
+    'narrow': (
+      1.0,
+      0.97,
+      0.94,
+      0.91,
+      0.88,
+      0.85,
+      0.82,
+      0.79,
+      0.76,
+      0.73,
+      0.7,
+      0.67,
+      0.64,
+      0.61,
+      0.58,
+    ),
     # Per class, of the mixture in the guided denoiser, where more are dearer in
     # each step.
     'denoiser_components': 10,

@@ -76,7 +76,8 @@ def make_movers(
       draw, _when_called(functools.partial(_make_walk, chosen, name))
     )
   for name in _kept(config):
-    single = made[name.removesuffix(glossary.KEPT)]
+    # A walk that is chosen by what it keeps has settings of its own.
+    single = made[name if name in made else name.removesuffix(glossary.KEPT)]
     made[name] = _when_called(
       functools.partial(
         movers.with_rejection, bound, chosen, config.retry, single
@@ -243,8 +244,10 @@ def _make_walk(chosen: choices.Choices, name: str) -> base.Mover:
 _STARTS: dict[str, Callable[[choices.Choices], starts.Start]] = {
   'prior': lambda chosen: starts.prior_start(chosen.bound.model),
   # Fitted when first drawn from.
-  'mixture': lambda chosen: lambda *asked: chosen.unlabelled.draw(*asked),
-  'class_mixture': lambda chosen: lambda *asked: chosen.labelled.draw(*asked),
+  'mixture': lambda chosen: lambda *asked: chosen.unlabelled.plain.draw(*asked),
+  'class_mixture': lambda chosen: (
+    lambda *asked: chosen.labelled.plain.draw(*asked)
+  ),
   'encodings': lambda chosen: starts.encodings_start(
     chosen.bound.data, chosen.bound.seed
   ),

@@ -11,6 +11,7 @@ from lcjax import errors, types
 from lcjax.data import dataset
 from lcjax.experiment import (
   build,
+  choices,
   class_mixture,
   jobs,
   memory,
@@ -165,7 +166,14 @@ def check_places(
   workdir: epath.Path, names: Sequence[str], num_seeds: int
 ) -> None:
   """Raises UserError if a file is in the place of a folder of the run."""
-  own = ('cache', 'compare', 'generate', 'figures', class_mixture.FOLDER)
+  own = (
+    'cache',
+    'compare',
+    'generate',
+    'figures',
+    class_mixture.FOLDER,
+    choices.FOLDER,
+  )
   roots = [stage.root_of(workdir, i) for i in range(num_seeds)]
   wanted = [root / name for root in roots for name in (*names, *own)]
   for path in (workdir, workdir / 'seeds', *roots, *wanted):
