@@ -226,6 +226,9 @@ def get_config() -> ml_collections.ConfigDict:
     'attribute_width': 256,  # of D_attr(z_t, t)
     'attribute_blocks': 2,
     'activation': 'silu',
+    # uniform | logit_normal: noise times of training rows; the second trains
+    # more on those in the middle.
+    'time_sampling': 'uniform',
     'average_decay': 0.999,  # of the parameters of both; 0: no average
     'velocity_optimizer': _optimizer(1e-3, 'cosine'),
     'attribute_optimizer': _optimizer(1e-3, 'cosine'),
@@ -443,6 +446,11 @@ RANGES = {
     lambda v: v in ('uniform', 'quadratic', 'log_snr'),
     'uniform, quadratic or log_snr',
   ),
+  'time_sampling': (
+    lambda v: v in ('uniform', 'logit_normal'),
+    'uniform or logit_normal',
+  ),
+  'narrow': (lambda v: all(0 < f <= 1 for f in v), 'factors in (0, 1]'),
   'guided': (
     lambda v: len(v) == 2 and 0 <= v[0] <= v[1] <= 1,
     'a lower and an upper noise time in [0, 1]',
