@@ -9,6 +9,7 @@ alone.
 
 from importlib import metadata
 
+from lcjax.constraints import rules
 from lcjax.constraints.base import Constraint, Verdict
 from lcjax.constraints.build import near, on_sample, re_encoded
 from lcjax.constraints.compose import all_of, any_of, negate
@@ -72,6 +73,7 @@ __all__ = [
   'prior_start',
   're_encoded',
   'retry',
+  'rules',
   'start_at',
   'stay',
   'then',
