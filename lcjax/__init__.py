@@ -13,7 +13,10 @@ from lcjax.constraints import rules
 from lcjax.constraints.base import Constraint, Verdict
 from lcjax.constraints.build import near, on_sample, re_encoded
 from lcjax.constraints.compose import all_of, any_of, negate
-from lcjax.constraints.learn import learn_attributes, learn_realism, learn_rule
+from lcjax.constraints.learn import learn_attributes, learn_realism
+from lcjax.constraints.learn_rule import learn_rule
+from lcjax.constraints.rule_critic import RuleReport
+from lcjax.constraints.rule_rounds import RuleRound
 from lcjax.errors import UserError
 from lcjax.evaluation.compare import Comparison, compare
 from lcjax.generators.latent_model import (
@@ -47,6 +50,8 @@ __all__ = [
   'Moved',
   'Mover',
   'OptimizerSpec',
+  'RuleReport',
+  'RuleRound',
   'UserError',
   'Verdict',
   'adam',

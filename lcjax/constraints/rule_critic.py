@@ -1,0 +1,59 @@
+"""The constraint that is learned from a rule, and what learning it took."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax
+import jax
+
+from lcjax.constraints import base, critics
+
+
+class RuleReport(NamedTuple):
+  """What it took to learn a rule, and how well it is known.
+
+  Attributes:
+    calls: samples that the rule was asked of, held-out ones included.
+    rates: share of samples that obey, by where their latents come from.
+    levels: by threshold that was tried, the `precision` there.
+    precision: of held-out moved latents with D(z) at the threshold or above,
+      the share whose samples obey.
+    satisfied: of all held-out moved latents, the share whose samples obey.
+  """
+
+  calls: int
+  rates: Mapping[str, float]
+  levels: Mapping[str, float]
+  precision: float
+  satisfied: float
+
+
+@flax.struct.dataclass
+class RuleCritic(critics.Critic):
+  """A critic D(z) of a rule; see `critics.Critic`.
+
+  Attributes:
+    noised_params: of a critic of noised latents, for a guided denoiser; None if
+      there is none.
+    noised_fn: (noised params, z_t [Z], t []) -> output v [1], where z_t is in
+      standard units of q(z); None if there is none; static.
+    report: of its learning. Its numbers are leaves, so that constraints of two
+      seeds share their programs; no loss reads them.
+  """
+
+  noised_params: Any = None
+  noised_fn: Callable[[Any, jax.Array, jax.Array], jax.Array] | None = (
+    flax.struct.field(pytree_node=False, default=None)
+  )
+  report: RuleReport | None = None
+
+  def noisy(
+    self, unit: jax.Array, t: jax.Array, clean: jax.Array, target: base.Target
+  ) -> jax.Array:
+    """By the critic of noised latents, if there is one."""
+    if self.noised_fn is None:
+      return super().noisy(unit, t, clean, target)
+    v = self.noised_fn(self.noised_params, unit, t)[0]
+    if self.opposite:
+      return self.divergence.opposite_loss(v)
+    return self.divergence.mover_loss(v)
