@@ -330,8 +330,29 @@ def get_config() -> ml_collections.ConfigDict:
   config.movers = {}
 
   # Further constraints by name, which optimizer-G and the guided denoiser obey
-  # besides the learned ones: {'kind': 'my_file:NAME', 'weight': 1.0, ...}.
+  # besides the learned ones: {'kind': 'my_file:NAME', 'weight': 1.0, ...}; or a
+  # rule of decoded images, which `launch.train_rules` learns without labels:
+  #   'kind': 'rule'
+  #   'rule': a name in `lcjax.rules.TABLE`, which takes the 'arguments'; or
+  #     'my_file:NAME', a function (images [B, H, W, C] in [0, 1], with the
+  #     'arguments' as keywords) -> scores [B] in [0, 1]
+  #   'weight': of its loss; changes need no retraining
+  #   'level': an image obeys whose score is at least this; .5 if absent
+  #   and any key of `rules`
   config.constraints = {}
+
+  config.rules = {  # how rules are learned, see `lcjax.learn_rule`
+    'num_samples': 6000,  # scored before the first round, and in every further
+    'rounds': 3,  # of moved samples
+    'num_held_out': 2000,  # samples scored for the threshold and the report
+    'precision': 0.95,  # wanted of the critic at its threshold
+    'hidden_sizes': (256, 256),
+    'num_steps': 1500,  # of training, in every round
+    'batch_size': 128,
+    # Of an unlabelled mixture, from which latents come besides encodings and
+    # the prior; 0: none.
+    'start_components': 10,
+  }
 
   config.generate = {
     'num_rows': 8,  # starts, one per row of the grid
@@ -430,6 +451,11 @@ RANGES = {
     'constant, cosine or log_linear',
   ),
   'num_steps': (lambda v: v >= 1, 'at least 1'),
+  'rounds': (lambda v: v >= 0, 'at least 0'),
+  'num_held_out': (lambda v: v >= 20, 'at least 20'),
+  'precision': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'level': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'start_components': (lambda v: v >= 0, 'at least 0'),
   'batch_size': (lambda v: v >= 1, 'at least 1'),
   'steps_per_call': (lambda v: v >= 1, 'at least 1'),
   'every': (lambda v: v >= 1, 'at least 1'),

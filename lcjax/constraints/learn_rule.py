@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn import isotonic
 
 from lcjax import errors
 from lcjax.constraints import rule_critic, rule_rounds, rule_scores
@@ -18,9 +19,11 @@ from lcjax.models import apply
 from lcjax.training import denoiser_steps, latent_steps, optimizer_spec, steps
 
 _CRITIC_ADAM = optimizer_spec.adam(1e-3)
-_STOPS = 0.6, 0.9, 0.98  # of moved latents to learn from
-_THRESHOLDS = 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995  # to choose from
+_STOPS = 0.9, 0.99, 0.9999  # of moved latents to learn from
+# To choose from.
+_THRESHOLDS = 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999
 _LEAST_MET = 10  # rows, for a threshold to be chosen
+_ROUNDING = 1e-5  # a row that stopped at a threshold may seem just below
 
 
 def _cross_entropy(
@@ -81,10 +84,17 @@ def _balanced(
   )
 
 
-def _as_data(scored: rule_rounds.Scored) -> latent_model.LatentData:
+def _as_data(
+  scored: rule_rounds.Scored, scale: np.ndarray | float
+) -> latent_model.LatentData:
+  """Training draws z with noise of a scale, which decodes to nearly the same.
+
+  So the critic has no steep places that a mover would find.
+  """
   z, scores = scored
+  scales = np.broadcast_to(np.asarray(scale, np.float32), z.shape)
   return latent_model.LatentData(
-    encodings.Encodings(z, np.zeros_like(z), scores[:, None]), None
+    encodings.Encodings(z, scales, scores[:, None]), None
   )
 
 
@@ -126,9 +136,10 @@ def learn_rule(
   as well: that is where the critic errs, and where it is used.
 
   Then latents that were not trained on are moved until D(z) is .5, .7, .8, ...,
-  .995. The constraint's threshold is the least of these at which the share of
+  .9999. The constraint's threshold is the least of these at which the share of
   them that obeys reaches `precision`: to ask for more would cost realism and
-  variety. If none does, it is the one of the greatest share.
+  variety. If none does, it is the least of the greatest share. (Shares are
+  fitted by an isotonic regression on the threshold.)
 
   Whether a sample obeys is for the rule itself to say: ask it again of
   `model.decode(moved.z)`.
@@ -260,13 +271,17 @@ def _fit(
   """Goes on training with a pool."""
   init_key, order_key, fit_key = jax.random.split(key, 3)
   zeros = jnp.zeros((1, learner.model.latent_size))
+  scale: np.ndarray | float = 0.0
+  if learner.source is not None:
+    scale = learner.source.encodings.mean_scale
   options = optimizer, num_steps, batch_size, progress
-  module, noised_module = learner.module, learner.noised_module
+  module = rule_critic.module(learner.hidden_sizes)
+  noised_module = rule_critic.noised_module(learner.hidden_sizes)
   params = latent_model.fit_network(
     f'{learner.name}: {title}',
     _Loss(apply.Apply(module)),
     module.init(init_key, zeros) if state is None else state.params,
-    _as_data(_balanced(list(pool.values()), order_key)),
+    _as_data(_balanced(list(pool.values()), order_key), scale),
     fit_key,
     *options,
   )
@@ -285,7 +300,7 @@ def _fit(
       noised_module.init(init_key, zeros, jnp.zeros(1))
       if state is None
       else state.noised_params,
-      _as_data(rule_rounds.Scored((z - mean) / std, scores)),
+      _as_data(rule_rounds.Scored((z - mean) / std, scores), scale / std),
       fit_key,
       *options,
     )
@@ -321,21 +336,16 @@ def _calibrate(
     return np.reshape(found, shape), obeys.reshape(shape)
 
   first_key, second_key = jax.random.split(key)
-  chosen, levels, asked = threshold, {}, 0
+  chosen, levels, asked = threshold, dict[float, float](), 0
   if chosen is None:
     found, obeys = moved_to(_THRESHOLDS, count // 2, first_key)
     asked += obeys.size
-    # Rounding may leave a row that has stopped just below.
-    met = found >= np.asarray(_THRESHOLDS) - 1e-5
-    shares = {
-      stop: float(obeys[met[:, i], i].mean())
-      for i, stop in enumerate(_THRESHOLDS)
-      if met[:, i].sum() >= min(_LEAST_MET, len(met))
-    }
-    fits = [stop for stop, share in shares.items() if share >= precision]
-    best = max(shares, key=lambda stop: shares[stop], default=_THRESHOLDS[0])
-    chosen = min(fits, default=best)
-    levels = {f'{stop:g}': shares.get(stop, 0.0) for stop in _THRESHOLDS}
+    levels = _precisions(found, obeys)
+    best = max(levels.values(), default=0.0)
+    chosen = min(
+      (stop for stop, share in levels.items() if share >= min(precision, best)),
+      default=_THRESHOLDS[0],
+    )
   found, obeys = moved_to((chosen,), count // 2, second_key)
   asked += obeys.size
   if not any(state.rates(learner.level).values()) and not obeys.any():
@@ -343,13 +353,35 @@ def _calibrate(
       f'rule {learner.name!r}: no sample has a score of at least level='
       f'{learner.level}: give more num_samples or rounds, or a lower level'
     )
-  met = found >= chosen - 1e-5
+  met = found >= chosen - _ROUNDING
   calls = sum(len(scored.z) for scored in state.pool.values()) + asked
   report = rule_critic.RuleReport(
     calls,
     state.rates(learner.level),
-    levels,
+    {f'{stop:g}': share for stop, share in levels.items()},
     float(obeys[met].mean()) if met.any() else 0.0,
     float(obeys.mean()),
   )
   return dataclasses.replace(learner.critic(state, chosen), report=report)
+
+
+def _precisions(found: np.ndarray, obeys: np.ndarray) -> dict[float, float]:
+  """By threshold, the share of those rows that reach it that obey.
+
+  Fitted to never fall with the threshold: the least of several thresholds whose
+  share happens to be high is chosen too easily otherwise.
+
+  Args:
+    found: [N, S] D(z) of rows that were moved to each of the thresholds.
+    obeys: [N, S] whether their samples obey.
+  """
+  met = found >= np.asarray(_THRESHOLDS) - _ROUNDING
+  counts = met.sum(axis=0)
+  used = np.flatnonzero(counts >= min(_LEAST_MET, len(met)))
+  if not used.size:
+    return {}
+  shares = (obeys & met).sum(axis=0)[used] / counts[used]
+  fitted = isotonic.isotonic_regression(shares, sample_weight=counts[used])
+  return {
+    _THRESHOLDS[i]: float(share) for i, share in zip(used, fitted, strict=True)
+  }

@@ -1,12 +1,15 @@
 """The constraint that is learned from a rule, and what learning it took."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax
 import jax
 
 from lcjax.constraints import base, critics
+from lcjax.models import apply
+from lcjax.models import critic as critic_lib
+from lcjax.models import denoiser as denoiser_lib
 
 
 class RuleReport(NamedTuple):
@@ -15,7 +18,8 @@ class RuleReport(NamedTuple):
   Attributes:
     calls: samples that the rule was asked of, held-out ones included.
     rates: share of samples that obey, by where their latents come from.
-    levels: by threshold that was tried, the `precision` there.
+    levels: by threshold that was tried, the `precision` there, as fitted: it
+      does not fall.
     precision: of held-out moved latents with D(z) at the threshold or above,
       the share whose samples obey.
     satisfied: of all held-out moved latents, the share whose samples obey.
@@ -57,3 +61,45 @@ class RuleCritic(critics.Critic):
     if self.opposite:
       return self.divergence.opposite_loss(v)
     return self.divergence.mover_loss(v)
+
+
+def module(hidden_sizes: Sequence[int]) -> critic_lib.Critic:
+  """The network of D(z)."""
+  return critic_lib.Critic(0, tuple(hidden_sizes), 'relu')
+
+
+def noised_module(hidden_sizes: Sequence[int]) -> denoiser_lib.ResidualMlp:
+  """The network of D(z_t, t)."""
+  return denoiser_lib.ResidualMlp(hidden_sizes[0], len(hidden_sizes), 1, 'silu')
+
+
+def make(
+  hidden_sizes: Sequence[int],
+  params: Any,
+  noised_params: Any,
+  threshold: float,
+  name: str,
+  report: RuleReport | None = None,
+) -> RuleCritic:
+  """The constraint of trained networks.
+
+  Args:
+    hidden_sizes: of both.
+    params: of `module`.
+    noised_params: of `noised_module`; None if there is none.
+    threshold: met if D(z) is at least this.
+    name: of the constraint.
+    report: of its learning.
+  """
+  noised_fn = None
+  if noised_params is not None:
+    noised_fn = apply.Apply(noised_module(hidden_sizes))
+  return RuleCritic(
+    params,
+    threshold,
+    apply.Apply(module(hidden_sizes)),
+    name,
+    noised_params=noised_params,
+    noised_fn=noised_fn,
+    report=report,
+  )

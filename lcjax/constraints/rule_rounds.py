@@ -12,9 +12,6 @@ from lcjax import errors
 from lcjax.constraints import rule_critic, rule_scores
 from lcjax.generators import latent_model
 from lcjax.latent import encodings, optimize
-from lcjax.models import apply
-from lcjax.models import critic as critic_lib
-from lcjax.models import denoiser as denoiser_lib
 from lcjax.training import optimizer_spec
 
 _LATENT_ADAM = optimizer_spec.adam(0.1)
@@ -104,28 +101,16 @@ class Learner:
   move_fn: MoveFn
   hidden_sizes: tuple[int, ...]
 
-  @property
-  def module(self) -> critic_lib.Critic:
-    """Of D(z)."""
-    return critic_lib.Critic(0, self.hidden_sizes, 'relu')
-
-  @property
-  def noised_module(self) -> denoiser_lib.ResidualMlp:
-    """Of D(z_t, t)."""
-    sizes = self.hidden_sizes
-    return denoiser_lib.ResidualMlp(sizes[0], len(sizes), 1, 'silu')
-
   def critic(
     self, state: RuleRound, threshold: float
   ) -> rule_critic.RuleCritic:
     """The constraint that a round has learned."""
-    return rule_critic.RuleCritic(
+    return rule_critic.make(
+      self.hidden_sizes,
       state.params,
+      state.noised_params,
       threshold,
-      apply.Apply(self.module),
       self.name,
-      noised_params=state.noised_params,
-      noised_fn=apply.Apply(self.noised_module) if self.noised else None,
     )
 
   def score(self, z: np.ndarray, origin: str) -> Scored:

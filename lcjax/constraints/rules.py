@@ -5,10 +5,11 @@
 
 Each function here takes settings and returns a rule: images [B, H, W, C] or
 [B, H, W] in [0, 1], on the host -> scores [B] in [0, 1]. A rule measures one
-number of each image and asks that it lies between `low` and `high`. Outside,
-the score falls from 1 to 0 within `softness`; with a softness of 0 the score is
-0 or 1. An image without the property, such as the slant of an empty one, has
-the score 0.
+number of each image and asks that it lies between `low` and `high`. The score
+is then 1, otherwise 0. With a `softness` above 0, it is 1/2 at both ends of the
+band and 1 or 0 that far inside or outside of it: as many images have a score of
+at least 1/2, and a critic learns from fewer of them how near each one is. An
+image without the property, such as the slant of an empty one, has the score 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,14 +23,7 @@ Rule = Callable[[np.ndarray], np.ndarray]
 _NO_LIMIT = float('inf')
 
 
-def _band(
-  name: str,
-  measure: Callable[[np.ndarray], np.ndarray],
-  low: float,
-  high: float,
-  softness: float,
-) -> Rule:
-  """The rule that a measure of images [B, H, W, C] lies in a band."""
+def _check_band(name: str, low: float, high: float, softness: float) -> None:
   if not low <= high:
     raise errors.UserError(
       f'rule {name}: low={low} must be at most high={high}'
@@ -38,6 +32,17 @@ def _band(
     raise errors.UserError(
       f'rule {name}: softness={softness} must be at least 0, and finite'
     )
+
+
+def _band(
+  name: str,
+  measure: Callable[[np.ndarray], np.ndarray],
+  low: float,
+  high: float,
+  softness: float,
+) -> Rule:
+  """The rule that a measure of images [B, H, W, C] lies in a band."""
+  _check_band(name, low, high, softness)
 
   def rule(images: np.ndarray) -> np.ndarray:
     x = np.asarray(images, np.float32)
@@ -49,11 +54,12 @@ def _band(
         '[B, H, W, C] or [B, H, W]'
       )
     value = measure(x)
-    outside = np.maximum(np.maximum(low - value, value - high), 0.0)
+    inside = np.asarray(np.minimum(value - low, high - value), np.float64)
+    score: np.ndarray
     if softness:
-      score = np.clip(1.0 - outside / softness, 0.0, 1.0)
+      score = np.clip(0.5 + 0.5 * inside / softness, 0.0, 1.0)
     else:
-      score = (outside == 0) * 1.0
+      score = (inside >= 0) * 1.0
     return np.where(np.isnan(value), 0.0, score).astype(np.float32)
 
   return rule
@@ -183,18 +189,20 @@ def holes(
     high: greatest number.
     brightness: pixels above it are bright.
     least_pixels: smaller regions do not count.
-    softness: see the module.
+    softness: above 0, the score is the share of five levels of brightness, this
+      far around `brightness`, at which the number is in the band.
 
   Raises:
     UserError: a setting is out of range.
   """
-  _check_brightness('holes', brightness)
+  _check_band('holes', low, high, softness)
+  for level in (brightness - softness, brightness + softness):
+    _check_brightness('holes', level)
   in_plane = np.zeros((3, 3, 3), bool)
   in_plane[1] = ndimage.generate_binary_structure(2, 1)
 
-  def measure(x: np.ndarray) -> np.ndarray:
-    dark = x.mean(axis=3) <= brightness
-    regions, count = ndimage.label(dark, in_plane)
+  def count_holes(grey: np.ndarray, above: float) -> np.ndarray:
+    regions, count = ndimage.label(grey <= above, in_plane)
     sizes = np.bincount(regions.ravel(), minlength=count + 1)
     enclosed = sizes >= least_pixels
     enclosed[0] = False  # bright pixels
@@ -207,10 +215,17 @@ def holes(
       enclosed[edge.ravel()] = False
     # The image of each region: that of any of its pixels.
     owner = np.zeros(count + 1, int)
-    owner[regions] = np.arange(len(x))[:, None, None]
-    return np.bincount(owner[enclosed], minlength=len(x)).astype(np.float64)
+    owner[regions] = np.arange(len(grey))[:, None, None]
+    return np.bincount(owner[enclosed], minlength=len(grey)).astype(np.float64)
 
-  return _band('holes', measure, low, high, softness)
+  around = np.linspace(-softness, softness, 5 if softness else 1)
+
+  def share(x: np.ndarray) -> np.ndarray:
+    grey = x.mean(axis=3)
+    counts = np.stack([count_holes(grey, brightness + by) for by in around])
+    return np.mean((counts >= low) & (counts <= high), axis=0)
+
+  return _band('holes', share, 0.5, _NO_LIMIT, 0.5 if softness else 0.0)
 
 
 def mean_colour(

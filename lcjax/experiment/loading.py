@@ -23,6 +23,7 @@ from lcjax.experiment import (
   train_actor_critic,
   train_classifier,
   train_denoiser,
+  train_rules,
   train_vae,
   training_parts,
 )
@@ -203,7 +204,10 @@ def load_critics(
     seed=config.seed + replicate,
   )
   return dataclasses.replace(
-    bound, further=extensions.make_constraints(config, bound.parts)
+    bound,
+    further=extensions.make_constraints(
+      config, bound.parts, functools.partial(train_rules.load, job, replicate)
+    ),
   )
 
 

@@ -35,9 +35,14 @@ def test_ink_is_the_share_of_bright_pixels():
   assert scores(rules.ink(low=0.1, brightness=0.3), 0.4 * WIDE) == [1]
 
 
-def test_outside_of_the_band_the_score_falls():
-  rule = rules.ink(low=0.5, high=0.5, softness=0.5)
-  assert scores(rule, EMPTY, BAR, WIDE, RING) == [0, 0.5, 1, 0.5]
+def test_a_soft_score_is_a_half_at_the_ends_of_the_band():
+  rule = rules.ink(low=0.25, softness=0.5)  # of 0, .25, .5 and .75
+  assert scores(rule, EMPTY, BAR, WIDE, RING) == [0.25, 0.5, 0.75, 0.75]
+  rule = rules.ink(low=0.25, softness=0.125)
+  assert scores(rule, EMPTY, BAR, WIDE, RING) == [0, 0.5, 1, 1]
+  hard = rules.ink(low=0.25)
+  soft = np.array(scores(rule, EMPTY, BAR, WIDE, RING))
+  assert scores(hard, EMPTY, BAR, WIDE, RING) == (soft >= 0.5).tolist()
 
 
 def test_slant_is_in_pixels_per_row():
@@ -55,9 +60,11 @@ def test_thickness_is_twice_the_area_by_the_perimeter():
 
 def test_symmetry_compares_with_the_mirror():
   # The mirror of BAR does not overlap with it; half of OPEN's lowest row does.
-  rule = rules.symmetry(low=1.0, softness=1.0)
-  assert scores(rule, WIDE, RING, BAR, EMPTY) == [1, 1, 0, 0]
-  np.testing.assert_allclose(scores(rule, OPEN), [1 - 2 / 22], rtol=1e-6)
+  assert scores(rules.symmetry(1.0), WIDE, RING, BAR, EMPTY) == [1, 1, 0, 0]
+  assert scores(rules.symmetry(high=0.0, low=0.0), BAR, WIDE) == [1, 0]
+  share = 1 - 2 / 22
+  rule = rules.symmetry(share - 1e-6, share + 1e-6)
+  assert scores(rule, OPEN, RING) == [1, 0]
 
 
 def test_holes_are_enclosed_dark_regions():
@@ -71,6 +78,16 @@ def test_holes_are_enclosed_dark_regions():
   assert scores(rules.holes(least_pixels=5), RING) == [0]
   assert scores(rules.holes(2, 2), TWO, 1.0 - TWO) == [1, 0]
   assert scores(rules.holes(0, 0), RING, EMPTY) == [0, 1]
+
+
+def test_soft_holes_are_those_at_several_levels_of_brightness():
+  dim = RING.copy()
+  dim[0, 1] = 0.55  # closed below that: at .3, .4 and .5 of five
+  rule = rules.holes(softness=0.2)
+  np.testing.assert_allclose(scores(rule, RING, dim, OPEN), [1, 0.6, 0])
+  assert scores(rules.holes(), RING, dim, OPEN) == [1, 1, 0]
+  none = rules.holes(0, 0, softness=0.2)
+  np.testing.assert_allclose(scores(none, RING, dim, OPEN), [0, 0.4, 1])
 
 
 def test_mean_colour_is_that_of_every_channel():
