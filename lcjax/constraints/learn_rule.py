@@ -290,9 +290,12 @@ def _fit(
     assert learner.source is not None
     found = learner.source.encodings
     mean, std = found.aggregate_mean, found.aggregate_std
-    # A denoiser never is where only the prior is.
-    real = learner.source.from_prior or len(pool) == 1
-    used = [s for name, s in pool.items() if real or name != 'prior']
+    used = list(pool.values())
+    if not learner.source.from_prior:
+      # A denoiser never is where only the prior is.
+      real = [scored for name, scored in pool.items() if name != 'prior']
+      if len(np.unique(np.concatenate([one.scores for one in real]))) > 1:
+        used = real
     z, scores = _balanced(used, order_key)
     noised_params = latent_model.fit_network(
       f'{learner.name}: {title}, noised',

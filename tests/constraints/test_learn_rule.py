@@ -324,6 +324,23 @@ def test_the_critic_of_noised_latents_knows_the_noise(plane, walked):
   assert accuracy(1.0) < 0.65
 
 
+def test_a_rule_that_no_encoding_obeys_has_a_critic_of_noise_too(plane):
+  def is_between(x):
+    return np.abs(x[:, 0]) < 0.2
+
+  found = learn(
+    plane[0],
+    is_between,
+    KEY,
+    source=plane[1],
+    noised=True,
+    rounds=0,
+    num_steps=20,
+  )
+  assert found.report.rates['encodings'] == 0 < found.report.rates['prior']
+  assert all(np.isfinite(p).all() for p in jax.tree.leaves(found.noised_params))
+
+
 def test_optimizer_g_obeys_with_attributes(plane, walked):
   classes, _, found, is_up = walked
   z = plane[0].draw_prior(ROWS, jax.random.key(5))
