@@ -72,13 +72,16 @@ def make_movers(
     movers.make_resting_optimizer, config, bound, chosen
   )
   made[_FROM_MIXTURE] = wrappers.start_at(draw, _when_called(resting))
-  for name in _walks(config):
-    made[name] = wrappers.start_at(
-      draw, _when_called(functools.partial(_make_walk, chosen, name))
-    )
+
+  def walk(name: str) -> base.Mover:
+    make = functools.partial(_make_walk, chosen, name)
+    return wrappers.start_at(draw, _when_called(make))
+
+  made |= {name: walk(name) for name in _walks(config)}
   for name in _kept(config):
-    # A walk that is chosen by what it keeps has settings of its own.
-    single = made[name if name in made else name.removesuffix(glossary.KEPT)]
+    single = made[name.removesuffix(glossary.KEPT)]
+    if name == glossary.KEPT_WALK:
+      single = walk(name)
     made[name] = _when_called(
       functools.partial(
         movers.with_rejection, bound, chosen, config.retry, single

@@ -82,7 +82,7 @@ def best(
   if name == 'one_step':
     single = [one for one in candidates if one.setting.steps == 1]
     candidates = single or candidates
-  if name == f'short_walk{glossary.KEPT}':
+  if name == glossary.KEPT_WALK:
     kept = [one for one in candidates if one.kept]
     if kept:
       return validation.least_frechet(kept, real_score, lambda one: one.kept)
@@ -107,6 +107,9 @@ def settings(section: Any, guided: bool) -> list[Setting]:
   ]
 
 
+_OF_LABELS = *glossary.WALKS, glossary.KEPT_WALK
+
+
 class Walks(NamedTuple):
   """Settings by row, and the seconds of the search for them."""
 
@@ -116,7 +119,7 @@ class Walks(NamedTuple):
 
 def pinned(guided: Sequence[Setting], free: Sequence[Setting]) -> Walks:
   """The first of each for all rows, if nothing is to be searched."""
-  found = dict.fromkeys(glossary.WALKS, guided[0])
+  found = dict.fromkeys(_OF_LABELS, guided[0])
   return Walks(found | {glossary.REALISM_WALK: free[0]}, 0.0)
 
 
@@ -128,7 +131,7 @@ def read(path: epath.Path, key: dict[str, Any]) -> Walks | None:
       rows = stored['rows'].items()
       found = {name: Setting(**one['setting']) for name, one in rows}
       # An older version searched fewer rows.
-      if set(found) == {*glossary.WALKS, glossary.REALISM_WALK}:
+      if set(found) == {*_OF_LABELS, glossary.REALISM_WALK}:
         return Walks(found, float(stored['seconds']))
   except files.DAMAGE:
     pass  # missing or damaged
@@ -218,9 +221,7 @@ def search(
           f'config.walk: no setting can be used; the last error: {failed[-1]}'
         )
   with_labels, without = found
-  chosen = {
-    name: best(with_labels, real.score, name) for name in glossary.WALKS
-  }
+  chosen = {name: best(with_labels, real.score, name) for name in _OF_LABELS}
   chosen[glossary.REALISM_WALK] = best(without, 0.0, glossary.REALISM_WALK)
   seconds = time.perf_counter() - started
   report = {
