@@ -226,6 +226,9 @@ def get_config() -> ml_collections.ConfigDict:
     'attribute_width': 256,  # of D_attr(z_t, t)
     'attribute_blocks': 2,
     'activation': 'silu',
+    # uniform | logit_normal: noise times of training rows; the second trains
+    # more on those in the middle.
+    'time_sampling': 'uniform',
     'average_decay': 0.999,  # of the parameters of both; 0: no average
     'velocity_optimizer': _optimizer(1e-3, 'cosine'),
     'attribute_optimizer': _optimizer(1e-3, 'cosine'),
@@ -282,6 +285,25 @@ def get_config() -> ml_collections.ConfigDict:
   config.mixture = {
     'num_components': (1, 3, 10, 30),  # per class; for attributes in total
     'unlabelled_components': (10, 20, 40),  # of the mixture without labels
+    # Candidates of the factor on the components' standard deviations in rows
+    # NAME_narrow, each with all numbers of components; (): no such rows.
+    'narrow': (
+      1.0,
+      0.97,
+      0.94,
+      0.91,
+      0.88,
+      0.85,
+      0.82,
+      0.79,
+      0.76,
+      0.73,
+      0.7,
+      0.67,
+      0.64,
+      0.61,
+      0.58,
+    ),
     # Per class, of the mixture in the guided denoiser, where more are dearer in
     # each step.
     'denoiser_components': 10,
@@ -308,7 +330,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.movers = {}
 
   # Further constraints by name, which optimizer-G and the guided denoiser obey
-  # besides the learned ones: {'kind': 'my_file:NAME', 'weight': 1.0, ...}.
+  # besides the learned ones: {'kind': 'my_file:NAME', 'weight': 1.0, ...}; or a
+  # rule of decoded images, which `launch.train_rules` learns without labels:
+  #   'kind': 'rule'
+  #   'rule': a name in `lcjax.rules.TABLE`, which takes the 'arguments'; or
+  #     'my_file:NAME', a function (images [B, H, W, C] in [0, 1], with the
+  #     'arguments' as keywords) -> scores [B] in [0, 1]
+  #   'weight': of its loss; changes need no retraining
+  #   'level': an image obeys whose score is at least this; .5 if absent
+  #   and any key of `rules`
   config.constraints = {}
 
   # How optimizer-G and the guided denoiser compose constraints: a text such as
@@ -320,6 +350,19 @@ def get_config() -> ml_collections.ConfigDict:
   # count. Realism drops out of the denoiser, whose score it is. Empty: all of
   # them. See docs/constraints.md. Changes need no retraining.
   config.want = ''
+
+  config.rules = {  # how rules are learned, see `lcjax.learn_rule`
+    'num_samples': 6000,  # scored before the first round, and in every further
+    'rounds': 3,  # of moved samples
+    'num_held_out': 2000,  # samples scored for the threshold and the report
+    'precision': 0.95,  # wanted of the critic at its threshold
+    'hidden_sizes': (256, 256),
+    'num_steps': 1500,  # of training, in every round
+    'batch_size': 128,
+    # Of an unlabelled mixture, from which latents come besides encodings and
+    # the prior; 0: none.
+    'start_components': 10,
+  }
 
   config.generate = {
     'num_rows': 8,  # starts, one per row of the grid
@@ -418,6 +461,11 @@ RANGES = {
     'constant, cosine or log_linear',
   ),
   'num_steps': (lambda v: v >= 1, 'at least 1'),
+  'rounds': (lambda v: v >= 0, 'at least 0'),
+  'num_held_out': (lambda v: v >= 20, 'at least 20'),
+  'precision': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'level': (lambda v: 0 < v <= 1, 'in (0, 1]'),
+  'start_components': (lambda v: v >= 0, 'at least 0'),
   'batch_size': (lambda v: v >= 1, 'at least 1'),
   'steps_per_call': (lambda v: v >= 1, 'at least 1'),
   'every': (lambda v: v >= 1, 'at least 1'),
@@ -434,6 +482,11 @@ RANGES = {
     lambda v: v in ('uniform', 'quadratic', 'log_snr'),
     'uniform, quadratic or log_snr',
   ),
+  'time_sampling': (
+    lambda v: v in ('uniform', 'logit_normal'),
+    'uniform or logit_normal',
+  ),
+  'narrow': (lambda v: all(0 < f <= 1 for f in v), 'factors in (0, 1]'),
   'guided': (
     lambda v: len(v) == 2 and 0 <= v[0] <= v[1] <= 1,
     'a lower and an upper noise time in [0, 1]',

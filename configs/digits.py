@@ -76,6 +76,7 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   config.denoiser.width = 128
   config.denoiser.num_blocks = 2
   config.denoiser.attribute_width = 128
+  config.denoiser.time_sampling = 'logit_normal'
   config.denoiser.train.num_steps = 5000
 
   # Weak guidance keeps samples varied.

@@ -9,12 +9,16 @@ alone.
 
 from importlib import metadata
 
+from lcjax.constraints import rules
 from lcjax.constraints.base import Constraint, Verdict
 from lcjax.constraints.build import near, on_sample, re_encoded
 from lcjax.constraints.compose import all_of, any_of, negate
 from lcjax.constraints.grammar import parse_constraint
-from lcjax.constraints.learn import learn_attributes, learn_realism, learn_rule
+from lcjax.constraints.learn import learn_attributes, learn_realism
+from lcjax.constraints.learn_rule import learn_rule
 from lcjax.constraints.measurements import known_pixels, linear_measurement
+from lcjax.constraints.rule_critic import RuleReport
+from lcjax.constraints.rule_rounds import RuleRound
 from lcjax.errors import UserError
 from lcjax.evaluation.compare import Comparison, compare
 from lcjax.generators.latent_model import (
@@ -48,6 +52,8 @@ __all__ = [
   'Moved',
   'Mover',
   'OptimizerSpec',
+  'RuleReport',
+  'RuleRound',
   'UserError',
   'Verdict',
   'adam',
@@ -77,6 +83,7 @@ __all__ = [
   'prior_start',
   're_encoded',
   'retry',
+  'rules',
   'start_at',
   'stay',
   'then',

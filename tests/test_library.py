@@ -178,24 +178,6 @@ def test_a_rule_is_obeyed_and_the_class_stays(page):
   assert rule(page['model'].decode(moved.z)).mean() < 0.1
 
 
-@pytest.mark.parametrize(
-  ('rule', 'said'),
-  [
-    (lambda x: x, 'rule: 100 samples give an array of shape (100, 4)'),
-    (lambda x: np.full(100, np.nan), 'rule: a score is nan'),
-    (lambda x: 2.0 * (x[:, 0] > 0), 'rule: a score is 2.0'),
-    (lambda x: np.ones(100), 'rule: its score is 1 for all 100 samples'),
-  ],
-)
-def test_a_rule_that_cannot_be_learnt(small, rule, said):
-  found = refused(
-    lambda: lcjax.learn_rule(
-      small[0], rule, KEY, num_samples=100, progress=False
-    )
-  )
-  assert said in found
-
-
 def test_another_seed_weight_and_target_compile_nothing(page, caplog):
   data, target = page['data'], page['target']
   other = lcjax.learn_attributes(

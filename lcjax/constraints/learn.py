@@ -1,7 +1,6 @@
 """Critics of latents, learned in memory from encoded data."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from flax import linen as nn
 from lcjax import errors, types
 from lcjax.constraints import attributes, critics
 from lcjax.generators import latent_model
-from lcjax.latent import encodings, optimize
+from lcjax.latent import optimize
 from lcjax.losses import divergences
 from lcjax.models import apply
 from lcjax.models import critic as critic_lib
@@ -99,34 +98,6 @@ class _RealismLoss:
       'real': jnp.mean(self.divergence.probability(of_real)),
       'moved': jnp.mean(self.divergence.probability(of_fakes[0])),
     }
-
-
-@dataclasses.dataclass(frozen=True)
-class _RuleLoss:
-  """Cross-entropy of scores in [0, 1], which 'attributes' [B, 1] hold."""
-
-  critic_fn: apply.Apply
-
-  def __call__(
-    self, params: Any, batch: steps.Batch, key: jax.Array
-  ) -> tuple[jax.Array, steps.Metrics]:
-    z, _ = latent_steps.draw_latents(batch, key)
-    logits, scores = self.critic_fn(params, z), batch['attributes'][:, 0]
-    losses = scores * divergences.GAN.real_loss(logits)
-    losses += (1.0 - scores) * divergences.GAN.fake_loss(logits)
-    loss = jnp.mean(losses)
-    return loss, {'loss': loss, 'score': jnp.mean(scores)}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Obeys:
-  """Whether samples obey a rule: their score is at least the threshold."""
-
-  rule: Callable[[np.ndarray], np.ndarray]
-  threshold: float
-
-  def __call__(self, samples: np.ndarray) -> np.ndarray:
-    return np.asarray(self.rule(samples)) >= self.threshold
 
 
 def _init(
@@ -278,126 +249,4 @@ def learn_realism(
     name,
     of_density=True,
     divergence=divergence,
-  )
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _move(critic: critics.Critic, z: jax.Array, num_steps: int) -> jax.Array:
-  return optimize.optimize_latents(
-    critic, z, {}, _LATENT_ADAM.make(), num_steps
-  ).z
-
-
-def _scores(
-  model: latent_model.LatentModel,
-  rule: Callable[[np.ndarray], np.ndarray],
-  z: np.ndarray,
-) -> np.ndarray:
-  """The rule's scores [N, 1] of decoded latents; UserError if they are none."""
-  scores = np.asarray(rule(model.decode(z)), np.float32)
-  if scores.shape != (len(z),):
-    raise errors.UserError(
-      f'rule: {len(z)} samples give an array of shape {scores.shape}, it must '
-      f'be ({len(z)},)'
-    )
-  inside = (scores >= 0) & (scores <= 1)  # False for NaN
-  if not inside.all():
-    raise errors.UserError(
-      f'rule: a score is {scores[np.argmin(inside)]}: it must be in [0, 1]'
-    )
-  return scores[:, None]
-
-
-def learn_rule(
-  model: latent_model.LatentModel,
-  rule: Callable[[np.ndarray], np.ndarray],
-  key: jax.Array,
-  *,
-  source: latent_model.LatentData | None = None,
-  name: str = 'rule',
-  threshold: float = 0.9,
-  num_samples: int = 5000,
-  rounds: int = 2,
-  hidden_sizes: Sequence[int] = (256, 256),
-  optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
-  num_steps: int = 1000,
-  batch_size: int = 128,
-  progress: bool = True,
-) -> critics.Critic:
-  """Learns where decoded samples obey a rule, without labels or its gradient.
-
-  A critic D(z) is fitted to scores of decoded latents by cross-entropy. Every
-  further round moves latents against the critic, scores what comes out and goes
-  on training with it: that is where the critic errs, and where it is used.
-
-  Whether a sample obeys is for the rule itself to say: ask it again of
-  `model.decode(moved.z)`.
-
-  Args:
-    model: decodes latents.
-    rule: samples [B, ...] on the host -> scores [B] in [0, 1]; any Python
-      function, called with at most `num_samples` at once, `rounds` + 1 times.
-    key: of draws, initial parameters and batches.
-    source: encoded data, whose labels are not read: half of the latents come
-      from there, half from the prior. All come from the prior if None.
-    name: of the constraint.
-    threshold: met if D(z) is at least this.
-    num_samples: scored before the first round, and in every further one.
-    rounds: after the first fit; 0 learns from unmoved latents alone.
-    hidden_sizes: of the network.
-    optimizer: of its parameters.
-    num_steps: of training, in every round.
-    batch_size: rows per step.
-    progress: whether to show a bar.
-
-  Raises:
-    UserError: scores of another shape, outside of [0, 1] or all equal.
-  """
-  module = critic_lib.Critic(
-    label_size=0, hidden_sizes=tuple(hidden_sizes), activation='relu'
-  )
-  critic_fn = apply.Apply(module)
-  params, pool = None, []
-  for number in range(rounds + 1):
-    init_key, prior_key, data_key, fit_key = jax.random.split(
-      jax.random.fold_in(key, number), 4
-    )
-    z = model.draw_prior(np.arange(num_samples), prior_key)
-    if source is not None:
-      seed = int(np.ravel(jax.random.key_data(data_key))[-1])
-      count = num_samples // 2
-      chosen = np.random.default_rng(seed).integers(
-        len(source.encodings.mean), size=count
-      )
-      z[:count] = source.encodings.sample(seed, chosen)
-    if params is not None:
-      critic = critics.Critic(params, threshold, critic_fn)
-      z = np.asarray(_move(critic, z, 100))
-    pool.append((z, _scores(model, rule, z)))
-    latents, scores = (
-      np.concatenate(parts) for parts in zip(*pool, strict=True)
-    )
-    if scores.min() == scores.max():
-      raise errors.UserError(
-        f'rule: its score is {scores[0, 0]:g} for all {len(scores)} samples: '
-        'there is nothing to learn'
-      )
-    data = latent_model.LatentData(
-      encodings.Encodings(latents, np.zeros_like(latents), scores), None
-    )
-    if params is None:
-      params = _init(module, data, init_key)
-    params = latent_model.fit_network(
-      f'{name}: round {number} of {rounds}',
-      _RuleLoss(critic_fn),
-      params,
-      data,
-      fit_key,
-      optimizer,
-      num_steps,
-      batch_size,
-      progress,
-    )
-  return critics.Critic(
-    params, threshold, critic_fn, name, check_fn=_Obeys(rule, threshold)
   )

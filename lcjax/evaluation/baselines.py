@@ -24,31 +24,21 @@ class Fitted(NamedTuple):
   seconds: float
 
 
-# Of what draws latents; lower is better.
-Cost = Callable[[starts.MixtureStart], float]
-
-
 def fit(
   data: latent_model.LatentData,
   num_components: int | Sequence[int],
   seed: int,
-  cost: Cost | None = None,
 ) -> Fitted:
   """Fits `mixture_start` to encoded data.
 
   Args:
     data: what it is fitted to.
-    num_components: of each mixture, or several to choose from.
+    num_components: of each mixture, or several to choose from by the likelihood
+      of held-out rows.
     seed: of the fit.
-    cost: chooses, as on a validation split; None for held-out likelihood.
   """
   started = time.perf_counter()
-  if cost is None or isinstance(num_components, int):
-    draw = starts.mixture_start(data, num_components, seed=seed)
-  else:
-    draws = [starts.mixture_start(data, k, seed=seed) for k in num_components]
-    costs = [cost(one) for one in draws] if len(draws) > 1 else [0.0]
-    draw = draws[int(np.argmin(costs))]
+  draw = starts.mixture_start(data, num_components, seed=seed)
   return Fitted(draw, time.perf_counter() - started)
 
 
@@ -96,7 +86,6 @@ def fit_unlabelled(
   data: latent_model.LatentData,
   num_components: int | Sequence[int],
   seed: int,
-  cost: Cost | None = None,
 ) -> Fitted:
   """`fit` without labels, to so many rows at most that it takes minutes."""
   found = data.encodings
@@ -105,14 +94,13 @@ def fit_unlabelled(
   part = encodings.Encodings(
     found.mean[rows], found.scale[rows], found.attributes[rows]
   )
-  return fit(latent_model.LatentData(part, None), num_components, seed, cost)
+  return fit(latent_model.LatentData(part, None), num_components, seed)
 
 
 def labelled(
   data: latent_model.LatentData,
   num_components: int | Sequence[int],
   seed: int,
-  cost: Cost | None = None,
 ) -> dict[str, moving.Contender]:
   """Baselines with labels: models of z per class, or of z and attributes.
 
@@ -120,10 +108,9 @@ def labelled(
     data: what they are fitted to, with labels.
     num_components: of the mixtures, or several to choose from.
     seed: of the fits.
-    cost: see `fit`.
   """
   kind = 'class' if isinstance(data.labels, types.Classes) else 'attribute'
   return {
     f'{kind}_gaussian': contender(fit(data, 1, seed)),
-    f'{kind}_mixture': contender(fit(data, num_components, seed, cost)),
+    f'{kind}_mixture': contender(fit(data, num_components, seed)),
   }

@@ -1,18 +1,18 @@
 """Figures of curves, as PNG bytes.
 
-Only this file and `figures` import matplotlib, and only its object-oriented
-API: no global figure, no display, the same image on every machine.
+Only this file, `frontiers` and `paper_figures` import matplotlib, and only its
+object-oriented API: no global figure, no display, the same image on every
+machine.
 """
 
 import io
 import itertools
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
-import matplotlib.lines
 import matplotlib.ticker
 import numpy as np
 from matplotlib.artist import Artist
@@ -47,7 +47,7 @@ STYLE: Any = {  # matplotlib types the keys as literals
   'ytick.color': '#444444',
   'ytick.labelsize': 8,
 }
-_PAGE_INCHES, _DOTS_PER_INCH = 8.2, 180
+PAGE_INCHES, _DOTS_PER_INCH = 8.2, 180
 _PANELS_PER_LINE = 4
 _DASHES: Any = '-', (0, (4, 2)), (0, (1, 1.5))  # after all colours are used
 _PANEL_INCHES, _TITLE_INCHES = 1.55, 0.35
@@ -85,14 +85,14 @@ def curves(
   colours = dict(zip(series, itertools.cycle(COLOURS), strict=False))
   with matplotlib.rc_context(STYLE):
     figure = Figure(
-      figsize=(_PAGE_INCHES, sum(heights) + 0.1), layout='constrained'
+      figsize=(PAGE_INCHES, sum(heights) + 0.1), layout='constrained'
     )
     parts = figure.subfigures(
       max(len(bands), 1), 1, height_ratios=heights or None, squeeze=False
     )
     for index, (stage, panels) in enumerate(bands.items()):
       _draw_band(parts[index, 0], stage, panels, colours)
-    return _finish(figure, path)
+    return finish(figure, path)
 
 
 def compared_curves(
@@ -118,7 +118,7 @@ def compared_curves(
   legend_inches = 0.2 * math.ceil(len(names) / 3) + 0.2
   with matplotlib.rc_context(STYLE):
     figure = Figure(
-      figsize=(_PAGE_INCHES, _PANEL_INCHES * rows + legend_inches),
+      figsize=(PAGE_INCHES, _PANEL_INCHES * rows + legend_inches),
       layout='constrained',
     )
     axes = figure.subplots(rows, _PANELS_PER_LINE, squeeze=False).ravel()
@@ -150,7 +150,7 @@ def compared_curves(
     figure.legend(
       handles.values(), handles, loc='outside lower center', ncols=3
     )
-    return _finish(figure, path)
+    return finish(figure, path)
 
 
 def quality_against_compute(
@@ -175,9 +175,9 @@ def quality_against_compute(
     A PNG file's bytes.
   """
   with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(_PAGE_INCHES, 3.1), layout='constrained')
+    figure = Figure(figsize=(PAGE_INCHES, 3.1), layout='constrained')
     shown = list(optimizer)
-    values = {metric: _floats(optimizer[metric]) for metric in shown}
+    values = {metric: floats(optimizer[metric]) for metric in shown}
     name = 'optimizer, one start'
     name += _not_drawn([m for m, v in values.items() if np.isnan(v).any()])
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
@@ -193,83 +193,13 @@ def quality_against_compute(
       axis.set_title(glossary.metric(metric).label, loc='left')
       known = values[metric][np.isfinite(values[metric])]
       if metric == 'frechet' and min(known, default=0) > 0:
-        _make_logarithmic(axis)
+        make_logarithmic(axis)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside lower center', ncols=3)
-    return _finish(figure, path)
+    return finish(figure, path)
 
 
-def frontier(
-  rows: Mapping[str, Mapping[str, float | None]],
-  metrics: Sequence[str],
-  baselines: Collection[str],
-  path: Path | None = None,
-) -> bytes:
-  """Every row's metrics against its speed, and which of them nothing beats.
-
-  A line joins the rows that no other one beats in both the metric and speed,
-  among the rows that have both. Rows are numbered; the legend names them.
-
-  Args:
-    rows: row -> metrics and 'latents_per_second'; rows without these, or with
-      values that are not finite, are not drawn.
-    metrics: one panel each; with a `glossary` direction.
-    baselines: rows that are drawn as squares instead of discs.
-    path: file to which the figure is also written.
-
-  Returns:
-    A PNG file's bytes.
-  """
-  with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(_PAGE_INCHES, 4.0), layout='constrained')
-    axes = figure.subplots(1, len(metrics), squeeze=False)[0]
-    numbers: dict[str, int] = {}
-    for axis, metric in zip(axes, metrics, strict=True):
-      sign = 1.0 if glossary.metric(metric).better == 'lower' else -1.0
-      points = {
-        name: _floats([scores.get('latents_per_second'), scores.get(metric)])
-        for name, scores in rows.items()
-      }
-      drawn = {n: p for n, p in points.items() if np.isfinite(p).all()}
-      for name, (speed, value) in drawn.items():
-        number = numbers.setdefault(name, len(numbers) + 1)
-        axis.plot(
-          speed,
-          value,
-          's' if name in baselines else 'o',
-          color=COLOURS[1] if name in baselines else COLOURS[0],
-          ms=4,
-        )
-        axis.annotate(
-          str(number), (speed, value), (3, 3), textcoords='offset points',
-          fontsize=7,
-        )  # fmt: skip
-      best = _unbeaten([(p[0], sign * p[1]) for p in drawn.values()])
-      axis.plot(
-        [speed for speed, _ in best],
-        [sign * value for _, value in best],
-        color=COLOURS[2],
-        lw=1,
-        zorder=0,
-      )
-      axis.set_xscale('log')
-      axis.set_xlabel('Latents per second')
-      axis.set_title(glossary.metric(metric).label, loc='left')
-      axis.grid(True)
-      if metric == 'frechet' and drawn:
-        _make_logarithmic(axis)
-    handles = [
-      matplotlib.lines.Line2D([], [], ls='', label=f'{number} {name}')
-      for name, number in numbers.items()
-    ]
-    figure.legend(
-      handles=handles, loc='outside lower center', ncols=4, handlelength=0,
-      fontsize=7,
-    )  # fmt: skip
-    return _finish(figure, path)
-
-
-def _make_logarithmic(axis: Axes) -> None:
+def make_logarithmic(axis: Axes) -> None:
   """Of values: with a label at 1, 2 and 5 of every decade."""
   axis.set_yscale('log')
   axis.yaxis.set_major_locator(
@@ -277,17 +207,6 @@ def _make_logarithmic(axis: Axes) -> None:
   )
   axis.yaxis.set_major_formatter('{x:g}')
   axis.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-
-
-def _unbeaten(
-  points: Sequence[tuple[float, float]],
-) -> list[tuple[float, float]]:
-  """(speed, cost) of those that no other is both faster and cheaper than."""
-  best: list[tuple[float, float]] = []
-  for speed, cost in sorted(points, key=lambda p: (-p[0], p[1])):
-    if not best or cost < best[-1][1]:
-      best.append((speed, cost))
-  return best
 
 
 def ratios(
@@ -315,7 +234,7 @@ def ratios(
   ]
   with matplotlib.rc_context(STYLE):
     figure = Figure(
-      figsize=(_PAGE_INCHES, 0.7 + 0.24 * len(rows)), layout='constrained'
+      figsize=(PAGE_INCHES, 0.7 + 0.24 * len(rows)), layout='constrained'
     )
     axis = figure.subplots()
     axis.axvline(1.0, color='#666666', linewidth=1.0)
@@ -333,7 +252,7 @@ def ratios(
     axis.xaxis.set_major_formatter('{x:g}')
     axis.set_xlabel('Measured / bar; bar / measured where lower is better')
     axis.grid(True, axis='x')
-    return _finish(figure, path)
+    return finish(figure, path)
 
 
 def _panels(records: Sequence[Mapping[str, Any]]) -> _Panels:
@@ -382,7 +301,7 @@ def _draw_levels(
   others: Mapping[str, Mapping[str, float | None]],
 ) -> None:
   for index, (name, scores) in enumerate(others.items(), start=1):
-    values = dict(zip(scores, _floats(list(scores.values())), strict=True))
+    values = dict(zip(scores, floats(list(scores.values())), strict=True))
     if metric not in values:
       continue
     colour = COLOURS[index % len(COLOURS)]
@@ -396,7 +315,7 @@ def _draw_levels(
       axis.plot(values['steps'], values[metric], 'D', color=colour, label=label)
 
 
-def _floats(values: Sequence[float | None]) -> np.ndarray:
+def floats(values: Sequence[float | None]) -> np.ndarray:
   """Values as floats; NaN for None and values that are not finite."""
   found = np.asarray(values, float)  # turns None into NaN
   return np.where(np.isfinite(found), found, np.nan)
@@ -439,7 +358,8 @@ def _speed(latents_per_second: float | None) -> str:
   return f' ({text})'
 
 
-def _finish(figure: Figure, path: Path | None) -> bytes:
+def finish(figure: Figure, path: Path | None) -> bytes:
+  """A figure as PNG bytes, which are also written to a path."""
   stream = io.BytesIO()
   FigureCanvasAgg(figure)
   # Without metadata, equal figures give equal files.

@@ -34,7 +34,7 @@ _REPORT_DEFAULTS: dict[str, Any] = {
   'num_seeds': 1, 'labels': None, 'attribute_names': [], 'grids': {},
   'grid_labels': [], 'figures': [], 'commands': [], 'versions': {},
   'hardware': '', 'seconds': {}, 'config': {}, 'notes': [], 'not_finite': [],
-  'row_descriptions': {}, 'differences': {},
+  'row_descriptions': {}, 'differences': {}, 'choices': None,
 }  # fmt: skip
 
 
@@ -117,7 +117,8 @@ def render_html(report: Mapping[str, Any]) -> str:
       each column of every grid), figures [{title, caption, png}], commands,
       versions {name: text}, hardware, seconds {stage: float}, config, notes,
       not_finite (see `summary.not_finite`), differences (see
-      `verdicts.differences`). The page omits what is missing.
+      `verdicts.differences`), choices {caption, columns: texts, rows: lists of
+      texts, png} or None. The page omits what is missing.
 
   Raises:
     TypeError: the report has an unknown key.

@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -143,13 +143,12 @@ def sentences(
   """
   found = []
   for mover in (row for row in rows if band(row) == 'Movers'):
-    baseline = _baseline(mover, kind)
     ratio = mean(rows[mover], 'nearest_train_ratio')
     # Blurred images are close to training images whatever they show.
     blurred = mean(rows.get('reconstruction', {}), 'nearest_train_ratio')
     limit = min(_MEMORISING_BELOW, 1.0 if blurred is None else blurred)
     near = ratio is not None and ratio < limit - _MEMORISING_MARGIN
-    if baseline in rows:
+    for baseline in _baselines(mover, rows, kind):
       known = differences.get(mover, {}).get(baseline, {})
       found.append(_sentence(mover, baseline, known, kind, near))
     if ratio is not None and near:
@@ -216,24 +215,29 @@ def _pairs(
   """(row, other row, metrics) of every comparison that sentences make."""
   for row in rows:
     group, score = band(row), glossary.score_metric(kind)
-    if group == 'Movers' and _baseline(row, kind) in rows:
+    if group == 'Movers':
       first, telling = (
         glossary.verdict_metrics(kind),
         glossary.telling_metrics(kind),
       )
       names = tuple(dict.fromkeys((*first, *telling)))
-      yield row, _baseline(row, kind), names
+      for baseline in _baselines(row, rows, kind):
+        yield row, baseline, names
     if group != 'References' and REAL in rows and score is not None:
       yield row, REAL, (score,)
 
 
-def _baseline(mover: str, kind: types.Kind | None) -> str:
-  """The baseline with the same tries as the mover; see `glossary.baseline`."""
+def _baselines(
+  mover: str, rows: Collection[str], kind: types.Kind | None
+) -> list[str]:
+  """The baselines with the same tries as the mover: as fitted, and narrow."""
   single = mover.removesuffix(glossary.KEPT)
   found = glossary.baseline(kind)
   if single in glossary.UNLABELLED_ROWS:  # its baseline sees no labels either
     found = glossary.UNLABELLED_BASELINE
-  return found if mover == single else f'{found}{glossary.KEPT}'
+  tries = '' if mover == single else glossary.KEPT
+  both = f'{found}{tries}', f'{found}{glossary.NARROW}{tries}'
+  return [name for name in both if name in rows]
 
 
 def _compared(name: str, row: str, table: Mapping[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from lcjax.experiment import (
   preflight,
   stage,
   tasks,
+  train_rules,
   trainers,
 )
 from lcjax.experiment import jobs as jobs_lib
@@ -139,5 +140,6 @@ def train_and_compare(asked: Ablations, limit: int) -> None:
   for name, job in asked.jobs.items():
     print(f'ablate: judging {name}')
     share_mixtures(asked.jobs)
+    train_rules.train_all(job)
     compare.compare_all(job)
   ablation_report.write(asked.workdir, asked.jobs, asked.changes, asked.command)

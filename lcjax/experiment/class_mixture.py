@@ -1,13 +1,12 @@
 """The denoiser's class mixture: fitted once per replicate, then cached."""
 
-import json
 import time
 from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epath
 
-from lcjax.experiment import files, fingerprint, jobs, stage
+from lcjax.experiment import fingerprint, jobs, stage, stored_fits
 from lcjax.latent import encodings, mixtures
 
 FOLDER = 'class_mixture'
@@ -28,15 +27,11 @@ def fit_key(job: jobs.Job, replicate: int) -> dict[str, Any]:
 
 
 def _read(folder: epath.Path, key: dict[str, Any]) -> Fitted | None:
-  """Reads the fit for `key`; None if it is missing, damaged or stale."""
-  try:
-    arrays = files.read_npz(folder / 'mixture.npz')
-    if json.loads(str(arrays['key'])) == key:
-      mixture = mixtures.Mixture(*(arrays[n] for n in mixtures.Mixture._fields))
-      return Fitted(mixture, float(arrays['seconds']))
-  except files.DAMAGE:
-    pass  # missing or damaged
-  return None
+  arrays = stored_fits.read(folder / 'mixture.npz', key)
+  if arrays is None:
+    return None
+  mixture = mixtures.Mixture(*(arrays[n] for n in mixtures.Mixture._fields))
+  return Fitted(mixture, float(arrays['seconds']))
 
 
 def is_fitted(folder: epath.Path, key: dict[str, Any]) -> bool:
@@ -68,8 +63,8 @@ def load_or_fit(
   z = train.sample(job.config.seed + replicate)
   mixture = mixtures.fit_classes(z, train.attributes, count, key['seed'])
   seconds = time.perf_counter() - started
-  note = {'key': np.array(json.dumps(key)), 'seconds': np.array(seconds)}
-  files.write_npz(folder / 'mixture.npz', **mixture._asdict(), **note)
+  arrays = mixture._asdict() | {'seconds': np.array(seconds)}
+  stored_fits.write(folder / 'mixture.npz', key, arrays)
   return Fitted(mixture, seconds)
 
 

@@ -7,9 +7,21 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from lcjax.evaluation import comparison, glossary, judging, plots
+from lcjax.evaluation import (
+  comparison,
+  frontiers,
+  glossary,
+  judging,
+  plots,
+)
 from lcjax.evaluation.comparison import hardware, versions
-from lcjax.experiment import files, jobs, named_movers, stage
+from lcjax.experiment import (
+  choices_report,
+  files,
+  jobs,
+  named_movers,
+  stage,
+)
 
 DESCRIPTION = (
   'A variational autoencoder was trained once, without labels; everything '
@@ -150,7 +162,7 @@ def write(
       'title': 'Quality against speed',
       'caption': 'All rows with requested labels: means over seeds. The line '
       'joins those that no other row beats in both. Squares: baselines.',
-      'png': plots.frontier(
+      'png': frontiers.frontier(
         {name: means(name) for name in report['rows']},
         (score, 'frechet', 'knn_recall'),
         glossary.BASELINE_ROWS,
@@ -183,6 +195,7 @@ def write(
     )
   page = {k: v for k, v in report.items() if k != 'curve'}
   page['figures'] = figures
+  page['choices'] = choices_report.make(workdir, config.num_seeds, score)
   text = comparison.html(page, rows, config.compare.grid_rows)
   files.write(folder / 'report.html', text)
   files.write(folder / 'report.md', comparison.markdown(report))

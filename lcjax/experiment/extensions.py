@@ -3,9 +3,11 @@
     config.movers.short = {'kind': 'backtrack', 'of': 'actor'}
     config.movers.mine = {'kind': 'my_file:Mine', 'scale': 2.0}
     config.constraints.small = {'kind': 'my_file:Small', 'weight': 0.1}
+    config.constraints.round = {'kind': 'rule', 'rule': 'holes'}
 
 A kind is one of this package, or 'module:NAME' of a user's own file: called
-with `Parts` and the other values of the entry as keyword arguments.
+with `Parts` and the other values of the entry as keyword arguments. Constraints
+of the kind 'rule' are learned, see `rule_entries`.
 """
 
 import dataclasses
@@ -20,7 +22,7 @@ import ml_collections
 
 from lcjax import errors
 from lcjax.constraints import base as constraints
-from lcjax.experiment import plugins
+from lcjax.experiment import plugins, rule_entries
 from lcjax.generators import latent_model
 from lcjax.movers.base import Mover
 
@@ -89,7 +91,7 @@ def sources(config: ml_collections.ConfigDict) -> dict[str, str]:
   found: dict[str, str] = {}
   for section in SECTIONS:
     for entry in config[section].to_dict().values():
-      for value in (entry.get('kind'), entry.get('start')):
+      for value in map(entry.get, ('kind', 'start', 'rule')):
         found |= source(value, f'config.{section}')
   return dict(sorted(found.items()))
 
@@ -112,11 +114,23 @@ def source(kind: Any, what: str) -> dict[str, str]:
 
 
 def make_constraints(
-  config: ml_collections.ConfigDict, parts: Parts
+  config: ml_collections.ConfigDict,
+  parts: Parts,
+  load_rule: Callable[[rule_entries.Entry], constraints.Constraint],
 ) -> tuple[tuple[constraints.Constraint, float], ...]:
-  """The constraints of `config.constraints` with their weights."""
-  made = []
+  """The constraints of `config.constraints` with their weights.
+
+  Args:
+    config: of the experiment.
+    parts: what kinds are made of.
+    load_rule: reads what was learned of a rule.
+  """
+  made: list[tuple[constraints.Constraint, float]] = []
+  rules = rule_entries.entries(config)
   for name, entry in config.constraints.to_dict().items():
+    if name in rules:
+      made.append((load_rule(rules[name]), rules[name].weight))
+      continue
     what = f'config.constraints.{name}'
     fn, weight, settings = parse_constraint(entry, what)
     one = fn(parts, **settings)
@@ -135,8 +149,12 @@ def parse_constraint(
   """Function, weight and settings of an entry of `config.constraints`."""
   settings = dict(entry)
   kind, weight = settings.pop('kind', None), settings.pop('weight', 1.0)
-  fn = find(kind, {}, f'{what}.kind')
+  fn = find(kind, {rule_entries.KIND: _not_called}, f'{what}.kind')
   if not isinstance(weight, int | float) or not weight >= 0:
     raise errors.UserError(f'{what}.weight={weight!r} must be at least 0')
   check(fn, settings, what)
   return fn, float(weight), settings
+
+
+def _not_called(parts: Any) -> None:
+  """In the place of a rule, whose name an error lists."""

@@ -16,7 +16,7 @@ import ml_collections
 
 from lcjax import keys
 from lcjax.data import dataset
-from lcjax.experiment import build, extensions, jobs, stage
+from lcjax.experiment import build, extensions, jobs, rule_entries, stage
 from lcjax.training import checkpoints, provenance
 from lcjax.training.provenance import READ
 
@@ -99,6 +99,7 @@ def follows_from(
   if 'constraints' in node.sections:
     # A result is made again after a change of a user's own file, too.
     found[TRAININGS] |= extensions.sources(job.config)
+    found[TRAININGS] |= rule_entries.parameters(job, replicate)
   return dict(json.loads(json.dumps(found)))
 
 

@@ -22,6 +22,7 @@ from lcjax.experiment import (
   train_actor_critic,
   train_classifier,
   train_denoiser,
+  train_rules,
   train_vae,
   training_parts,
   wants,
@@ -207,7 +208,9 @@ def load_critics(
     want=wants.ALL,
     seed=config.seed + replicate,
   )
-  further = extensions.make_constraints(config, bound.parts)
+  further = extensions.make_constraints(
+    config, bound.parts, functools.partial(train_rules.load, job, replicate)
+  )
   want = wants.Want(
     dict(zip(config.constraints.to_dict(), further, strict=True)),
     wants.parse(config),

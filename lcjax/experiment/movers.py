@@ -17,7 +17,7 @@ from lcjax.constraints import build as constraints_build
 from lcjax.constraints import compose, mixture, near, on_sample
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
-from lcjax.experiment import build, choices, jobs, wants
+from lcjax.experiment import build, choices, jobs, walks, wants
 from lcjax.experiment.loading import BoundCritics, BoundMovers
 from lcjax.latent import denoise
 from lcjax.movers import base, denoiser, optimizer, starts, wrappers
@@ -167,7 +167,7 @@ def make_denoiser(
 def _make_walk(
   config: ml_collections.ConfigDict,
   bound: BoundMovers,
-  setting: choices.Setting,
+  setting: walks.Setting,
 ) -> denoiser.Denoiser:
   """The guided denoiser of a start that is noised a little."""
   section = config.denoise.copy_and_resolve_references()
@@ -195,12 +195,23 @@ def choices_of(
     bound: models of the replicate.
     train: the training split.
   """
+  walk = functools.partial(_make_walk, job.config, bound)
+  accept = functools.partial(_accepts, job.config, bound)
+  return choices.Choices(job, replicate, bound, train, walk, accept)
 
-  def make_walk(setting: choices.Setting, guided: bool = True) -> base.Mover:
-    own = bound if guided else bound.unconstrained
-    return _make_walk(job.config, own, setting)
 
-  return choices.Choices(job, replicate, bound, train, make_walk)
+def _accepts(
+  config: ml_collections.ConfigDict,
+  bound: BoundMovers,
+  chosen: choices.Choices,
+) -> walks.Accept:
+  """`make_accept` of `config.retry` as a function of moved latents."""
+  want = make_accept(bound, chosen, config.retry.accept_quantile)
+
+  def accept(moved: base.Moved, target: constraints.Target) -> np.ndarray:
+    return base.verdicts(want, moved.z, target, bound.batch_size).met
+
+  return accept
 
 
 def make_realism_walk(
@@ -211,7 +222,8 @@ def make_realism_walk(
   """A short walk without guidance, from the mixture of all encodings."""
   setting = chosen.walks.settings[glossary.REALISM_WALK]
   return wrappers.start_at(
-    chosen.unlabelled.draw, _make_walk(config, bound.unconstrained, setting)
+    chosen.unlabelled.plain.draw,
+    _make_walk(config, bound.unconstrained, setting),
   )
 
 

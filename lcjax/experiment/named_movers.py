@@ -12,7 +12,15 @@ import ml_collections
 
 from lcjax import errors
 from lcjax.evaluation import glossary
-from lcjax.experiment import choices, extensions, movers, stage, wants
+from lcjax.experiment import (
+  choices,
+  extensions,
+  movers,
+  rule_entries,
+  stage,
+  wants,
+)
+from lcjax.experiment import settings as settings_lib
 from lcjax.experiment.loading import BoundMovers
 from lcjax.movers import base, starts, wrappers
 
@@ -71,12 +79,16 @@ def make_movers(
     movers.make_resting_optimizer, config, bound, chosen
   )
   made[_FROM_MIXTURE] = wrappers.start_at(draw, _when_called(resting))
-  for name in _walks(config):
-    made[name] = wrappers.start_at(
-      draw, _when_called(functools.partial(_make_walk, chosen, name))
-    )
+
+  def walk(name: str) -> base.Mover:
+    make = functools.partial(_make_walk, chosen, name)
+    return wrappers.start_at(draw, _when_called(make))
+
+  made |= {name: walk(name) for name in _walks(config)}
   for name in _kept(config):
     single = made[name.removesuffix(glossary.KEPT)]
+    if name == glossary.KEPT_WALK:
+      single = walk(name)
     made[name] = _when_called(
       functools.partial(
         movers.with_rejection, bound, chosen, config.retry, single
@@ -178,43 +190,30 @@ def _then(made: _Made, first: str, second: str) -> base.Mover:
 def _retry(made: _Made, of: str, **settings: Any) -> base.Mover:
   if made.chosen is None:  # edits
     return made.movers[of]
-  section = _with_settings(made.config.retry, settings, 'config.retry')
+  section = settings_lib.with_values(
+    made.config.retry, settings, 'config.retry'
+  )
   return movers.with_rejection(
     made.bound, made.chosen, section, made.movers[of]
   )
 
 
 def _optimizer(made: _Made, **settings: Any) -> base.Mover:
-  section = _with_settings(made.config.optimize, settings, 'config.optimize')
+  section = settings_lib.with_values(
+    made.config.optimize, settings, 'config.optimize'
+  )
   return movers.make_optimizer(made.bound, section)
 
 
 def _guided_denoiser(
   made: _Made, start_time: float | None = None, **settings: Any
 ) -> base.Mover:
-  section = _with_settings(made.config.denoise, settings, 'config.denoise')
+  section = settings_lib.with_values(
+    made.config.denoise, settings, 'config.denoise'
+  )
   if made.chosen is None and start_time is None:
     return movers.make_edit_denoiser(made.bound, section)
   return movers.make_denoiser(made.bound, section, start_time)
-
-
-def _with_settings(
-  section: ml_collections.ConfigDict, settings: Mapping[str, Any], what: str
-) -> ml_collections.ConfigDict:
-  """A copy of a section with an entry's values; UserError for a wrong one."""
-  own = section.copy_and_resolve_references()
-  for key, value in settings.items():
-    if key not in own:
-      raise errors.UserError(
-        f'{what}: there is no key {key!r}: {errors.nearest(key, list(own))}'
-      )
-    try:
-      own[key] = value
-    except TypeError as error:
-      raise errors.UserError(
-        f'{what}: {key}={value!r} has the wrong type: {error}'
-      ) from error
-  return own
 
 
 _REFERENCES = 'of', 'first', 'second'  # settings that name another mover
@@ -243,8 +242,10 @@ def _make_walk(chosen: choices.Choices, name: str) -> base.Mover:
 _STARTS: dict[str, Callable[[choices.Choices], starts.Start]] = {
   'prior': lambda chosen: starts.prior_start(chosen.bound.model),
   # Fitted when first drawn from.
-  'mixture': lambda chosen: lambda *asked: chosen.unlabelled.draw(*asked),
-  'class_mixture': lambda chosen: lambda *asked: chosen.labelled.draw(*asked),
+  'mixture': lambda chosen: lambda *asked: chosen.unlabelled.plain.draw(*asked),
+  'class_mixture': lambda chosen: (
+    lambda *asked: chosen.labelled.plain.draw(*asked)
+  ),
   'encodings': lambda chosen: starts.encodings_start(
     chosen.bound.data, chosen.bound.seed
   ),
@@ -314,13 +315,13 @@ def check(config: ml_collections.ConfigDict) -> None:
       )
     fn, _, settings = _parse(entry, what, config)
     if fn is _optimizer:
-      _with_settings(config.optimize, settings, what)
+      settings_lib.with_values(config.optimize, settings, what)
     if fn is _retry:
       own = {k: v for k, v in settings.items() if k not in _REFERENCES}
-      _with_settings(config.retry, own, what)
+      settings_lib.with_values(config.retry, own, what)
     if fn is _guided_denoiser:
       settings.pop('start_time', None)
-      own = _with_settings(config.denoise, settings, what)
+      own = settings_lib.with_values(config.denoise, settings, what)
       if own.mixture_above < 1 <= config.denoise.mixture_above:
         raise errors.UserError(
           f'{what}.mixture_above={own.mixture_above} needs the class mixture, '
@@ -340,8 +341,10 @@ def check(config: ml_collections.ConfigDict) -> None:
         'there: choose another'
       )
     _parse_start(entry, f'config.starts.{name}')
+  rule_entries.entries(config)
   for name, entry in config.constraints.to_dict().items():
-    extensions.parse_constraint(entry, f'config.constraints.{name}')
+    if not rule_entries.is_rule(entry):
+      extensions.parse_constraint(entry, f'config.constraints.{name}')
   wants.parse(config)
 
 

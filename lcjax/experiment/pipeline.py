@@ -10,6 +10,7 @@ from lcjax.experiment import (
   preflight,
   results,
   stage,
+  train_rules,
   trainers,
 )
 
@@ -33,6 +34,7 @@ def train_and_compare(job: jobs.Job) -> None:
   trainers.train_all(job, 'classifier', 'second_classifier')
   trainers.train_all(job, 'vae')
   trainers.train_all(job, 'latent_critics', 'actor_critic', 'denoiser')
+  train_rules.train_all(job)
   generate_once(job)
   compare.compare_all(job)
   print(f'pipeline: {time.perf_counter() - started:.0f} s')

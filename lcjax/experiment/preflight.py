@@ -11,10 +11,12 @@ from lcjax import errors, types
 from lcjax.data import dataset
 from lcjax.experiment import (
   build,
+  choices,
   class_mixture,
   jobs,
   memory,
   named_movers,
+  rule_entries,
   stage,
 )
 from lcjax.training import parallel
@@ -69,12 +71,22 @@ def check(
       check_classes(train, test, config.compare.split)
     memory.check_states(config, sections, train)
     if trains:
+      rule_entries.try_on(config, train.images)
       for which in stage.JUDGES:
         if which.section in sections:  # its layers may not fit the images
           build.build_classifier(config, which.section, train)
       memory.check_batches(config, sections, train)
     if judges or not trains:
       memory.check_samples(config, train, judges)
+
+
+def check_rules(job: jobs.Job) -> None:
+  """Raises UserError if a config has no rules to learn."""
+  if not rule_entries.entries(job.config):
+    raise errors.UserError(
+      'config.constraints has no rule: add one in a config file, as in '
+      "config.constraints.round = {'kind': 'rule', 'rule': 'holes'}"
+    )
 
 
 def load_split(job: jobs.Job, split: str) -> dataset.Dataset:
@@ -165,7 +177,15 @@ def check_places(
   workdir: epath.Path, names: Sequence[str], num_seeds: int
 ) -> None:
   """Raises UserError if a file is in the place of a folder of the run."""
-  own = ('cache', 'compare', 'generate', 'figures', class_mixture.FOLDER)
+  own = (
+    'cache',
+    'compare',
+    'generate',
+    'figures',
+    class_mixture.FOLDER,
+    choices.FOLDER,
+    rule_entries.FOLDER,
+  )
   roots = [stage.root_of(workdir, i) for i in range(num_seeds)]
   wanted = [root / name for root in roots for name in (*names, *own)]
   for path in (workdir, workdir / 'seeds', *roots, *wanted):

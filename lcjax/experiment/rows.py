@@ -62,12 +62,17 @@ def baselines(
     gaussian: baselines_lib.contender(
       baselines_lib.fit(bound.data, 1, bound.seed)
     ),
-    name: baselines_lib.contender(chosen.labelled),
+    name: baselines_lib.contender(chosen.labelled.plain),
   }
+  plain = [name]
+  if chosen.labelled.narrow is not None:
+    plain.append(f'{name}{glossary.NARROW}')
+    made[plain[-1]] = baselines_lib.contender(chosen.labelled.narrow)
   if config.retry.tries > 1:
     draw = starts.prior_start(bound.model)  # only the number of rows matters
-    kept = make_rejection(config, bound, chosen).of(made[name], draw)
-    made[f'{name}{glossary.KEPT}'] = kept
+    rejection = make_rejection(config, bound, chosen)
+    for one in plain:
+      made[f'{one}{glossary.KEPT}'] = rejection.of(made[one], draw)
   return made
 
 
@@ -81,7 +86,7 @@ def unlabelled(
   section.update(attribute_weight=0.0, mixture_above=1.0)
   seconds, free = bound.seconds, bound.unconstrained
   found = {
-    'mixture': baselines_lib.contender(chosen.unlabelled),
+    'mixture': baselines_lib.contender(chosen.unlabelled.plain),
     'realism_optimizer': moving.Contender(
       movers.make_optimizer(free, config.optimize),
       {'training_seconds': seconds['latent_critics']},
@@ -91,12 +96,16 @@ def unlabelled(
       {'training_seconds': seconds['denoiser']},
     ),
   }
+  if chosen.unlabelled.narrow is not None:
+    found[f'mixture{glossary.NARROW}'] = baselines_lib.contender(
+      chosen.unlabelled.narrow
+    )
   if config.walk.steps:
     found[glossary.REALISM_WALK] = moving.Contender(
       movers.make_realism_walk(config, bound, chosen),
       {
         'training_seconds': seconds['denoiser']
-        + chosen.unlabelled.seconds
+        + chosen.unlabelled.plain.seconds
         + chosen.walks.seconds
       },
     )
@@ -134,7 +143,7 @@ def mover_contenders(
 ) -> dict[str, moving.Contender]:
   """All movers, by row."""
   made, found = named_movers.make_movers(config, bound, chosen), {}
-  seconds = bound.seconds | {_MIXTURE: chosen.labelled.seconds}
+  seconds = bound.seconds | {_MIXTURE: chosen.labelled.plain.seconds}
   if config.walk.steps:
     seconds[_SEARCH] = chosen.walks.seconds
   for name in named_movers.names(config):

@@ -92,6 +92,8 @@ DENOISER = Stage(
   launcher='train_denoiser',
   shown=('train/velocity_mse', 'train/attribute_accuracy'),
 )
+# What is learned of a rule; see `train_rules` for the rule itself.
+RULE = Node(('data', 'vae'), ('train',), labels=False, needs=('vae',))
 CLASS_MIXTURE = Node(('data', 'vae', 'mixture'), ('train',), needs=('vae',))
 # What is chosen on the validation split, by the second judge.
 _CHOSEN_BY = SECOND_CLASSIFIER.section

@@ -122,6 +122,7 @@ def make_training(
       section.average_decay,
       axis_name,
       section.train.nonfinite == 'skip',
+      section.time_sampling,
     )
 
   z = (jnp.asarray(latents.validation.sample(0)) - mean[None]) / std[None]

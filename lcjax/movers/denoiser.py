@@ -246,11 +246,14 @@ class _VelocityLoss:
   """Of latents in standard units."""
 
   velocity_fn: apply.Apply
+  time_sampling: denoise.TimeSampling
 
   def __call__(
     self, params: Any, batch: steps.Batch, key: jax.Array
   ) -> tuple[jax.Array, steps.Metrics]:
-    rows = denoiser_steps.noised_rows(batch, key)
+    rows = denoiser_steps.noised_rows(
+      batch, key, time_sampling=self.time_sampling
+    )
     return denoiser_steps.velocity_loss(self.velocity_fn, params, rows)
 
 
@@ -262,6 +265,7 @@ def learn_denoiser(
   num_blocks: int = 3,
   optimizer: optimizer_spec.OptimizerSpec = _ADAM,
   average_decay: float = 0.999,
+  time_sampling: denoise.TimeSampling = 'logit_normal',
   num_steps: int = 3000,
   batch_size: int = 256,
   progress: bool = True,
@@ -275,6 +279,7 @@ def learn_denoiser(
     num_blocks: residual blocks of the network.
     optimizer: of its parameters.
     average_decay: of the moving average of its parameters; 0: no average.
+    time_sampling: of the noise times, see `denoise.draw_times`.
     num_steps: of training.
     batch_size: rows per step.
     progress: whether to show a bar.
@@ -292,7 +297,7 @@ def learn_denoiser(
   init_key, fit_key = jax.random.split(key)
   params = latent_model.fit_network(
     'learn_denoiser',
-    _VelocityLoss(velocity_fn),
+    _VelocityLoss(velocity_fn, time_sampling),
     module.init(init_key, jnp.zeros((1, size)), jnp.zeros(1)),
     latent_model.standardised(data),
     fit_key,

@@ -47,6 +47,16 @@ class MixtureStart:
   num_labels: int = 0
   known: np.ndarray | None = None
 
+  def narrowed(self, factor: float) -> 'MixtureStart':
+    """The same with components of less spread, see `mixtures.narrowed`."""
+    model = mixtures.narrowed(self.model, factor)
+    sampler: mixtures.Sampler | None = None
+    if isinstance(self.sampler, mixtures.AttributeSampler):
+      sampler = dataclasses.replace(self.sampler, model=model)
+    elif self.sampler is not None:
+      sampler = mixtures.ClassSampler(model)
+    return dataclasses.replace(self, model=model, sampler=sampler)
+
   def __call__(
     self, target: base.Target, rows: np.ndarray, key: jax.Array
   ) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lcjax import types
-from lcjax.latent import denoise, noise
+from lcjax.latent import denoise
 from lcjax.training import latent_steps, objectives, steps
 from lcjax.training import state as state_lib
 
@@ -18,6 +18,7 @@ def noised_rows(
   key: jax.Array,
   mean: jax.Array | float = 0.0,
   std: jax.Array | float = 1.0,
+  time_sampling: denoise.TimeSampling = 'logit_normal',
 ) -> steps.Batch:
   """Draws z ~ q(z|x), noise times and noise.
 
@@ -26,6 +27,7 @@ def noised_rows(
     key: of the noise.
     mean: [1, Z] or scalar mean of q(z).
     std: [1, Z] or scalar standard deviation of q(z).
+    time_sampling: see `denoise.draw_times`.
 
   Returns:
     'noised' latents [B, Z] in standard units, their 'time' [B], the 'velocity'
@@ -34,7 +36,7 @@ def noised_rows(
   latent_key, time_key = jax.random.split(key)
   real, eps = latent_steps.draw_latents(batch, latent_key)
   unit = (real - mean) / std
-  time = noise.uniform(time_key, batch['row'])
+  time = denoise.draw_times(time_key, batch['row'], time_sampling)
   return {
     'noised': denoise.add_noise(unit, time, eps),
     'time': time,
@@ -78,6 +80,7 @@ def make_denoiser_step(
   average_decay: float,
   axis_name: str | None = None,
   skip_nonfinite: bool = False,
+  time_sampling: denoise.TimeSampling = 'logit_normal',
 ) -> steps.Step:
   """Builds the step that trains the denoiser and D_attr(z_t, t).
 
@@ -92,6 +95,7 @@ def make_denoiser_step(
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
     skip_nonfinite: as in `steps.make_update`, for each network.
+    time_sampling: of the noise times, see `denoise.draw_times`.
 
   Returns:
     The step of a state with the networks 'velocity' and 'attribute'.
@@ -126,6 +130,6 @@ def make_denoiser_step(
     state: state_lib.TrainState, batch: steps.Batch, key: jax.Array
   ) -> steps.Batch:
     del state
-    return noised_rows(batch, key, mean[None], std[None])
+    return noised_rows(batch, key, mean[None], std[None], time_sampling)
 
   return steps.make_train_step(updates, make_rows)

@@ -11,6 +11,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from lcjax.evaluation import (
+  frontiers,
   glossary,
   grids,
   plots,
@@ -297,6 +298,17 @@ class VerdictsTest(parameterized.TestCase):
     self.assertLen(found, 1)
     self.assertStartsWith(found[0], 'actor_kept beats class_mixture_kept on')
 
+  def test_a_mover_is_set_beside_the_narrow_mixture_too(self):
+    names = 'class_mixture', 'class_mixture_narrow', 'class_mixture_kept'
+    rows = dict.fromkeys(names, BASELINE)
+    rows['class_mixture_narrow'] = {**BASELINE, 'frechet': 0.01}
+    found = said(seeds(**rows, actor={**BASELINE, 'frechet': 0.1}))
+    self.assertLen(found, 2)
+    self.assertStartsWith(found[0], 'actor beats class_mixture on Frechet')
+    self.assertStartsWith(
+      found[1], 'actor is behind class_mixture_narrow on Frechet'
+    )
+
   def test_independent_attributes_have_a_baseline_and_f1(self):
     tables = seeds(
       attribute_mixture={'accuracy': 0.9, 'macro_f1': 0.5},
@@ -494,7 +506,7 @@ class PlotsTest(absltest.TestCase):
       'real': {'frechet': 0.01},
     }
     with absltest.mock.patch.object(plots.Axes, 'plot', autospec=True) as plot:
-      png = plots.frontier(rows, ['frechet'], ['fast'])
+      png = frontiers.frontier(rows, ['frechet'], ['fast'])
     self.assertTrue(png.startswith(b'\x89PNG'))
     *points, line = plot.call_args_list
     self.assertEqual(

@@ -334,3 +334,24 @@ def test_guidance_only_between_its_times():
   np.testing.assert_array_equal(ends[0], ends[1])
   away = [float(jnp.abs(end - ends[0]).mean()) for end in ends[2:]]
   assert 0.05 < away[0] < 0.9 * away[1]
+
+
+@pytest.mark.parametrize(
+  ('sampling', 'middle', 'low'),
+  # Shares of times in [.4, .6] and below .1: of a uniform number, and of
+  # sigmoid(n), where |n| < log(.6 / .4) and n < -log(9).
+  [('uniform', 0.2, 0.1), ('logit_normal', 0.3149, 0.0140)],
+)
+def test_noise_times_of_training(sampling, middle, low):
+  times = denoise.draw_times(jax.random.key(0), jnp.arange(40_000), sampling)
+  assert times.shape == (40_000,)
+  inside = jnp.mean((times > 0.4) & (times < 0.6))
+  assert float(inside) == pytest.approx(middle, abs=0.01)
+  assert float(jnp.mean(times < 0.1)) == pytest.approx(low, abs=0.005)
+  other = denoise.draw_times(jax.random.key(0), jnp.arange(3, 9), sampling)
+  np.testing.assert_array_equal(other, times[3:9])
+
+
+def test_an_unknown_sampling_of_noise_times():
+  with pytest.raises(errors.UserError, match="time_sampling='normal' must be"):
+    denoise.draw_times(jax.random.key(0), jnp.arange(2), 'normal')

@@ -37,6 +37,7 @@ TINY = [
   '--config.mixture.unlabelled_components=(1,)',
   '--config.mixture.denoiser_components=1',
   '--config.walk.steps=(1,)',
+  '--config.mixture.narrow=(1.0, 0.8)',
   '--config.walk.start_times=(0.3, 0.5)',
   '--config.walk.attribute_weights=(2.0,)',
   '--config.compare.clock_seconds=0',
