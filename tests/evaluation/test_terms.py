@@ -6,7 +6,7 @@ import pytest
 
 import lcjax
 from lcjax import errors
-from lcjax.constraints import attributes, critics, near
+from lcjax.constraints import attributes, critics, near, rule_critic
 from lcjax.evaluation import comparison, terms
 from lcjax.types import Bits
 from tests.evaluation.test_comparison import TEST, compared, stay
@@ -90,19 +90,14 @@ def test_a_check_of_another_length_is_named():
     met(bad)
 
 
-def test_a_rule_that_was_learned_is_checked_by_itself():
-  model = lcjax.latent_model(2.0, lambda params, z: params * z, 2)
-
+def test_a_rule_is_checked_by_itself_from_its_level_on():
   def rule(x):
-    return (x[:, 0] > 1.0).astype(np.float32)
+    return np.clip(x[:, 0], 0.0, 1.0)
 
-  key = np.asarray([0, 1], np.uint32)
-  learned = lcjax.learn_rule(
-    model, rule, key, num_samples=64, rounds=0, num_steps=1, progress=False
-  )
-  np.testing.assert_array_equal(learned.check(X, {}), X[:, 0] > 1.0)
+  learned = OWN.replace(check_fn=rule_critic.Obeys(rule, 0.5))
+  np.testing.assert_array_equal(learned.check(X, {}), X[:, 0] >= 0.5)
   np.testing.assert_array_equal(
-    lcjax.negate(learned).check(X, {}), X[:, 0] <= 1.0
+    lcjax.negate(learned).check(X, {}), X[:, 0] < 0.5
   )
 
 
