@@ -86,7 +86,7 @@ def compare_once(
   assert isinstance(judge.train, dataset.Dataset)  # images, from `read`
   bound = loading.load_movers(job, replicate, judge.train)
   y = judging.requested_attributes(judge.test, section.num_samples)
-  start = samplers.prior(len(y), config.vae.latent_size, seed)
+  start = samplers.prior(len(y), bound.model.latent_size, seed)
   rows = baselines.real_rows(judge, bound.decode, bound.encode)
   rows['prior'] = judging.Row(bound.decode(start), y, start, {})
   # Replicates differ in all noise, as they do in models and starts.

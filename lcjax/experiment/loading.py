@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import ml_collections
 import numpy as np
 
 from lcjax import types
@@ -18,16 +17,16 @@ from lcjax.experiment import (
   build,
   class_mixture,
   extensions,
+  generator,
   jobs,
   stage,
   train_actor_critic,
   train_classifier,
   train_denoiser,
   train_rules,
-  train_vae,
   training_parts,
 )
-from lcjax.generators import latent_model, vae
+from lcjax.generators import latent_model
 from lcjax.latent import encodings, mixtures
 from lcjax.models import apply
 from lcjax.movers import actor as actor_lib
@@ -51,10 +50,10 @@ class BoundActor(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class BoundCritics:
-  """A VAE and its latent critics: everything that optimizer-G needs.
+  """A model and its latent critics: everything that optimizer-G needs.
 
   Attributes:
-    model: the VAE, whose samples are images in [0, 1].
+    model: whose samples are images in [0, 1].
     encode: uint8 images -> (mean, scale) of q(z|x).
     decode: z -> uint8 images.
     attributes: the constraint D_attr, with a target of the same name.
@@ -112,19 +111,6 @@ class BoundMovers(BoundCritics):
   mixture: mixtures.Noised | None
 
 
-def _in_batches(
-  config: ml_collections.ConfigDict,
-  fn: Callable[..., Any],
-  *params: Any,
-) -> Callable[..., Any]:
-  """Binds the first arguments of `fn` and batches any number of rows."""
-  return lambda *arrays: encodings.in_batches(
-    parallel.over_devices(lambda *parts: fn(*params, *parts)),
-    *arrays,
-    batch_size=config.generate.batch_size,
-  )
-
-
 def load_predict_fn(
   job: jobs.Job, which: stage.Stage, train: dataset.Dataset
 ) -> tuple[judging.PredictFn, float]:
@@ -148,7 +134,7 @@ def load_predict_fn(
 def load_critics(
   job: jobs.Job, replicate: int, data: dataset.Dataset
 ) -> BoundCritics:
-  """Restores the VAE and the latent critics of one replicate.
+  """Restores the model and the latent critics of one replicate.
 
   Args:
     job: config and workdir of the run.
@@ -160,7 +146,7 @@ def load_critics(
   """
   config = job.config
   networks = build.build_networks(config, data)
-  loaded = train_vae.load(job, networks, data, replicate)
+  made = generator.load(job, networks, data, replicate)
   found = training_parts.load(
     job,
     stage.LATENT_CRITICS,
@@ -169,7 +155,6 @@ def load_critics(
       config, networks, config.seed + replicate
     ),
   )
-  params = loaded.state['vae'].params
   decay = config.latent_critics.average_decay
   attribute = attributes.Attributes(
     state.averaged(found.state['attribute'], decay),
@@ -184,11 +169,11 @@ def load_critics(
     of_density=True,
     divergence=networks.realism_divergence,
   )
-  bind = functools.partial(_in_batches, config)
+  bind = functools.partial(generator.bind, config)
   bound = BoundCritics(
-    model=vae.of_vae(networks.vae, params, config.vae.latent_size),
-    encode=bind(build.make_encode(networks), params),
-    decode=bind(build.make_decode(networks), params),
+    model=made.model,
+    encode=generator.make_encode(config, made.model),
+    decode=generator.make_decode(config, made.model),
     attributes=attribute,
     realism=realism,
     attribute_critic=bind(jax.jit(attribute.classifier_fn), attribute.params),
@@ -196,8 +181,8 @@ def load_critics(
       build.make_critic(networks.realism_critic, networks.realism_divergence),
       realism.params,
     ),
-    train=train_actor_critic.encode(config, networks, params, data),
-    seconds={'vae': loaded.seconds, 'latent_critics': found.seconds},
+    train=generator.encode(config, made.model, data),
+    seconds=made.seconds | {'latent_critics': found.seconds},
     labels=data.labels,
     batch_size=config.generate.batch_size,
     further=(),
@@ -264,7 +249,7 @@ def load_movers(
         apply.Apply(networks.actor),
         batch_size=base.batch_size,
       ),
-      _in_batches(config, critic_fn, pair.state['critic'].params),
+      generator.bind(config, critic_fn, pair.state['critic'].params),
       pair.seconds,
     )
     for name, pair in pairs.items()

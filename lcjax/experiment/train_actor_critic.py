@@ -5,7 +5,6 @@ The data set is encoded once; all trainings see encodings and labels only.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +13,14 @@ import numpy as np
 import optax
 
 from lcjax import types
-from lcjax.data import batches, dataset
-from lcjax.experiment import build, jobs, train_vae, training_parts
+from lcjax.data import batches
+from lcjax.experiment import (
+  build,
+  external,
+  generator,
+  jobs,
+  training_parts,
+)
 from lcjax.generators import latent_model
 from lcjax.latent import encodings
 from lcjax.models import apply
@@ -41,33 +46,16 @@ class LatentData:
     return jnp.asarray(self.train.mean_scale)
 
 
-def encode(
-  config: ml_collections.ConfigDict,
-  networks: build.Networks,
-  params: Any,
-  data: dataset.Dataset,
-) -> encodings.Encodings:
-  """Encodes one split with a trained VAE."""
-  fn = build.make_encode(networks)
-  return encodings.encode(
-    parallel.over_devices(lambda images: fn(params, images)),
-    data.images,
-    data.attributes,
-    config.generate.batch_size,
-  )
-
-
 def prepare(job: jobs.Job, replicate: int) -> LatentData:
-  """Loads the data and the trained VAE, and encodes the data with it."""
+  """Loads the data and the model, and encodes the data with it."""
   config = job.config
   data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)
-  vae = train_vae.load(job, networks, data, replicate)
-  params = vae.state['vae'].params
+  made = generator.load(job, networks, data, replicate)
   return LatentData(
     networks,
-    encode(config, networks, params, data),
-    encode(config, networks, params, held_out),
+    generator.encode(config, made.model, data),
+    generator.encode(config, made.model, held_out),
     data.labels,
     config.seed + replicate,
   )
@@ -137,7 +125,7 @@ def make_critics_state(
   section = config.latent_critics
   key = build.stage_key(seed, 'latent_critics/init')
   attribute_key, realism_key = jax.random.split(key)
-  z = jnp.zeros((1, config.vae.latent_size))
+  z = jnp.zeros((1, external.latent_size(config)))
   attribute_tx, realism_tx = build.make_optimizers(
     config, 'latent_critics', CRITICS_OPTIMIZERS
   )
@@ -258,7 +246,7 @@ def make_actor_state(
   """Builds a function that makes the first state of actor and critic."""
   key = build.stage_key(seed, 'actor_critic/init')
   actor_key, critic_key = jax.random.split(key)
-  z = jnp.zeros((1, config.vae.latent_size))
+  z = jnp.zeros((1, external.latent_size(config)))
   y = jnp.zeros((1, num_attributes))
   actor_tx, critic_tx = make_actor_optimizers(config)
   average = config.actor_critic.average_decay > 0
