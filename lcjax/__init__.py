@@ -19,6 +19,7 @@ from lcjax.constraints.rule_critic import RuleReport
 from lcjax.constraints.rule_rounds import RuleRound
 from lcjax.errors import UserError
 from lcjax.evaluation.compare import Comparison, compare
+from lcjax.generators.invert import Inverted, invert
 from lcjax.generators.latent_model import (
   LatentData,
   LatentModel,
@@ -45,6 +46,7 @@ __all__ = [
   'Adversary',
   'Comparison',
   'Constraint',
+  'Inverted',
   'LatentData',
   'LatentModel',
   'Moved',
@@ -62,6 +64,7 @@ __all__ = [
   'denoiser',
   'encode',
   'encodings_start',
+  'invert',
   'label_prior',
   'latent_model',
   'learn_actor',

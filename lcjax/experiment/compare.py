@@ -87,7 +87,9 @@ def compare_once(
   bound = loading.load_movers(job, replicate, judge.train)
   y = judging.requested_attributes(judge.test, section.num_samples)
   start = samplers.prior(len(y), bound.model.latent_size, seed)
-  rows = baselines.real_rows(judge, bound.decode, bound.encode)
+  # An inversion of all images would take longer than everything else.
+  encode = None if bound.model.encode_fn is None else bound.encode
+  rows = baselines.real_rows(judge, bound.decode, encode)
   rows['prior'] = judging.Row(bound.decode(start), y, start, {})
   # Replicates differ in all noise, as they do in models and starts.
   key = jax.random.key(seed)

@@ -21,8 +21,8 @@ def find(
   """The user's model; None if the VAE of this experiment is the model.
 
   Raises:
-    UserError: there is no such function, it does not take the arguments, cannot
-      read a file, or returns something else.
+    UserError: there is no such function, it does not take the arguments,
+      fails, or returns something else.
   """
   if config.generator.kind == 'vae':
     return None
@@ -83,13 +83,7 @@ def _load(module: str, text: str) -> latent_model.LatentModel:
     inspect.signature(fn).bind(**arguments)
   except TypeError as error:
     raise errors.UserError(f'{_KEY}.arguments={arguments}: {error}') from error
-  try:
-    found = fn(**arguments)
-  except OSError as error:
-    raise errors.UserError(
-      f'{what} with {_KEY}.arguments={arguments} cannot read a file: {error}'
-    ) from error
-  return external.check_type(found, what)
+  return external.check_type(external.tried(what, fn, **arguments), what)
 
 
 @functools.cache

@@ -54,13 +54,14 @@ class BoundCritics:
 
   Attributes:
     model: whose samples are images in [0, 1].
-    encode: uint8 images -> (mean, scale) of q(z|x).
+    encode: uint8 images -> (mean, scale), see `generator.Generator`.
     decode: z -> uint8 images.
+    latents: (data, split) -> encodings, or draws of the prior, likewise.
     attributes: the constraint D_attr, with a target of the same name.
     realism: the constraint D_realism.
     attribute_critic: z -> logits of D_attr.
     realism_critic: z -> log-odds of D_realism.
-    train: encodings of the training split.
+    train: those of the training split.
     seconds: training time of each stage.
     labels: names and kind of the attributes.
     batch_size: latents per call.
@@ -71,6 +72,7 @@ class BoundCritics:
   model: latent_model.LatentModel
   encode: Callable[[np.ndarray], Any]
   decode: Callable[[np.ndarray], np.ndarray]
+  latents: Callable[[dataset.Dataset, str], encodings.Encodings]
   attributes: attributes.Attributes
   realism: critics.Critic
   attribute_critic: Callable[..., Any]
@@ -92,7 +94,8 @@ class BoundCritics:
   @property
   def data(self) -> latent_model.LatentData:
     """The encodings with their labels."""
-    return latent_model.LatentData(self.train, self.labels)
+    from_prior = self.model.encode_fn is None
+    return latent_model.LatentData(self.train, self.labels, from_prior)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +175,9 @@ def load_critics(
   bind = functools.partial(generator.bind, config)
   bound = BoundCritics(
     model=made.model,
-    encode=generator.make_encode(config, made.model),
-    decode=generator.make_decode(config, made.model),
+    encode=made.encode,
+    decode=made.decode,
+    latents=made.latents,
     attributes=attribute,
     realism=realism,
     attribute_critic=bind(jax.jit(attribute.classifier_fn), attribute.params),
@@ -181,7 +185,7 @@ def load_critics(
       build.make_critic(networks.realism_critic, networks.realism_divergence),
       realism.params,
     ),
-    train=generator.encode(config, made.model, data),
+    train=made.latents(data, 'train'),
     seconds=made.seconds | {'latent_critics': found.seconds},
     labels=data.labels,
     batch_size=config.generate.batch_size,

@@ -14,7 +14,7 @@ import numpy as np
 
 from lcjax.constraints import base as constraints
 from lcjax.constraints import build as constraints_build
-from lcjax.constraints import compose, mixture, near, on_sample
+from lcjax.constraints import compose, mixture, near
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
 from lcjax.experiment import build, choices, jobs, walks
@@ -245,13 +245,13 @@ def _guidance(
 
 def make_accept(
   bound: BoundCritics, chosen: choices.Choices, quantile: float
-) -> on_sample.ReEncoded:
+) -> constraints.Constraint:
   """The test of rejection sampling.
 
   D_attr, at the encoding of the decoded z, is at least as sure of the requested
   values as at all but a share of real held-out encodings. D_attr is trained on
   encodings, so it is more reliable there than at latents that were moved
-  against it.
+  against it. Without an encoder, it is asked of z itself.
 
   Args:
     bound: models of one replicate.
@@ -260,6 +260,8 @@ def make_accept(
   """
   tolerance = chosen.tolerance(quantile)
   attributes = dataclasses.replace(bound.attributes, tolerance=tolerance)
+  if bound.model.encode_fn is None:
+    return attributes
   return constraints_build.re_encoded(bound.model, attributes)
 
 

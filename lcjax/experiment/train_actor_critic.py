@@ -32,13 +32,17 @@ CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
 
 @dataclasses.dataclass(frozen=True)
 class LatentData:
-  """The networks and the encoded data, shared by all trainings on latents."""
+  """The networks and the latents, shared by all trainings on these.
+
+  They are encodings, or draws of the prior for a model without an encoder.
+  """
 
   networks: build.Networks
   train: encodings.Encodings
   validation: encodings.Encodings
   labels: types.Labels
   seed: int
+  from_prior: bool = False
 
   @property
   def mean_scale(self) -> jax.Array:
@@ -47,17 +51,18 @@ class LatentData:
 
 
 def prepare(job: jobs.Job, replicate: int) -> LatentData:
-  """Loads the data and the model, and encodes the data with it."""
+  """Loads the data and the model, and finds what to learn from."""
   config = job.config
   data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)
   made = generator.load(job, networks, data, replicate)
   return LatentData(
     networks,
-    generator.encode(config, made.model, data),
-    generator.encode(config, made.model, held_out),
+    made.latents(data, 'train'),
+    made.latents(held_out, 'validation'),
     data.labels,
     config.seed + replicate,
+    external.from_prior(config),
   )
 
 
@@ -77,7 +82,7 @@ def draw_starts(
   if start == 'prior':
     return None
   draw = starts.mixture_start(
-    latent_model.LatentData(latents.train, latents.labels),
+    latent_model.LatentData(latents.train, latents.labels, latents.from_prior),
     _COMPONENTS,
     seed=latents.seed,
   )
@@ -172,7 +177,8 @@ def make_critics_training(
       realism_tx,
       latent_steps.CriticWeights(
         moved=section.moved_weight,
-        prior=section.prior_weight,
+        # Draws of the prior are no fakes where they are the real rows.
+        prior=0.0 if latents.from_prior else section.prior_weight,
         mismatched=0.0,
         gradient_penalty=section.gradient_penalty_weight,
       ),

@@ -1,5 +1,6 @@
 """Checks of a model that somebody else trained, before anything is learned."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -52,7 +53,7 @@ def check_images(
   """
   z = model.draw_prior(np.arange(_PROBED_ROWS), jax.random.key(0))
   shape = (_PROBED_ROWS, *image_shape)
-  x = _tried(f'{what}: decode of latents {z.shape}', model.decode, z)
+  x = tried(f'{what}: decode of latents {z.shape}', model.decode, z)
   if x.shape != shape:
     raise errors.UserError(
       f'{what}: decode gives samples of shape {x.shape[1:]}, but images of the '
@@ -69,13 +70,13 @@ def check_images(
     )
   if model.encode_fn is not None:
     images = x.astype(np.float32)
-    _tried(f'{what}: encode of images {shape}', model.encode, images)
+    tried(f'{what}: encode of images {shape}', model.encode, images)
 
 
-def _tried(what: str, fn: Any, array: np.ndarray) -> Any:
-  """What a function gives; an error of any kind becomes one line."""
+def tried(what: str, fn: Callable[..., Any], *given: Any, **named: Any) -> Any:
+  """What a user's function gives; an error of any kind becomes one line."""
   try:
-    return fn(array)
+    return fn(*given, **named)
   except errors.UserError as error:
     raise errors.UserError(f'{what}: {error}') from error
   except Exception as error:  # the user's code may raise anything
