@@ -145,7 +145,11 @@ def get_config() -> ml_collections.ConfigDict:
   config.labeller = _classifier('conv', seed=2)
   config.labeller.update(
     conv_channels=(24, 48), conv_kernels=(3, 3), conv_strides=(2, 2),
-    head_sizes=(64,), num_samples=20_000,  # labelled draws
+    head_sizes=(64,),
+    num_samples=20_000,  # draws of the prior that are labelled
+    # Of these, the share is kept of which the labeller is surest: what decodes
+    # to nothing in particular has no label.
+    kept_share=0.5,
   )  # fmt: skip
   config.labeller.train.steps_per_call = 1
 
@@ -514,6 +518,7 @@ RANGES = {
     'a lower and an upper noise time in [0, 1]',
   ),
   'eta': (lambda v: 0 <= v <= 1, 'in [0, 1]'),
+  'share': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'edit_time': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'keep': (lambda v: v >= 1, 'at least 1'),
   'keep_every': (lambda v: v >= 0, 'at least 0'),

@@ -35,6 +35,8 @@ _NO_RESULT = {
   'data': ('dir', 'cache_dir'),
   'actor_critic': ('more_distance_weights',),
 }
+# Keys of its section that the labeller's own training does not read.
+_OF_DRAWS = 'num_samples', 'kept_share'
 # Keys of a `train` section that may change before a training is resumed.
 _HOUSEKEEPING = (
   'log_every',
@@ -63,6 +65,9 @@ def settings(
     section |= extensions.source(
       section.get('divergence'), f'config.{name}.divergence'
     )
+  if node == stage.LABELLER:
+    for key in _OF_DRAWS:
+      del found['labeller'][key]
   if config.data.name not in dataset.CROPPED:
     del found['data']['background']  # only affects users' images in `generate`
   if 'generator' in found:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lcjax import errors, types
 from lcjax.data import dataset
+from lcjax.evaluation import judging
 from lcjax.experiment import (
   build,
   external,
@@ -146,6 +147,10 @@ def _decoder_only(
     z = model.draw_prior(np.arange(count), key)
     logits, _ = label(decode(z))
     y = data.labels.predict(logits)
+    # The surest: where a classifier wavers, there is nothing to learn.
+    surest = np.argsort(-judging.least_agreement(logits, y, data.labels))
+    rows = np.sort(surest[: max(2, round(config.labeller.kept_share * count))])
+    z, y = z[rows], y[rows]
     if split == 'train':
       _check_drawn(y, data.labels)
     return encodings.Encodings(z, np.zeros_like(z), y, np.ones_like(z[0]))
