@@ -69,8 +69,17 @@ def notes(
     'settings are chosen on the validation split by config.second_classifier, '
     'results are reported on the test split by config.classifier.'
   )
+  found = runs[0].get('inversion')
+  inverted = (
+    f'Without an encoder, edits start from inversions: of {found["images"]} '
+    f'{section.split} images, with a mean squared error of '
+    f'{found["pixel_mse"]:.4f}, pixels in [0, 1].'
+    if found
+    else None
+  )
   return [
     judged,
+    *([inverted] if inverted else []),
     *comparison.notes(
       judge,
       section.num_samples,

@@ -1,6 +1,7 @@
 """Decoders alone: the labeller labels draws, edits start from inversions."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from lcjax.experiment import (
   trainers,
 )
 from tests.launch import launchers
+from tests.launch.test_external import FIGURES
 from tests.launch.test_pipeline import ROWS, TINY
 
 MODEL = '''
@@ -59,7 +61,7 @@ def get_config():
 TRAINED = [
   *TINY,
   '--config.classifier.hidden_sizes=(64,)',
-  '--config.classifier.train.num_steps=300',
+  '--config.classifier.train.num_steps=800',
   '--config.latent_critics.train.num_steps=400',
   '--config.latent_critics.inner.max_steps=3',
   '--config.optimize.max_steps=60',
@@ -212,3 +214,29 @@ def test_a_class_that_is_never_drawn_is_named(run):
   assert found.returncode == 2
   line = found.stderr.strip().splitlines()[-1]
   assert 'draws of the prior, so that it cannot be learned' in line
+
+
+def test_figures_of_edits_start_from_inversions(run):
+  folder, _ = run
+  found = launch(
+    'figures', folder, '--figure=identity_edits', *FIGURES,
+    '--config.figures.num_rows=2',
+  )  # fmt: skip
+  assert found.returncode == 0, found.stderr
+  text = (folder / 'run/figures/identity_edits.json').read_text()
+  unchanged = json.loads(text)['numbers']['scores']['unchanged']
+  (line,) = re.findall(
+    r'inversion of 10 images: mean squared error ([\d.]+)', found.stdout
+  )[:1]
+  # Pixels are rounded to 8 bits for the figure.
+  assert abs(unchanged['pixel_mse_original'] - float(line)) < 2e-4
+  assert unchanged['z_distance'] == 0.0
+
+
+def test_the_report_says_the_error_of_inversions(run):
+  folder, _ = run
+  read = json.loads((folder / 'run/compare/runs/0.json').read_text())
+  error = read['inversion']['pixel_mse']
+  assert 0.0 < error < 0.03
+  text = (folder / 'run/compare/report.html').read_text()
+  assert f'200 test images, with a mean squared error of {error:.4f}' in text
