@@ -20,7 +20,7 @@ from lcjax.experiment import (
 )
 from tests.launch import launchers
 from tests.launch.test_external import FIGURES
-from tests.launch.test_pipeline import ROWS, TINY
+from tests.launch.test_pipeline import TINY
 
 MODEL = '''
 import jax
@@ -60,6 +60,10 @@ def get_config():
 # Enough for movers to be judged by what they reach.
 TRAINED = [
   *TINY,
+  # As few rows as the tests read.
+  '--config.actor_critic.more_distance_weights=()',
+  '--config.retry.tries=1',
+  '--config.walk.steps=()',
   '--config.classifier.hidden_sizes=(64,)',
   '--config.classifier.train.num_steps=800',
   '--config.latent_critics.train.num_steps=400',
@@ -78,6 +82,7 @@ def launch(launcher, folder, *arguments):
     *TRAINED,
     *arguments,
     folder=folder,
+    timeout=900,
   )
 
 
@@ -119,8 +124,7 @@ def test_the_judge_sees_the_attributes_that_the_labeller_taught(run):
   folder, _ = run
   report = json.loads((folder / 'run/compare/metrics.json').read_text())
   # Without an encoder, there are no reconstructions of all images.
-  rows = [name for name in ROWS if name != 'reconstruction']
-  assert list(report['rows']) == rows
+  assert 'reconstruction' not in report['rows']
   accuracy = {
     name: scores['accuracy']['mean']
     for name, scores in report['rows'].items()

@@ -63,6 +63,7 @@ def launch(launcher, folder, *arguments, workdir='run'):
     *TINY,
     *arguments,
     folder=folder,
+    timeout=900,
   )
 
 

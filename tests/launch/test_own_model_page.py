@@ -29,6 +29,7 @@ def launch(launcher, folder, *arguments):
     '--config.optimize.max_steps=60',
     *arguments,
     folder=folder,
+    timeout=900,
   )
   assert found.returncode == 0, found.stderr
   return found.stdout
