@@ -104,9 +104,7 @@ DENOISER = Stage(
   shown=('train/velocity_mse', 'train/attribute_accuracy'),
 )
 # What is learned of a rule; see `train_rules` for the rule itself.
-RULE = Node(
-  ('data', *GENERATOR), ('train',), labels=False, needs=GENERATOR
-)
+RULE = Node(('data', *GENERATOR), ('train',), labels=False, needs=GENERATOR)
 CLASS_MIXTURE = Node(
   ('data', *GENERATOR, 'mixture'), ('train',), needs=GENERATOR
 )
