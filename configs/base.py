@@ -106,6 +106,16 @@ def get_config() -> ml_collections.ConfigDict:
     'background': 'black',
   }
 
+  # The generative model. 'vae': that of the next section, trained here. With
+  # 'external', it is your own: 'module' is 'my_file:load', a function of your
+  # own file that takes `arguments` and returns a lcjax.LatentModel of images
+  # [H, W, C] in [0, 1]. All seeds share it.
+  config.generator = {
+    'kind': 'vae',  # vae | external
+    'module': '',
+    'arguments': {},
+  }
+
   config.vae = {
     'latent_size': 16,
     'architecture': 'mlp',  # mlp | conv; the decoder mirrors the encoder
@@ -128,6 +138,20 @@ def get_config() -> ml_collections.ConfigDict:
     conv_channels=(16, 32), conv_kernels=(3, 3), conv_strides=(2, 2)
   )
   config.second_classifier.train.steps_per_call = 1
+
+  # For a `generator` without an encoder: latents are draws of its prior, and
+  # this classifier labels the images that they decode to. It is never a judge,
+  # so give it a network of its own. Trained only if needed.
+  config.labeller = _classifier('conv', seed=2)
+  config.labeller.update(
+    conv_channels=(24, 48), conv_kernels=(3, 3), conv_strides=(2, 2),
+    head_sizes=(64,),
+    num_samples=20_000,  # draws of the prior that are labelled
+    # Of these, the share is kept of which the labeller is surest: what decodes
+    # to nothing in particular has no label.
+    kept_share=0.5,
+  )  # fmt: skip
+  config.labeller.train.steps_per_call = 1
 
   config.actor_critic = {  # the actor G(z, y) and its critic D(z, y)
     'actor_hidden_sizes': (256, 256, 256),
@@ -364,6 +388,15 @@ def get_config() -> ml_collections.ConfigDict:
     'start_components': 10,
   }
 
+  # Images as starts of a `generator` without an encoder: z is optimised until
+  # it decodes to the image. Changes need no retraining.
+  config.invert = {
+    'max_steps': 300,
+    'tries': 3,  # from other draws of the prior; the best one is kept
+    'prior_weight': 1e-3,  # of the mean of z^2, beside the MSE of pixels
+    'optimizer': _optimizer(0.1, 'cosine'),
+  }
+
   config.generate = {
     'num_rows': 8,  # starts, one per row of the grid
     'num_columns': 10,  # held-out label vectors, if --labels is not given
@@ -405,6 +438,9 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 OPEN = 'starts', 'movers', 'constraints'  # sections with entries of any name
+
+# The sections with free arguments, beside those of optimisers.
+_WITH_ARGUMENTS = ('generator',)
 
 # Used by `validate`: the last parts of a dotted key -> (test, requirement).
 RANGES = {
@@ -492,6 +528,7 @@ RANGES = {
     'a lower and an upper noise time in [0, 1]',
   ),
   'eta': (lambda v: 0 <= v <= 1, 'in [0, 1]'),
+  'share': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'edit_time': (lambda v: 0 < v <= 1, 'in (0, 1]'),
   'keep': (lambda v: v >= 1, 'at least 1'),
   'keep_every': (lambda v: v >= 0, 'at least 0'),
@@ -559,6 +596,7 @@ _ELEMENTS = {
   'data.attributes': str,
   'classifier.head_sizes': int,
   'second_classifier.head_sizes': int,
+  'labeller.head_sizes': int,
   'actor_critic.more_distance_weights': float,
   'figures.attribute_vectors': str,
 }
@@ -581,10 +619,8 @@ def check_key(key: str, known: Sequence[str]) -> None:
       'config file or an ablation, as in config.movers.short = '
       "{'kind': 'backtrack', 'of': 'actor'}"
     )
-  # An optimiser's `arguments` is an arbitrary dict, so it is not in `known`.
-  if key in known or (
-    last == 'arguments' and f'{section}.learning_rate' in known
-  ):
+  # Some `arguments` are arbitrary dicts, so they are not in `known`.
+  if key in known or (last == 'arguments' and _has_arguments(section, known)):
     return
   inside = [one for one in known if one.startswith(f'{key}.')]
   if inside:
@@ -595,15 +631,20 @@ def check_key(key: str, known: Sequence[str]) -> None:
   new = keys.renamed(key)
   if new is not None:
     raise errors.UserError(f'config.{key} is now config.{new}')
-  optimizer, dot, name = key.partition('.arguments.')
-  if dot and f'{optimizer}.learning_rate' in known:
+  section, dot, name = key.partition('.arguments.')
+  if dot and _has_arguments(section, known):
     raise errors.UserError(
       f'config.{key} cannot be set by itself: set all arguments at once, as in '
-      f'config.{optimizer}.arguments={{"{name}": VALUE}}'
+      f'config.{section}.arguments={{"{name}": VALUE}}'
     )
   raise errors.UserError(
     f'config.{key} does not exist: {errors.nearest(key, known)}'
   )
+
+
+def _has_arguments(section: str, known: Sequence[str]) -> bool:
+  """Whether a section has arbitrary `arguments`, which are not in `known`."""
+  return section in _WITH_ARGUMENTS or f'{section}.learning_rate' in known
 
 
 def _check_entry(key: str, config: ml_collections.ConfigDict) -> None:
@@ -675,7 +716,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
       _check_type(key, value, defaults[key])
     last = key.rsplit('.', 1)[-1]
     suffixes = [s for s in RANGES if last == s or last.endswith(f'_{s}')]
-    if not suffixes:
+    if not suffixes or key.startswith('generator.arguments.'):
       continue
     test, meaning = RANGES[max(suffixes, key=len)]  # the most specific entry
     try:
@@ -686,10 +727,23 @@ def validate(config: ml_collections.ConfigDict) -> None:
       raise errors.UserError(
         f'config.{key}={value!r} is out of range: it must be {meaning}'
       )
+  if config.generator.kind not in ('vae', 'external'):
+    raise errors.UserError(
+      f'config.generator.kind={config.generator.kind!r} is out of range: it '
+      "must be 'vae' or 'external'"
+    )
+  external = config.generator.kind == 'external'
+  if external != bool(config.generator.module):
+    raise errors.UserError(
+      f'config.generator.module={config.generator.module!r} with '
+      f'config.generator.kind={config.generator.kind!r}: '
+      + ("give 'my_file:load'" if external else "set kind to 'external'")
+    )
   for key, further in (
     ('num_seeds', config.num_seeds - 1),
     ('classifier.seed', config.classifier.seed),
     ('second_classifier.seed', config.second_classifier.seed),
+    ('labeller.seed', config.labeller.seed),
   ):
     last_seed = config.seed + further
     if last_seed > MOST_SEED:

@@ -21,6 +21,7 @@ from lcjax.constraints.rule_critic import RuleReport
 from lcjax.constraints.rule_rounds import RuleRound
 from lcjax.errors import UserError
 from lcjax.evaluation.compare import Comparison, compare
+from lcjax.generators.invert import Inverted, invert
 from lcjax.generators.latent_model import (
   LatentData,
   LatentModel,
@@ -47,6 +48,7 @@ __all__ = [
   'Adversary',
   'Comparison',
   'Constraint',
+  'Inverted',
   'LatentData',
   'LatentModel',
   'Moved',
@@ -64,6 +66,7 @@ __all__ = [
   'denoiser',
   'encode',
   'encodings_start',
+  'invert',
   'known_pixels',
   'label_prior',
   'latent_model',

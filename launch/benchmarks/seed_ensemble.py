@@ -20,6 +20,7 @@ from launch.benchmarks import rounds
 from lcjax.experiment import (
   build,
   ensembles,
+  generator,
   jobs,
   stage,
   tasks,
@@ -43,7 +44,7 @@ def untrained(
   job = jobs.Job(config, epath.Path('nowhere'))
   read = trainers.Inputs()
   wanted = [tasks.Task('default', job, which, r) for r in range(num_seeds)]
-  if which in (stage.VAE, *stage.JUDGES):
+  if which in (stage.VAE, *stage.CLASSIFIERS):
     return wanted, [trainers.make_training(read, task) for task in wanted]
   data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)
@@ -51,10 +52,11 @@ def untrained(
   trainings = []
   for task in wanted:
     seed = config.seed + task.replicate
+    assert networks.vae is not None
     params = networks.vae.init(build.stage_key(seed, 'vae/init'), image)
+    model = generator.of_vae(config, networks, params)
     train, validation = (
-      train_actor_critic.encode(config, networks, params, split)
-      for split in (data, held_out)
+      generator.encode(config, model, split) for split in (data, held_out)
     )
     latents = train_actor_critic.LatentData(
       networks, train, validation, data.labels, seed

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+import jax.numpy as jnp
 import numpy as np
 import tqdm
 
@@ -443,6 +444,16 @@ def judge_rows(
       found[name].scores.update(one.scores)
       found[name].drawn.update(one.drawn)
   return found
+
+
+def least_agreement(
+  logits: np.ndarray, y: np.ndarray, labels: types.Labels
+) -> np.ndarray:
+  """Lowest probability [B] of a requested value; of the class, for classes."""
+  held = np.asarray(labels.probabilities(jnp.asarray(logits)))
+  if isinstance(labels, types.Classes):
+    return np.sum(held * y, axis=1)
+  return np.min(np.where(y > 0.5, held, 1.0 - held), axis=1)
 
 
 def requested_attributes(data: Data, num_rows: int) -> np.ndarray:

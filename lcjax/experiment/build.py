@@ -18,7 +18,14 @@ from flax import linen as nn
 from lcjax import errors, keys, types
 from lcjax.constraints import attributes, compose, critics, near
 from lcjax.data import dataset
-from lcjax.experiment import architectures, jobs, optimizers, plugins, wants
+from lcjax.experiment import (
+  architectures,
+  external,
+  jobs,
+  optimizers,
+  plugins,
+  wants,
+)
 from lcjax.latent import encodings
 from lcjax.losses import divergences
 from lcjax.models import actor, apply, classifier, vae
@@ -29,9 +36,12 @@ from lcjax.training import objectives, parallel, state, steps
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-  """The modules but the judges, and what the two critics estimate."""
+  """The modules but the classifiers, and what the two critics estimate.
 
-  vae: vae.Vae
+  The VAE is None if the model is the user's own.
+  """
+
+  vae: vae.Vae | None
   actor: actor.Actor
   critic: critic_lib.Critic
   attribute_critic: critic_lib.AttributeCritic
@@ -132,11 +142,11 @@ def find_divergence(
 def build_classifier(
   config: ml_collections.ConfigDict, section: str, data: dataset.Dataset
 ) -> classifier.Classifier:
-  """Builds the module of a judge.
+  """Builds the module of a classifier of images.
 
   Args:
     config: of the experiment.
-    section: 'classifier' or 'second_classifier'.
+    section: 'classifier', 'second_classifier' or 'labeller'.
     data: gives the sizes of images and labels.
   """
   return architectures.build_classifier(
@@ -150,10 +160,13 @@ def build_networks(
   """Builds the modules; each stage's `make_state` creates the parameters."""
   stage, latent_critics = config.actor_critic, config.latent_critics
   num_attributes = len(data.attribute_names)
+  latent_size, own = external.latent_size(config), external.find(config)
   return Networks(
-    vae=architectures.build_vae(config.vae, data.image_shape),
+    vae=None
+    if own is not None
+    else architectures.build_vae(config.vae, data.image_shape),
     actor=actor.Actor(
-      latent_size=config.vae.latent_size,
+      latent_size=latent_size,
       label_size=stage.label_size,
       hidden_sizes=stage.actor_hidden_sizes,
       activation=stage.activation,
@@ -178,7 +191,7 @@ def build_networks(
     denoiser=denoiser_lib.ResidualMlp(
       width=config.denoiser.width,
       num_blocks=config.denoiser.num_blocks,
-      out_size=config.vae.latent_size,
+      out_size=latent_size,
       activation=config.denoiser.activation,
     ),
     noised_attribute_critic=denoiser_lib.ResidualMlp(
@@ -406,23 +419,32 @@ def make_critic(
 
 
 @functools.lru_cache(maxsize=16)  # replicates share one jitted function
-def make_encode(networks: Networks) -> Callable[..., Any]:
-  """Builds jitted `(vae params, uint8 images) -> (mean, scale)`."""
+def make_encode(encode_fn: Callable[..., Any]) -> Callable[..., Any]:
+  """Builds jitted `(params, uint8 images) -> (mean, scale)`.
+
+  Args:
+    encode_fn: (params, images in [0, 1]) -> (mean, scale).
+  """
 
   @jax.jit
   def encode(params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    units = objectives.to_unit(images)
-    return apply.Apply(networks.vae, 'encode')(params, units)
+    mean, scale = encode_fn(params, objectives.to_unit(images))
+    return mean, scale
 
   return encode
 
 
-def make_decode(networks: Networks) -> Callable[..., Any]:
-  """Builds jitted `(vae params, z) -> uint8 images`, the mean of p(x|z)."""
+@functools.lru_cache(maxsize=16)  # replicates share one jitted function
+def make_decode(decode_fn: Callable[..., Any]) -> Callable[..., Any]:
+  """Builds jitted `(params, z) -> uint8 images`.
+
+  Args:
+    decode_fn: (params, z) -> images in [0, 1].
+  """
 
   @jax.jit
   def decode(params: Any, z: jax.Array) -> jax.Array:
-    pixels = jax.nn.sigmoid(apply.Apply(networks.vae, 'decode')(params, z))
+    pixels = jnp.clip(decode_fn(params, z), 0.0, 1.0)
     return jnp.round(255.0 * pixels).astype(jnp.uint8)
 
   return decode

@@ -28,7 +28,6 @@ from lcjax.experiment import (
   validation,
   walks,
 )
-from lcjax.latent import encodings
 from lcjax.movers import base
 
 FOLDER = 'chosen'
@@ -53,8 +52,7 @@ def _ask_critics(job: jobs.Job, bound: loading.BoundCritics) -> _HeldOut:
   """Of validation rows; of training rows if there are too few of them."""
   data, found = build.load_data(job, 'validation'), bound.train
   if len(data) >= validation.LEAST_ROWS:
-    mean, scale = bound.encode(data.images)
-    found = encodings.Encodings(mean, scale, data.attributes)
+    found = bound.latents(data, 'validation')
   z, y = found.sample(bound.seed), found.attributes
   errors = np.abs(y - bound.labels.probabilities(bound.attribute_critic(z)))
   if isinstance(bound.labels, types.Classes):

@@ -23,7 +23,7 @@ def fit_key(job: jobs.Job, replicate: int) -> dict[str, Any]:
   """All inputs that determine the fit, as stored."""
   key = fingerprint.follows_from(job, stage.CLASS_MIXTURE, replicate)
   trainings = key.pop(fingerprint.TRAININGS)
-  return key | {'trained_vae': trainings[stage.VAE.name]}
+  return key | {f'trained_{name}': one for name, one in trainings.items()}
 
 
 def _read(folder: epath.Path, key: dict[str, Any]) -> Fitted | None:

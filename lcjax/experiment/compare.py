@@ -11,6 +11,7 @@ from lcjax.data import dataset
 from lcjax.evaluation import (
   baselines,
   comparison,
+  edit_scores,
   glossary,
   judging,
   metrics,
@@ -32,6 +33,9 @@ from lcjax.experiment import (
 from lcjax.experiment import rows as rows_lib
 from lcjax.latent import samplers
 from lcjax.training import metrics_log
+
+# An inversion of all images would take longer than everything else.
+_MOST_INVERTED = 200
 
 
 def quality_curve(
@@ -75,6 +79,24 @@ def quality_curve(
   return curve
 
 
+def inversion_error(
+  bound: loading.BoundMovers, images: np.ndarray
+) -> dict[str, float]:
+  """How well edits without an encoder begin: the error of some inversions.
+
+  Args:
+    bound: with a decoder alone.
+    images: [N, H, W, C] uint8; the first of them are inverted.
+
+  Returns:
+    'pixel_mse', of pixels in [0, 1], and the number of 'images'.
+  """
+  some = images[:_MOST_INVERTED]
+  z, _ = bound.encode(some)
+  error = edit_scores.pixel_errors(bound.decode(z), some).mean()
+  return {'pixel_mse': float(error), 'images': len(some)}
+
+
 def compare_once(
   job: jobs.Job,
   judge: judging.Judge,
@@ -86,8 +108,9 @@ def compare_once(
   assert isinstance(judge.train, dataset.Dataset)  # images, from `read`
   bound = loading.load_movers(job, replicate, judge.train)
   y = judging.requested_attributes(judge.test, section.num_samples)
-  start = samplers.prior(len(y), config.vae.latent_size, seed)
-  rows = baselines.real_rows(judge, bound.decode, bound.encode)
+  start = samplers.prior(len(y), bound.model.latent_size, seed)
+  encode = None if bound.model.encode_fn is None else bound.encode
+  rows = baselines.real_rows(judge, bound.decode, encode)
   rows['prior'] = judging.Row(bound.decode(start), y, start, {})
   # Replicates differ in all noise, as they do in models and starts.
   key = jax.random.key(seed)
@@ -126,6 +149,8 @@ def compare_once(
     result['satisfying'] = 0 if real is None else len(real.images)
   if replicate == 0:
     result['curve'] = quality_curve(config, judge, bound, start, y, num_rows)
+  if encode is None:
+    result['inversion'] = inversion_error(bound, judge.test.images)
   return result, rows
 
 

@@ -17,24 +17,38 @@ from lcjax.evaluation import (
 from lcjax.evaluation.comparison import hardware, versions
 from lcjax.experiment import (
   choices_report,
+  external,
   files,
   jobs,
   named_movers,
   stage,
 )
 
-DESCRIPTION = (
-  'A variational autoencoder was trained once, without labels; everything '
-  'else happens in its latent space. Critics learn which latents are realistic '
-  'and which have an attribute. A mover moves a latent there: an actor network '
-  'in one pass (actor), gradient steps on the latent itself (optimizer), or '
-  'sampling from noise by a denoiser of encodings (guided_denoiser). '
-  'Decoded samples are judged by an independent classifier, trained on real '
-  'images only and used for nothing else. Movers start from the same noise, or '
-  'from draws of a mixture that was fitted to encodings, and get the same '
-  'requested labels, except that retries draw additional noise, and that rows '
-  'of realism alone get no labels.'
+_TRAINED_HERE = 'A variational autoencoder was trained once, without labels'
+_OWN = 'A generative model was trained elsewhere ({module})'
+_OF_THE_PRIOR = (
+  ' It has no encoder: wherever encodings are spoken of, they are draws of its '
+  'prior, with labels by a classifier of the decoded images that is no judge.'
 )
+_DESCRIPTION = (
+  '; everything else happens in its latent space. Critics learn which latents'
+  ' are realistic and which have an attribute. A mover moves a latent there: '
+  'an actor network in one pass (actor), gradient steps on the latent itself '
+  '(optimizer), or sampling from noise by a denoiser of encodings '
+  '(guided_denoiser). Decoded samples are judged by an independent '
+  'classifier, trained on real images only and used for nothing else. Movers '
+  'start from the same noise, or from draws of a mixture that was fitted to '
+  'encodings, and get the same requested labels, except that retries draw '
+  'additional noise, and that rows of realism alone get no labels.'
+)
+
+
+def description(config: ml_collections.ConfigDict) -> str:
+  """What was done, for the head of the report."""
+  if external.find(config) is None:
+    return _TRAINED_HERE + _DESCRIPTION
+  own = _OWN.format(module=config.generator.module) + _DESCRIPTION
+  return own + _OF_THE_PRIOR if external.from_prior(config) else own
 
 
 def notes(
@@ -55,8 +69,17 @@ def notes(
     'settings are chosen on the validation split by config.second_classifier, '
     'results are reported on the test split by config.classifier.'
   )
+  found = runs[0].get('inversion')
+  inverted = (
+    f'Without an encoder, edits start from inversions: of {found["images"]} '
+    f'{section.split} images, with a mean squared error of '
+    f'{found["pixel_mse"]:.4f}, pixels in [0, 1].'
+    if found
+    else None
+  )
   return [
     judged,
+    *([inverted] if inverted else []),
     *comparison.notes(
       judge,
       section.num_samples,
@@ -108,7 +131,7 @@ def summarize(
   seeds = [config.seed + replicate for replicate in range(len(runs))]
   return {
     'title': f'Latent constraints on {config.data.name}',
-    'description': DESCRIPTION,
+    'description': description(config),
     **comparison.summarise(tables, errors, seeds, judge.test.labels),
     'curve': runs[0]['curve'],
     'seconds': {stage.judge_of(config).name: judge.seconds} | seconds,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from lcjax import errors
 from lcjax.experiment import (
   edit_figures,
+  external,
   files,
   fingerprint,
   jobs,
@@ -29,16 +30,21 @@ class Figure(NamedTuple):
   Attributes:
     make: draws the figure.
     node: what it reads.
-    least_latents: with a smaller `vae.latent_size` the figure is skipped.
+    least_latents: of a model with fewer the figure is skipped.
+    trained_here: skipped for a model of the user's own, as it compares with
+      another training of it.
   """
 
   make: Callable[[LoadedRun], Drawn]
   node: stage.Node
   least_latents: int = 1
+  trained_here: bool = False
 
 
 FIGURES = {
-  'holes': Figure(panels.holes, stage.result('compare', 'figures')),
+  'holes': Figure(
+    panels.holes, stage.result('compare', 'figures'), trained_here=True
+  ),
   'realism_contours': Figure(
     panels.realism_contours, stage.result('compare', 'figures'), least_latents=2
   ),
@@ -96,12 +102,18 @@ def make(job: jobs.Job, names: Sequence[str]) -> None:
   preflight.check(job, trainings, judges=True, trains=False)
   folder = job.workdir / 'figures'
   loaded = LoadedRun(job)
-  size = job.config.vae.latent_size
+  size = external.latent_size(job.config)
   for name in names:
     if size < FIGURES[name].least_latents:
       print(
         f'{name}: skipped, it needs {FIGURES[name].least_latents} latents, but '
-        f'config.vae.latent_size is {size}'
+        f'the model has {size}'
+      )
+      continue
+    if FIGURES[name].trained_here and external.find(job.config) is not None:
+      print(
+        f'{name}: skipped, it trains a second VAE, but the model is '
+        f'config.generator.module={job.config.generator.module!r}'
       )
       continue
     paths = {kind: folder / f'{name}.{kind}' for kind in ('png', 'pdf', 'md')}

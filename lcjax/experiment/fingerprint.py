@@ -16,7 +16,14 @@ import ml_collections
 
 from lcjax import keys
 from lcjax.data import dataset
-from lcjax.experiment import build, extensions, jobs, rule_entries, stage
+from lcjax.experiment import (
+  build,
+  extensions,
+  external,
+  jobs,
+  rule_entries,
+  stage,
+)
 from lcjax.training import checkpoints, provenance
 from lcjax.training.provenance import READ
 
@@ -28,6 +35,8 @@ _NO_RESULT = {
   'data': ('dir', 'cache_dir'),
   'actor_critic': ('more_distance_weights',),
 }
+# Keys of its section that the labeller's own training does not read.
+_OF_DRAWS = 'num_samples', 'kept_share'
 # Keys of a `train` section that may change before a training is resumed.
 _HOUSEKEEPING = (
   'log_every',
@@ -43,9 +52,9 @@ def settings(
   config: ml_collections.ConfigDict, node: stage.Node, replicate: int
 ) -> dict[str, Any]:
   """The part of the config, with the seed, that determines a result."""
-  own = stage.own_config(config, node)
+  own, unused = stage.own_config(config, node), stage.unused(config)
   whole = own.to_dict()
-  found = {name: whole[name] for name in node.sections}
+  found = {name: whole[name] for name in node.sections if name not in unused}
   for name, section in found.items():
     if not isinstance(section, dict):  # a key without a section
       continue
@@ -57,8 +66,16 @@ def settings(
     section |= extensions.source(
       section.get('divergence'), f'config.{name}.divergence'
     )
+  if node == stage.LABELLER:
+    for key in _OF_DRAWS:
+      del found['labeller'][key]
   if config.data.name not in dataset.CROPPED:
     del found['data']['background']  # only affects users' images in `generate`
+  if 'generator' in found:
+    found['generator'] |= external.identity(config)
+  elif 'generator' in node.sections and isinstance(node, stage.Stage):
+    # So that a training on latents of the user's own model is refused.
+    found['generator'] = {'kind': config.generator.kind}
   return found | {'seed': config.seed + replicate}
 
 
@@ -67,7 +84,8 @@ def parameters(
 ) -> dict[str, Any]:
   """Identifies the trainings that a replicate has now, by stage name.
 
-  The value is the digest of the parameters, or None if there is no checkpoint.
+  The value is the digest of the parameters, or None if there is no checkpoint;
+  of the user's own model, which is among them, all of its digests.
   Older versions stored no digest; for their trainings it is the wall time,
   which is different, in its last digits, for every training.
 
@@ -78,12 +96,13 @@ def parameters(
   """
   found: dict[str, Any] = {}
   for one in stage.trainings(job.config, sections):
-    # All replicates share the judges of the first one.
-    at = replicate if one not in stage.JUDGES else 0
+    at = stage.replicate_of(one, replicate)
     meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
     found[one.name] = None
     if meta is not None:
       found[one.name] = meta[1].get('parameters', meta[1]['seconds'])
+  if 'generator' in {*sections} - {*stage.unused(job.config)}:
+    found['generator'] = external.identity(job.config)
   return found
 
 
@@ -120,10 +139,13 @@ def program(
   found = follows_from(job, which, replicate)
   del found['seed']  # each member has its own key, state and batches
   # Other data may have another kind of labels or other array sizes.
-  same = {'section': which.section, READ: found.pop(READ)}
-  if which is not stage.VAE and 'vae' in found:
-    # Later trainings read encodings; of the VAE only their size matters.
-    found['vae'] = {'latent_size': found['vae']['latent_size']}
+  same: dict[str, Any] = {'section': which.section, READ: found.pop(READ)}
+  if 'generator' in which.sections:
+    # It reads latents; of the model only their size matters, and what they are.
+    for name in stage.GENERATOR:
+      found.pop(name, None)
+    same['latent_size'] = external.latent_size(job.config)
+    same['from_prior'] = external.from_prior(job.config)
   config = stage.own_config(job.config, which)
   found[which.section] = config[which.section].to_dict()  # and `_HOUSEKEEPING`
   found[which.section].pop('seed', None)  # of a judge

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import jax
-import ml_collections
 import numpy as np
 
 from lcjax import types
@@ -17,17 +16,17 @@ from lcjax.experiment import (
   build,
   class_mixture,
   extensions,
+  generator,
   jobs,
   stage,
   train_actor_critic,
   train_classifier,
   train_denoiser,
   train_rules,
-  train_vae,
   training_parts,
   wants,
 )
-from lcjax.generators import latent_model, vae
+from lcjax.generators import latent_model
 from lcjax.latent import encodings, mixtures
 from lcjax.models import apply
 from lcjax.movers import actor as actor_lib
@@ -51,17 +50,18 @@ class BoundActor(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class BoundCritics:
-  """A VAE and its latent critics: everything that optimizer-G needs.
+  """A model and its latent critics: everything that optimizer-G needs.
 
   Attributes:
-    model: the VAE, whose samples are images in [0, 1].
-    encode: uint8 images -> (mean, scale) of q(z|x).
+    model: whose samples are images in [0, 1].
+    encode: uint8 images -> (mean, scale), see `generator.Generator`.
     decode: z -> uint8 images.
+    latents: (data, split) -> encodings, or draws of the prior, likewise.
     attributes: the constraint D_attr, with a target of the same name.
     realism: the constraint D_realism.
     attribute_critic: z -> logits of D_attr.
     realism_critic: z -> log-odds of D_realism.
-    train: encodings of the training split.
+    train: those of the training split.
     seconds: training time of each stage.
     labels: names and kind of the attributes.
     batch_size: latents per call.
@@ -72,6 +72,7 @@ class BoundCritics:
   model: latent_model.LatentModel
   encode: Callable[[np.ndarray], Any]
   decode: Callable[[np.ndarray], np.ndarray]
+  latents: Callable[[dataset.Dataset, str], encodings.Encodings]
   attributes: attributes.Attributes
   realism: critics.Critic
   attribute_critic: Callable[..., Any]
@@ -98,7 +99,8 @@ class BoundCritics:
   @property
   def data(self) -> latent_model.LatentData:
     """The encodings with their labels."""
-    return latent_model.LatentData(self.train, self.labels)
+    from_prior = self.model.encode_fn is None
+    return latent_model.LatentData(self.train, self.labels, from_prior)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,19 +117,6 @@ class BoundMovers(BoundCritics):
   actors: dict[str, BoundActor]
   velocity: denoiser_lib.Velocity
   mixture: mixtures.Noised | None
-
-
-def _in_batches(
-  config: ml_collections.ConfigDict,
-  fn: Callable[..., Any],
-  *params: Any,
-) -> Callable[..., Any]:
-  """Binds the first arguments of `fn` and batches any number of rows."""
-  return lambda *arrays: encodings.in_batches(
-    parallel.over_devices(lambda *parts: fn(*params, *parts)),
-    *arrays,
-    batch_size=config.generate.batch_size,
-  )
 
 
 def load_predict_fn(
@@ -153,7 +142,7 @@ def load_predict_fn(
 def load_critics(
   job: jobs.Job, replicate: int, data: dataset.Dataset
 ) -> BoundCritics:
-  """Restores the VAE and the latent critics of one replicate.
+  """Restores the model and the latent critics of one replicate.
 
   Args:
     job: config and workdir of the run.
@@ -165,7 +154,7 @@ def load_critics(
   """
   config = job.config
   networks = build.build_networks(config, data)
-  loaded = train_vae.load(job, networks, data, replicate)
+  made = generator.load(job, networks, data, replicate)
   found = training_parts.load(
     job,
     stage.LATENT_CRITICS,
@@ -174,7 +163,6 @@ def load_critics(
       config, networks, config.seed + replicate
     ),
   )
-  params = loaded.state['vae'].params
   decay = config.latent_critics.average_decay
   attribute = attributes.Attributes(
     state.averaged(found.state['attribute'], decay),
@@ -189,11 +177,12 @@ def load_critics(
     of_density=True,
     divergence=networks.realism_divergence,
   )
-  bind = functools.partial(_in_batches, config)
+  bind = functools.partial(generator.bind, config)
   bound = BoundCritics(
-    model=vae.of_vae(networks.vae, params, config.vae.latent_size),
-    encode=bind(build.make_encode(networks), params),
-    decode=bind(build.make_decode(networks), params),
+    model=made.model,
+    encode=made.encode,
+    decode=made.decode,
+    latents=made.latents,
     attributes=attribute,
     realism=realism,
     attribute_critic=bind(jax.jit(attribute.classifier_fn), attribute.params),
@@ -201,8 +190,8 @@ def load_critics(
       build.make_critic(networks.realism_critic, networks.realism_divergence),
       realism.params,
     ),
-    train=train_actor_critic.encode(config, networks, params, data),
-    seconds={'vae': loaded.seconds, 'latent_critics': found.seconds},
+    train=made.latents(data, 'train'),
+    seconds=made.seconds | {'latent_critics': found.seconds},
     labels=data.labels,
     batch_size=config.generate.batch_size,
     want=wants.ALL,
@@ -271,7 +260,7 @@ def load_movers(
         apply.Apply(networks.actor),
         batch_size=base.batch_size,
       ),
-      _in_batches(config, critic_fn, pair.state['critic'].params),
+      generator.bind(config, critic_fn, pair.state['critic'].params),
       pair.seconds,
     )
     for name, pair in pairs.items()

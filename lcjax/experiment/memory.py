@@ -12,6 +12,7 @@ from lcjax import errors
 from lcjax.data import dataset
 from lcjax.experiment import (
   build,
+  external,
   named_movers,
   stage,
   train_actor_critic,
@@ -21,7 +22,7 @@ from lcjax.experiment import (
 )
 
 # Sections of trainings on images; the others see encodings.
-_OF_IMAGES = 'vae', *(which.section for which in stage.JUDGES)
+_OF_IMAGES = 'vae', *(which.section for which in stage.CLASSIFIERS)
 
 
 def memory_bytes() -> int | None:
@@ -75,7 +76,7 @@ def check_images(config: Any, sections: Sequence[str], num_pixels: int) -> None:
 
 def _latent_bytes(config: Any, train: dataset.Dataset) -> int:
   """Size in bytes of a latent and its attributes, as float32."""
-  return 4 * (config.vae.latent_size + len(train.labels))
+  return 4 * (external.latent_size(config) + len(train.labels))
 
 
 def _batch_bytes(config: Any, section: str, train: dataset.Dataset) -> int:
@@ -134,7 +135,7 @@ def check_samples(config: Any, train: dataset.Dataset, judges: bool) -> None:
     )
 
 
-def _judge_state(
+def _classifier_state(
   config: Any, which: stage.Stage, train: dataset.Dataset
 ) -> Any:
   return train_classifier.make_state(config, which, train)()
@@ -151,8 +152,8 @@ def _state_makers(
   return {
     'vae': lambda: train_vae.make_state(config, networks, train, 0)(),
     **{
-      which.section: functools.partial(_judge_state, config, which, train)
-      for which in stage.JUDGES
+      which.section: functools.partial(_classifier_state, config, which, train)
+      for which in stage.CLASSIFIERS
     },
     'latent_critics': lambda: train_actor_critic.make_critics_state(
       config, networks, seed

@@ -14,7 +14,7 @@ import numpy as np
 
 from lcjax.constraints import base as constraints
 from lcjax.constraints import build as constraints_build
-from lcjax.constraints import compose, mixture, near, on_sample
+from lcjax.constraints import compose, mixture, near
 from lcjax.data import dataset
 from lcjax.evaluation import glossary
 from lcjax.experiment import build, choices, jobs, walks, wants
@@ -249,14 +249,14 @@ def _guidance(
 
 def make_accept(
   bound: BoundCritics, chosen: choices.Choices, quantile: float
-) -> on_sample.ReEncoded:
+) -> constraints.Constraint:
   """The test of rejection sampling.
 
   D_attr, at the encoding of the decoded z, is at least as sure of the requested
   values as at all but a share of real held-out encodings. D_attr is trained on
   encodings, so it is more reliable there than at latents that were moved
-  against it. With `config.want`, what it composes is asked there, but realism
-  and the distance.
+  against it. Without an encoder, it is asked of z itself. With `config.want`,
+  what it composes is asked there, but realism and the distance.
 
   Args:
     bound: models of one replicate.
@@ -265,10 +265,10 @@ def make_accept(
   """
   tolerance = chosen.tolerance(quantile)
   attributes = dataclasses.replace(bound.attributes, tolerance=tolerance)
-  asked = None
+  asked: constraints.Constraint = attributes
   if bound.want.node is not None:
     close = near.Near(jnp.asarray(bound.train.mean_scale))
-    asked = bound.want.compose(
+    composed = bound.want.compose(
       {
         wants.REALISM: bound.realism,
         wants.ATTRIBUTES: attributes,
@@ -277,7 +277,10 @@ def make_accept(
       dict.fromkeys((wants.REALISM, wants.ATTRIBUTES, wants.NEAR), 1.0),
       wants.OF_ACCEPTANCE,
     )
-  return constraints_build.re_encoded(bound.model, asked or attributes)
+    asked = composed or attributes
+  if bound.model.encode_fn is None:
+    return asked
+  return constraints_build.re_encoded(bound.model, asked)
 
 
 def with_rejection(

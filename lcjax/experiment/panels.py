@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -302,16 +301,6 @@ def attribute_grid(loaded: LoadedRun) -> Drawn:
   )
 
 
-def least_agreement(
-  logits: np.ndarray, y: np.ndarray, labels: types.Labels
-) -> np.ndarray:
-  """Lowest probability [B] of a requested value; of the class, for classes."""
-  held = np.asarray(labels.probabilities(jnp.asarray(logits)))
-  if isinstance(labels, types.Classes):
-    return np.sum(held * y, axis=1)
-  return np.min(np.where(y > 0.5, held, 1.0 - held), axis=1)
-
-
 def optimizer_path(loaded: LoadedRun) -> Drawn:
   """Latents of optimizer-G after `path_steps` steps from prior samples."""
   config, test, bound = loaded.job.config, loaded.test, loaded.bound
@@ -328,7 +317,9 @@ def optimizer_path(loaded: LoadedRun) -> Drawn:
   cells, notes, numbers = [], [], {}
   for steps, moved in found.items():
     realism = probabilities(bound.realism_critic(moved.z))
-    held = least_agreement(bound.attribute_critic(moved.z), y, test.labels)
+    held = judging.least_agreement(
+      bound.attribute_critic(moved.z), y, test.labels
+    )
     images = bound.decode(moved.z)
     agrees = metrics.classification_scores(
       loaded.predict(images), y, test.labels

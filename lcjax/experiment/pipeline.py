@@ -31,7 +31,7 @@ def train_and_compare(job: jobs.Job) -> None:
   """Trains, generates and compares; skips what is finished."""
   preflight.check_pipeline(job, trains=True, further_splits=('test',))
   started = time.perf_counter()
-  trainers.train_all(job, 'classifier', 'second_classifier')
+  trainers.train_all(job, *(one.section for one in stage.CLASSIFIERS))
   trainers.train_all(job, 'vae')
   trainers.train_all(job, 'latent_critics', 'actor_critic', 'denoiser')
   train_rules.train_all(job)

@@ -13,6 +13,7 @@ from lcjax.experiment import (
   build,
   choices,
   class_mixture,
+  external,
   jobs,
   memory,
   named_movers,
@@ -58,6 +59,7 @@ def check(
         )
       if config.data.name in dataset.CROPPED:
         memory.check_images(config, sections, config.data.image_size**2)
+    check_trained(config, trainings)
     check_mixture_above(job)
     named_movers.check(config)
   train = load_split(job, 'train')
@@ -69,10 +71,11 @@ def check(
     if test is not None:
       check_neighbours(config, train, test)
       check_classes(train, test, config.compare.split)
+    external.check(config, train.image_shape)
     memory.check_states(config, sections, train)
     if trains:
       rule_entries.try_on(config, train.images)
-      for which in stage.JUDGES:
+      for which in stage.CLASSIFIERS:
         if which.section in sections:  # its layers may not fit the images
           build.build_classifier(config, which.section, train)
       memory.check_batches(config, sections, train)
@@ -87,6 +90,16 @@ def check_rules(job: jobs.Job) -> None:
       'config.constraints has no rule: add one in a config file, as in '
       "config.constraints.round = {'kind': 'rule', 'rule': 'holes'}"
     )
+
+
+def check_trained(config: Any, trainings: Sequence[stage.Stage]) -> None:
+  """Raises UserError if a training is none of this config's experiment."""
+  for one in trainings:
+    if one not in stage.trainings(config):
+      raise errors.UserError(
+        f'{one.name} is not trained with config.generator.kind='
+        f'{config.generator.kind!r}: leave out launch.{one.launcher}'
+      )
 
 
 def load_split(job: jobs.Job, split: str) -> dataset.Dataset:

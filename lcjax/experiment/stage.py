@@ -9,7 +9,7 @@ import ml_collections
 from etils import epath
 
 from lcjax.evaluation import glossary
-from lcjax.experiment import jobs
+from lcjax.experiment import external, jobs
 from lcjax.training import metrics_log
 
 HELD_OUT = 'config.compare.split'  # instead of the name of a split
@@ -20,11 +20,12 @@ class Node:
   """What a training, a fit, a comparison or a figure reads.
 
   Attributes:
-    sections: config sections that its result depends on.
+    sections: config sections that its result depends on; those of `unused` are
+      none of them.
     splits: of the data, that its result depends on.
     labels: whether it reads attributes as well as images.
     needs: config sections of the trainings whose parameters its fingerprint
-      includes. Trainings include the config of the VAE instead.
+      includes. Trainings include the config of the model instead.
     changes: (dotted key, value) pairs that override the config's values.
   """
 
@@ -55,6 +56,9 @@ class Stage(Node):
     return self.sections[-1]
 
 
+# Of the model and its latents: the VAE, or else the user's own model, with the
+# labeller if that is a decoder alone.
+GENERATOR = 'generator', 'vae', 'labeller'
 VAE = Stage(
   ('data', 'vae'),
   labels=False,
@@ -74,43 +78,54 @@ SECOND_CLASSIFIER = dataclasses.replace(
   name='second_classifier',
 )
 JUDGES = CLASSIFIER, SECOND_CLASSIFIER
+# Labels decoded draws of the prior; never a judge.
+LABELLER = dataclasses.replace(
+  CLASSIFIER, sections=('data', 'labeller'), name='labeller'
+)
+CLASSIFIERS = *JUDGES, LABELLER
+# The encodings, or labelled draws of the prior, that trainings are of.
+LATENTS = Node(('data', *GENERATOR))
 LATENT_CRITICS = Stage(
-  ('data', 'vae', 'latent_critics'),
+  ('data', *GENERATOR, 'latent_critics'),
   name='latent_critics',
   launcher='train_actor_critic',
   shown=('train/attribute_accuracy', 'train/discriminator_score'),
 )
 ACTOR_CRITIC = Stage(
-  ('data', 'vae', 'actor_critic'),
+  ('data', *GENERATOR, 'actor_critic'),
   name='actor_critic',
   launcher='train_actor_critic',
   shown=('train/critic_loss', 'train/actor_loss', 'train/generator_score'),
 )
 DENOISER = Stage(
-  ('data', 'vae', 'denoiser'),
+  ('data', *GENERATOR, 'denoiser'),
   name='denoiser',
   launcher='train_denoiser',
   shown=('train/velocity_mse', 'train/attribute_accuracy'),
 )
 # What is learned of a rule; see `train_rules` for the rule itself.
-RULE = Node(('data', 'vae'), ('train',), labels=False, needs=('vae',))
-CLASS_MIXTURE = Node(('data', 'vae', 'mixture'), ('train',), needs=('vae',))
+RULE = Node(('data', *GENERATOR), ('train',), labels=False, needs=GENERATOR)
+CLASS_MIXTURE = Node(
+  ('data', *GENERATOR, 'mixture'), ('train',), needs=GENERATOR
+)
 # What is chosen on the validation split, by the second judge.
 _CHOSEN_BY = SECOND_CLASSIFIER.section
 MIXTURES = Node(
-  ('data', 'vae', 'mixture', _CHOSEN_BY), needs=('vae', _CHOSEN_BY)
+  ('data', *GENERATOR, 'mixture', _CHOSEN_BY), needs=(*GENERATOR, _CHOSEN_BY)
 )
-_WALKED = 'vae', 'latent_critics', 'denoiser', _CHOSEN_BY
+_WALKED = *GENERATOR, 'latent_critics', 'denoiser', _CHOSEN_BY
 WALKS = Node(
   ('data', *_WALKED, 'mixture', 'walk', 'constraints', 'want'), needs=_WALKED
 )
 # What results read: the second judge has no part in those on the test split.
-TRAINED = 'vae', 'classifier', 'latent_critics', 'actor_critic', 'denoiser'
+TRAINED = (
+  *GENERATOR, 'classifier', 'latent_critics', 'actor_critic', 'denoiser',
+)  # fmt: skip
 
 
 _MOVERS = (
   'optimize', 'optimize_from_mixture', 'denoise', 'walk', 'retry', 'mixture',
-  'starts', 'movers', 'constraints', 'want',
+  'starts', 'movers', 'constraints', 'want', 'invert',
 )  # fmt: skip
 
 
@@ -194,19 +209,37 @@ def trainings(
   """The trainings of an experiment, all or those of some config sections."""
   found = (
     VAE,
-    *JUDGES,
+    *CLASSIFIERS,
     LATENT_CRITICS,
     *actors(config).values(),
     DENOISER,
   )
+  left_out = unused(config)
   return tuple(
-    one for one in found if sections is None or one.section in sections
+    one
+    for one in found
+    if one.section not in left_out
+    and (sections is None or one.section in sections)
   )
 
 
+def unused(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Config sections that nothing reads, by the kind of `config.generator`."""
+  if external.find(config) is None:
+    return 'generator', 'labeller', 'invert'
+  return ('vae',) if external.from_prior(config) else (
+    'vae', 'labeller', 'invert',
+  )  # fmt: skip
+
+
+def replicate_of(which: Stage, replicate: int) -> int:
+  """Whose training a replicate uses: all share the classifiers of the first."""
+  return 0 if which in CLASSIFIERS else replicate
+
+
 def replicates(config: ml_collections.ConfigDict, which: Stage) -> range:
-  """The replicates of a training; all share the judges of the first."""
-  return range(1 if which in JUDGES else config.num_seeds)
+  """The replicates that a training is run for."""
+  return range(1 if which in CLASSIFIERS else config.num_seeds)
 
 
 def with_values(

@@ -5,7 +5,6 @@ The data set is encoded once; all trainings see encodings and labels only.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +13,14 @@ import numpy as np
 import optax
 
 from lcjax import types
-from lcjax.data import batches, dataset
-from lcjax.experiment import build, jobs, train_vae, training_parts
+from lcjax.data import batches
+from lcjax.experiment import (
+  build,
+  external,
+  generator,
+  jobs,
+  training_parts,
+)
 from lcjax.generators import latent_model
 from lcjax.latent import encodings
 from lcjax.models import apply
@@ -27,13 +32,17 @@ CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
 
 @dataclasses.dataclass(frozen=True)
 class LatentData:
-  """The networks and the encoded data, shared by all trainings on latents."""
+  """The networks and the latents, shared by all trainings on these.
+
+  They are encodings, or draws of the prior for a model without an encoder.
+  """
 
   networks: build.Networks
   train: encodings.Encodings
   validation: encodings.Encodings
   labels: types.Labels
   seed: int
+  from_prior: bool = False
 
   @property
   def mean_scale(self) -> jax.Array:
@@ -41,35 +50,19 @@ class LatentData:
     return jnp.asarray(self.train.mean_scale)
 
 
-def encode(
-  config: ml_collections.ConfigDict,
-  networks: build.Networks,
-  params: Any,
-  data: dataset.Dataset,
-) -> encodings.Encodings:
-  """Encodes one split with a trained VAE."""
-  fn = build.make_encode(networks)
-  return encodings.encode(
-    parallel.over_devices(lambda images: fn(params, images)),
-    data.images,
-    data.attributes,
-    config.generate.batch_size,
-  )
-
-
 def prepare(job: jobs.Job, replicate: int) -> LatentData:
-  """Loads the data and the trained VAE, and encodes the data with it."""
+  """Loads the data and the model, and finds what to learn from."""
   config = job.config
   data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)
-  vae = train_vae.load(job, networks, data, replicate)
-  params = vae.state['vae'].params
+  made = generator.load(job, networks, data, replicate)
   return LatentData(
     networks,
-    encode(config, networks, params, data),
-    encode(config, networks, params, held_out),
+    made.latents(data, 'train'),
+    made.latents(held_out, 'validation'),
     data.labels,
     config.seed + replicate,
+    external.from_prior(config),
   )
 
 
@@ -89,7 +82,7 @@ def draw_starts(
   if start == 'prior':
     return None
   draw = starts.mixture_start(
-    latent_model.LatentData(latents.train, latents.labels),
+    latent_model.LatentData(latents.train, latents.labels, latents.from_prior),
     _COMPONENTS,
     seed=latents.seed,
   )
@@ -137,7 +130,7 @@ def make_critics_state(
   section = config.latent_critics
   key = build.stage_key(seed, 'latent_critics/init')
   attribute_key, realism_key = jax.random.split(key)
-  z = jnp.zeros((1, config.vae.latent_size))
+  z = jnp.zeros((1, external.latent_size(config)))
   attribute_tx, realism_tx = build.make_optimizers(
     config, 'latent_critics', CRITICS_OPTIMIZERS
   )
@@ -184,7 +177,8 @@ def make_critics_training(
       realism_tx,
       latent_steps.CriticWeights(
         moved=section.moved_weight,
-        prior=section.prior_weight,
+        # Draws of the prior are no fakes where they are the real rows.
+        prior=0.0 if latents.from_prior else section.prior_weight,
         mismatched=0.0,
         gradient_penalty=section.gradient_penalty_weight,
       ),
@@ -258,7 +252,7 @@ def make_actor_state(
   """Builds a function that makes the first state of actor and critic."""
   key = build.stage_key(seed, 'actor_critic/init')
   actor_key, critic_key = jax.random.split(key)
-  z = jnp.zeros((1, config.vae.latent_size))
+  z = jnp.zeros((1, external.latent_size(config)))
   y = jnp.zeros((1, num_attributes))
   actor_tx, critic_tx = make_actor_optimizers(config)
   average = config.actor_critic.average_decay > 0

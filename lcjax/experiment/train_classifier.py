@@ -1,4 +1,7 @@
-"""Trains the two judges: image classifiers that see real images only."""
+"""Trains classifiers of images on real images only: judges, and the labeller.
+
+The labeller is trained only for a model without an encoder.
+"""
 
 import functools
 from collections.abc import Callable
@@ -31,7 +34,7 @@ def load(
   which: stage.Stage,
   data: dataset.Dataset,
 ) -> training_parts.Finished:
-  """Restores a trained judge, which all replicates share."""
+  """Restores a trained classifier, which all replicates share."""
   make = make_state(job.config, which, data)
   return training_parts.load(job, which, 0, make)
 
@@ -42,7 +45,7 @@ def make_loss(
   pixel_noise: float,
   flip: bool,
 ) -> steps.LossFn:
-  """A judge's loss, with noise and optional flips as augmentation."""
+  """A classifier's loss, with noise and optional flips as augmentation."""
   logits_and_features = apply.Apply(module)
   return objectives.make_classifier_loss(
     lambda p, x: logits_and_features(p, x)[0], labels, pixel_noise, flip
@@ -59,7 +62,7 @@ def make_training(
   data: dataset.Dataset,
   held_out: dataset.Dataset,
 ) -> training_parts.Training:
-  """Builds the training of one of `stage.JUDGES`."""
+  """Builds the training of one of `stage.CLASSIFIERS`."""
   name = which.section
   module = build.build_classifier(config, name, data)
   seed = config.seed + config[name].seed

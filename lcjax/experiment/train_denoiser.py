@@ -15,6 +15,7 @@ import ml_collections
 from lcjax import types
 from lcjax.experiment import (
   build,
+  external,
   train_actor_critic,
   training_parts,
 )
@@ -30,7 +31,7 @@ def make_state(
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
   first, second = jax.random.split(build.stage_key(seed, 'denoiser/init'))
-  z, t = jnp.zeros((1, config.vae.latent_size)), jnp.zeros(1)
+  z, t = jnp.zeros((1, external.latent_size(config))), jnp.zeros(1)
   average = config.denoiser.average_decay > 0
 
   def make() -> state.TrainState:

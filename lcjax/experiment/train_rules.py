@@ -22,15 +22,15 @@ from lcjax.data import dataset
 from lcjax.experiment import (
   build,
   extensions,
+  external,
   files,
   fingerprint,
+  generator,
   jobs,
   rule_entries,
   stage,
-  train_actor_critic,
-  train_vae,
 )
-from lcjax.generators import latent_model, vae
+from lcjax.generators import latent_model
 from lcjax.latent import encodings
 from lcjax.movers import starts
 from lcjax.training import checkpoints, metrics_log, provenance
@@ -53,7 +53,8 @@ def follows_from(
   trainings = found.pop(fingerprint.TRAININGS)
   found['constraints'] = {entry.name: entry.settings}
   found['rule_files'] = extensions.source(entry.rule, f'{entry.what}.rule')
-  found[_VAE] = trainings[stage.VAE.name]
+  # Of a user's own model, all that stands in the place of the VAE.
+  found[_VAE] = trainings.get(stage.VAE.name, trainings)
   return dict(json.loads(json.dumps(found)))
 
 
@@ -178,13 +179,10 @@ class _Inputs(NamedTuple):
 def _prepare(job: jobs.Job, replicate: int, data: dataset.Dataset) -> _Inputs:
   config = job.config
   networks = build.build_networks(config, data)
-  trained = train_vae.load(job, networks, data, replicate)
-  params = trained.state['vae'].params
-  encoded = train_actor_critic.encode(config, networks, params, data)
-  return _Inputs(
-    vae.of_vae(networks.vae, params, config.vae.latent_size),
-    latent_model.LatentData(encoded, None),
-  )
+  made = generator.load(job, networks, data, replicate)
+  from_prior = external.from_prior(config)
+  found = made.latents(data, 'train')
+  return _Inputs(made.model, latent_model.LatentData(found, None, from_prior))
 
 
 def _make_start(

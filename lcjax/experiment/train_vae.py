@@ -22,6 +22,7 @@ def make_state(
   replicate: int,
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
+  assert networks.vae is not None  # trained only if it is the model
   seed = config.seed + replicate
   return build.make_image_state(config, 'vae', networks.vae, data, seed)
 
@@ -42,6 +43,7 @@ def make_loss(
   networks: build.Networks, sigma_x: float, beta: float
 ) -> steps.LossFn:
   """The VAE's loss, given the std of p(x|z) and the weight of the KL term."""
+  assert networks.vae is not None
   return objectives.make_vae_loss(
     apply.Apply(networks.vae, 'encode'),
     apply.Apply(networks.vae, 'decode'),
@@ -89,7 +91,8 @@ def make_training(
     )
     return {'image': data.images[rows], 'row': numbers}
 
-  encode = build.make_encode(networks)
+  assert networks.vae is not None
+  encode = build.make_encode(apply.Apply(networks.vae, 'encode'))
   key = build.stage_key(seed, 'vae')
   validate = build.make_validate(
     _evaluated_loss(networks, config.vae.sigma_x, config.vae.beta), key

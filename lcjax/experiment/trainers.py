@@ -5,6 +5,7 @@ import dataclasses
 from lcjax.experiment import (
   build,
   class_mixture,
+  fingerprint,
   jobs,
   stage,
   tasks,
@@ -23,8 +24,10 @@ class Inputs:
     self._latents: dict[str, train_actor_critic.LatentData] = {}
 
   def latents(self, task: tasks.Task) -> train_actor_critic.LatentData:
-    """Encodings by the task's VAE, with networks from the task's config."""
-    key = task._replace(which=stage.VAE).identity
+    """Encodings by the task's model, with networks from the task's config."""
+    key = fingerprint.text(
+      fingerprint.follows_from(task.job, stage.LATENTS, task.replicate)
+    )
     if key not in self._latents:
       self._latents[key] = train_actor_critic.prepare(task.job, task.replicate)
     data = build.load_data(task.job, 'train')
@@ -34,7 +37,7 @@ class Inputs:
 
 def make_training(inputs: Inputs, task: tasks.Task) -> training_parts.Training:
   """Builds any training; the stages that it needs must be finished."""
-  if task.which in stage.JUDGES:
+  if task.which in stage.CLASSIFIERS:
     data = build.load_splits(task.job)
     return train_classifier.make_training(task.config, task.which, *data)
   if task.which is stage.VAE:

@@ -16,15 +16,20 @@ class Encodings:
     mean: [N, Z] float32.
     scale: [N, Z] float32 standard deviations.
     attributes: [N, Y] float32.
+    unit: [Z] what counts as near, where the scale cannot tell: for draws of a
+      prior, which have none. None: the mean of the scale.
   """
 
   mean: np.ndarray
   scale: np.ndarray
   attributes: np.ndarray
+  unit: np.ndarray | None = None
 
   @property
   def mean_scale(self) -> np.ndarray:
     """[Z] mean of the scale over all rows, as `distance_penalty` takes it."""
+    if self.unit is not None:
+      return self.unit
     return self.scale.mean(axis=0)
 
   @property

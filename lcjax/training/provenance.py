@@ -21,6 +21,7 @@ from lcjax import errors, keys
 MISSING = '(absent)'
 READ = 'read'
 _MOST_FLAGS = 6  # that an error message lists
+_PARAMETERS = 'generator.parameters'  # the digest of a user's own model
 
 
 class Advice(NamedTuple):
@@ -119,6 +120,11 @@ def flag(key: str, value: Any) -> str:
   return shlex.quote(f'--config.{key}={text}')
 
 
+def _is_digest(key: str) -> bool:
+  """Whether a dotted key is no key of the config, which no flag can set."""
+  return key == _PARAMETERS or key.endswith('.py')
+
+
 def _other_config(
   found: list[tuple[str, Any, Any]], advice: Advice
 ) -> tuple[str, str]:
@@ -129,8 +135,18 @@ def _other_config(
     else (key, old, new)
     for key, old, new in found
   ]
+  # Digests of a user's own file or model follow from another cause, if any.
+  digests = [one for one in found if _is_digest(one[0])]
+  found = [one for one in found if one not in digests] or sorted(
+    digests, key=lambda one: one[0] == _PARAMETERS
+  )
   key, old, new = found[0]
-  if key.endswith('.py'):  # the digest of a user's own file
+  if key == _PARAMETERS:
+    return (
+      'with other parameters of the model (config.generator)',
+      'put the earlier ones back',
+    )
+  if _is_digest(key):
     name = key.partition('.')[2]
     return f'with another {name}', 'put the earlier file back'
   cause = f'with config.{key}={old!r}, now it is {new!r}'

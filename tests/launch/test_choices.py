@@ -145,7 +145,9 @@ def make(tmp_path, monkeypatch, kind=types.Classes, score=0.0, **walk):
   )
   bound = python_types.SimpleNamespace(
     decode=lambda z: z, data=data, seed=0, labels=data.labels, train=found,
-    encode=lambda x: (x, 0.1 * np.ones_like(x)),
+    latents=lambda data, split: encodings.Encodings(
+      data.images, 0.1 * np.ones_like(data.images), data.attributes
+    ),
     attribute_critic=lambda z: 10.0 * (z - 1.5),
     realism_critic=lambda z: z[:, 0],
   )  # fmt: skip

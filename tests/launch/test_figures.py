@@ -11,7 +11,7 @@ from etils import epath
 from configs import base, digits
 from lcjax import errors, types
 from lcjax.data import celeba, dataset
-from lcjax.evaluation import edit_scores
+from lcjax.evaluation import edit_scores, judging
 from lcjax.experiment import (
   build,
   compare,
@@ -218,12 +218,12 @@ def test_least_agreement():
   logits = np.array([[0.0, 10.0], [10.0, 10.0]])
   y = np.array([[0.0, 1.0], [0.0, 1.0]])
   np.testing.assert_allclose(
-    panels.least_agreement(logits, y, types.Bits(('a', 'b'))),
+    judging.least_agreement(logits, y, types.Bits(('a', 'b'))),
     [0.5, 4.54e-5],
     rtol=1e-3,
   )
   np.testing.assert_allclose(
-    panels.least_agreement(logits, y, types.Classes(('a', 'b'))),
+    judging.least_agreement(logits, y, types.Classes(('a', 'b'))),
     [1.0, 0.5],
     rtol=1e-3,
   )
