@@ -84,7 +84,11 @@ ALLOWED = {
     'lcjax.experiment',
   },
 }
-PLOTS = 'lcjax/evaluation/plots.py', 'lcjax/evaluation/paper_figures.py'
+PLOTS = (
+  'lcjax/evaluation/plots.py',
+  'lcjax/evaluation/paper_figures.py',
+  'lcjax/evaluation/frontiers.py',
+)
 PARALLEL = 'lcjax/training/parallel.py'
 
 
