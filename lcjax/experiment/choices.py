@@ -28,7 +28,6 @@ from lcjax.experiment import (
   validation,
   walks,
 )
-from lcjax.movers import base
 
 FOLDER = 'chosen'
 _LEAST_TOLERANCE = 1e-6  # below, rounding decides
@@ -70,7 +69,8 @@ class Choices:
     replicate: index from 0.
     bound: models of the replicate.
     train: the training split.
-    make_walk: the mover of a setting, which starts where it is told to.
+    make_walk: (setting, whether labels are requested) -> its mover, which
+      starts where it is told to.
     make_accept: (choices) -> the test of rejection sampling.
   """
 
@@ -78,7 +78,7 @@ class Choices:
   replicate: int
   bound: loading.BoundCritics
   train: dataset.Dataset
-  make_walk: Callable[[walks.Setting], base.Mover]
+  make_walk: walks.MakeWalk
   make_accept: Callable[['Choices'], walks.Accept]
 
   @property

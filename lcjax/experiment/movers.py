@@ -168,8 +168,13 @@ def _make_walk(
   config: ml_collections.ConfigDict,
   bound: BoundMovers,
   setting: walks.Setting,
+  labelled: bool,
 ) -> denoiser.Denoiser:
-  """The guided denoiser of a start that is noised a little."""
+  """The guided denoiser of a start that is noised a little.
+
+  Where no label is requested, nothing else is: that row is about realism alone.
+  """
+  bound = bound if labelled else bound.unconstrained
   section = config.denoise.copy_and_resolve_references()
   section.update({key: config.walk[key] for key in _OF_WALKS})
   section.update(
@@ -223,7 +228,7 @@ def make_realism_walk(
   setting = chosen.walks.settings[glossary.REALISM_WALK]
   return wrappers.start_at(
     chosen.unlabelled.plain.draw,
-    _make_walk(config, bound.unconstrained, setting),
+    _make_walk(config, bound, setting, labelled=False),
   )
 
 

@@ -235,7 +235,7 @@ def _when_called(make: Callable[[], base.Mover]) -> Callable[..., base.Moved]:
 
 def _make_walk(chosen: choices.Choices, name: str) -> base.Mover:
   """The short walk of a row; the first one searches the settings of all."""
-  return chosen.make_walk(chosen.walks.settings[name])
+  return chosen.make_walk(chosen.walks.settings[name], True)
 
 
 # Starts of this package, from what is chosen for a replicate.

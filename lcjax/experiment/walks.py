@@ -142,11 +142,15 @@ def read(path: epath.Path, key: dict[str, Any]) -> Walks | None:
 Accept = Callable[[base.Moved, dict[str, Any]], np.ndarray]
 
 
+# (setting, whether labels are requested) -> mover
+MakeWalk = Callable[[Setting, bool], base.Mover]
+
+
 class _Walker(NamedTuple):
   """What a candidate is judged by; see `search` for the attributes."""
 
   real: validation.Validation
-  make_walk: Callable[[Setting], base.Mover]
+  make_walk: MakeWalk
   decode: Callable[[np.ndarray], np.ndarray]
   key: jax.Array
 
@@ -155,7 +159,8 @@ class _Walker(NamedTuple):
   ) -> Candidate:
     """Moves latents [N, Z] and judges them; UserError if they diverge."""
     target, rows = self.real.ask()
-    moved = self.make_walk(setting)(begun, target, rows, self.key)
+    walk = self.make_walk(setting, accept is not None)
+    moved = walk(begun, target, rows, self.key)
     judged = self.real.judge(self.decode(moved.z))
     kept: dict[str, float] = {}
     if accept is not None:
@@ -172,7 +177,7 @@ def search(
   section: Any,
   real: validation.Validation,
   draws: tuple[starts.Start, starts.Start],
-  make_walk: Callable[[Setting], base.Mover],
+  make_walk: MakeWalk,
   decode: Callable[[np.ndarray], np.ndarray],
   accept: Accept,
   seed: int,
@@ -185,7 +190,8 @@ def search(
     section: `config.walk`.
     real: validation images.
     draws: the mixtures with labels and without.
-    make_walk: the mover of a setting, which starts where it is told to.
+    make_walk: (setting, whether labels are requested) -> its mover, which
+      starts where it is told to.
     decode: z -> samples.
     accept: the test of rejection sampling.
     seed: of draws and noise.

@@ -200,8 +200,8 @@ class Diverges(Walk):
     super().__init__()
     self.below, self.error = below, error
 
-  def __call__(self, setting):
-    moves = super().__call__(setting)
+  def __call__(self, setting, labelled):
+    moves = super().__call__(setting, labelled)
 
     def mover(start, target, rows, key):
       moved = moves(start, target, rows, key)
