@@ -370,8 +370,8 @@ def test_an_actor_obeys(plane, walked, adversary):
   right = (moved.z[:, 0] < 0) == Y[:, 1]
   assert (right & is_up(moved.z)).mean() > 0.9
   assert (right & is_up(z)).mean() < 0.7
-  if adversary is not None:
-    assert clusters.share_near(moved.z, Y) > 0.85
+  if adversary is not None:  # in few steps, it holds rows loosely
+    assert clusters.share_near(moved.z, Y, radius=2.5) > 0.9
 
 
 def refused(make):
