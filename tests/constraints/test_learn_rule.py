@@ -139,10 +139,12 @@ def test_a_blurred_rule_needs_a_high_threshold(plane):
   )
   moved = lcjax.optimizer(found)(model.draw_prior(ROWS, KEY), {})
   exact = 1.0 / (1.0 + np.exp(-2.0 * moved.z[:, 1]))
-  assert found.threshold >= 0.8
+  assert found.threshold >= 0.7
   assert abs(exact[moved.satisfied].mean() - found.report.precision) < 0.1
   shares = np.array(list(found.report.levels.values()))
-  assert (np.diff(shares) > -1e-6).all() and shares[0] < 0.8 < 0.9 < shares[-1]
+  assert (np.diff(shares) > -1e-6).all() and shares[0] < 0.85 < 0.95 < shares[
+    -1
+  ]
 
 
 def test_a_graded_rule_is_met_from_its_level_on(plane):
@@ -368,8 +370,8 @@ def test_an_actor_obeys(plane, walked, adversary):
   right = (moved.z[:, 0] < 0) == Y[:, 1]
   assert (right & is_up(moved.z)).mean() > 0.9
   assert (right & is_up(z)).mean() < 0.7
-  if adversary is not None:
-    assert clusters.share_near(moved.z, Y) > 0.85
+  if adversary is not None:  # in few steps, it holds rows loosely
+    assert clusters.share_near(moved.z, Y, radius=2.5) > 0.9
 
 
 def refused(make):
