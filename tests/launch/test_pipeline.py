@@ -52,7 +52,8 @@ TINY = [
   *(f'--config.{stage}.train.log_every=10' for stage in STAGES),
 ]
 UNLABELLED = (
-  'mixture', 'realism_optimizer', 'realism_denoiser', 'realism_walk',
+  'mixture', 'mixture_narrow', 'realism_optimizer', 'realism_denoiser',
+  'realism_walk',
 )  # fmt: skip
 ROWS = [
   'real',
@@ -60,12 +61,15 @@ ROWS = [
   'reconstruction',
   'prior',
   'mixture',
+  'mixture_narrow',
   'realism_optimizer',
   'realism_denoiser',
   'realism_walk',
   'class_gaussian',
   'class_mixture',
   'class_mixture_kept',
+  'class_mixture_narrow',
+  'class_mixture_narrow_kept',
   'actor',
   'actor_kept',
   'actor_lambda_0.1',
