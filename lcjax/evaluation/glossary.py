@@ -85,8 +85,9 @@ ROW_DESCRIPTIONS = {
   'one_step': 'As short_walk, of a single step.',
   'short_walk': 'Draws of the class or attribute mixture, with a little noise, '
   'sampled again by a few steps of the guided denoiser. Of the searched '
-  'settings, the one of least Frechet distance that is at least as accurate as '
-  'real images, on the validation split as the second judge sees it.',
+  'settings that are at least as accurate as real images and have nearly the '
+  'best recall of these, the one of least Frechet distance, on the validation '
+  'split as the second judge sees it.',
   'varied_walk': 'As short_walk, of highest k-NN recall instead of least '
   'Frechet distance.',
 }

@@ -61,9 +61,10 @@ def make(
     'caption': 'Of the searched settings, each row has the one of least '
     'Frechet distance among those at least as accurate as real images '
     f'({first["score_of_real_images"]:.3f}), as the second judge sees '
-    'validation images; varied_walk the one of highest recall; with tries, of '
-    'accepted samples only. The figure has all settings with guidance of the '
-    'first seed. The search took '
+    'validation images, and whose recall is within .02 of the best of these; '
+    'one_step whatever its recall; varied_walk the one of highest recall; with '
+    'tries, of accepted samples. The figure has all settings with guidance '
+    'of the first seed. The search took '
     f'{sum(one["seconds"] for one in stored.values()) / len(stored):.0f} '
     'seconds a seed.',
     'columns': [

@@ -35,6 +35,10 @@ class _Candidate(NamedTuple):
   scores: dict[str, float]
 
 
+def _scores(one: _Candidate) -> dict[str, float]:
+  return one.scores
+
+
 def _arrays(fitted: baselines.Fitted) -> dict[str, np.ndarray]:
   """What a mixture consists of, as stored."""
   draw = fitted.draw
@@ -129,7 +133,7 @@ def _choose(
 
   started, seconds = time.perf_counter(), sum(one.seconds for one in fits)
   plain = [candidate(one.draw, 1.0) for one in fits]
-  first = min(plain, key=lambda one: one.scores['frechet'])
+  first = validation.least_frechet(plain, _scores)
   plain_seconds = seconds + time.perf_counter() - started
   fitted = baselines.Fitted(first.draw, plain_seconds)
   if not factors:
@@ -140,9 +144,9 @@ def _choose(
     for factor in factors
     if factor != 1.0
   ]
-  best = validation.least_frechet(
-    [*plain, *others], real.score * labelled, lambda one: one.scores
-  )
+  least = real.score * labelled
+  fits = validation.as_accurate([*plain, *others], least, _scores)
+  best = validation.least_frechet(fits, _scores)
   narrow = baselines.Fitted(
     best.draw.narrowed(best.factor), seconds + time.perf_counter() - started
   )

@@ -96,12 +96,9 @@ def as_accurate(
   return [one for one in found if scores_of(one)['score'] >= reached]
 
 
-def least_frechet(
-  found: Sequence[_S], least: float, scores_of: ScoresOf[_S]
-) -> _S:
-  """The rule of all choices: the least Frechet distance of `as_accurate`."""
-  fits = as_accurate(found, least, scores_of)
-  return min(fits, key=lambda one: scores_of(one)['frechet'])
+def least_frechet(found: Sequence[_S], scores_of: ScoresOf[_S]) -> _S:
+  """The candidate of the least Frechet distance."""
+  return min(found, key=lambda one: scores_of(one)['frechet'])
 
 
 def load(job: jobs.Job, train: dataset.Dataset) -> Validation | None:

@@ -54,7 +54,9 @@ class Candidate(NamedTuple):
 
 
 _SLACK = 0.01  # of the score of a varied walk, below that of real images
-_RECALL_SLACK = 0.02  # of the recall of a walk without labels, below the best
+# Of recall, below the best: a single long step smooths, which lowers the
+# Frechet distance more than it should.
+_RECALL_SLACK = 0.02
 
 
 def best(
@@ -62,34 +64,45 @@ def best(
 ) -> Candidate:
   """The candidate of a row.
 
-  Of those whose score is at least that of real images, or else of the one with
-  the highest score: the one of least Frechet distance; for 'one_step', among
-  single steps; for 'short_walk_kept', by the scores of accepted samples; for
-  'varied_walk', the one of highest recall, with a score of at most a point
-  less. Where nothing is requested, for 'realism_walk', no score says what is
-  too smooth: there it is the least Frechet distance of those whose recall is
-  near the highest.
+  The least Frechet distance of those whose score is at least that of real
+  images, or else of the one with the highest score, and whose recall is near
+  the best of these. With exceptions: 'one_step' is one of the single steps,
+  whatever their recall; 'short_walk_kept' is chosen by the scores of accepted
+  samples, with the same recall of all samples; 'varied_walk' is the one of
+  highest recall, with a score of at most a point less; and where nothing is
+  requested, no score counts.
   """
   if name == glossary.REALISM_WALK:
-    recalls = [one.scores.get('knn_recall', 0.0) for one in candidates]
-    enough = max(recalls) - _RECALL_SLACK
-    fits = [
-      one
-      for one, recall in zip(candidates, recalls, strict=True)
-      if recall >= enough
-    ]
-    return min(fits, key=lambda one: one.scores['frechet'])
+    return validation.least_frechet(_recalled(candidates, candidates), _scores)
   if name == 'one_step':
     single = [one for one in candidates if one.setting.steps == 1]
-    candidates = single or candidates
-  if name == glossary.KEPT_WALK:
-    kept = [one for one in candidates if one.kept]
-    if kept:
-      return validation.least_frechet(kept, real_score, lambda one: one.kept)
+    fits = validation.as_accurate(single or candidates, real_score, _scores)
+    return validation.least_frechet(fits, _scores)
   if name == 'varied_walk':
     fits = validation.as_accurate(candidates, real_score - _SLACK, _scores)
-    return max(fits, key=lambda one: one.scores.get('knn_recall', 0.0))
-  return validation.least_frechet(candidates, real_score, _scores)
+    return max(fits, key=_recall)
+  accurate = validation.as_accurate(candidates, real_score, _scores)
+  kept = [one for one in _recalled(candidates, accurate) if one.kept]
+  if name == glossary.KEPT_WALK and kept:
+    fits = validation.as_accurate(kept, real_score, _kept)
+    return validation.least_frechet(fits, _kept)
+  return validation.least_frechet(_recalled(accurate, accurate), _scores)
+
+
+def _recalled(
+  found: Sequence[Candidate], among: Sequence[Candidate]
+) -> list[Candidate]:
+  """Those whose recall, of all samples, is near the best of some."""
+  enough = max(map(_recall, among)) - _RECALL_SLACK
+  return [one for one in found if _recall(one) >= enough]
+
+
+def _recall(one: Candidate) -> float:
+  return one.scores.get('knn_recall', 0.0)
+
+
+def _kept(one: Candidate) -> dict[str, float]:
+  return one.kept
 
 
 def _scores(one: Candidate) -> dict[str, float]:
