@@ -743,7 +743,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
     ('num_seeds', config.num_seeds - 1),
     ('classifier.seed', config.classifier.seed),
     ('second_classifier.seed', config.second_classifier.seed),
-    ('labeller.seed', config.labeller.seed),
+    # Without a model of one's own, nothing is labelled.
+    ('labeller.seed', config.labeller.seed * external),
   ):
     last_seed = config.seed + further
     if last_seed > MOST_SEED:

@@ -61,6 +61,12 @@ def parse_flags(argv: list[str]) -> list[str]:
     given = [config_files.expand_home(argument) for argument in given]
     config_files.check(joined(given))
     rest = flags.FLAGS([*argv[:1], *given])
+  except AttributeError as error:  # of ml_collections
+    raise errors.UserError(
+      f'a --config flag sets the key {str(error).strip(chr(34))}, which its '
+      'section lacks: name the key in the config file, which has replaced the '
+      'section'
+    ) from error
   except (flags.Error, LookupError, TypeError, ValueError) as error:
     raise errors.UserError(config_files.explain(error)) from error
   if len(rest) > 1:

@@ -22,6 +22,7 @@ from lcjax.experiment import (
   train_classifier,
   train_denoiser,
   train_vae,
+  wants,
 )
 from lcjax.latent import encodings, mixtures
 from lcjax.models import apply
@@ -177,7 +178,7 @@ def bound():
     'train': parts.train,
     'labels': LABELS,
     'batch_size': ROWS,
-    'further': (),
+    'want': wants.ALL,
     'velocity': denoiser.Velocity(
       denoised['velocity'].params, apply.Apply(networks.denoiser)
     ),

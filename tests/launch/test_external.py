@@ -44,7 +44,9 @@ ABLATIONS = {
 
 def get_config(ablation='default'):
   config = digits.get_config()
-  config.generator = {'kind': 'external', 'module': 'toy:load'}
+  config.generator = {
+    'kind': 'external', 'module': 'toy:load', 'arguments': {},
+  }
   return base.ablate(config, ABLATIONS, ablation)
 """
 FIGURES = [
@@ -141,6 +143,9 @@ def test_a_changed_model_is_noticed(run, tmp_path):
   said = refused(launch('train_denoiser', tmp_path, wide))
   assert 'config.generator.arguments.std' in said
   assert '--config.generator.arguments' in said and 'parameters' not in said
+  write(tmp_path, TOY, CONFIG.replace(" 'arguments': {},", ''))
+  said = refused(launch('train_denoiser', tmp_path, wide))
+  assert "sets the key 'arguments', which its section lacks" in said
   said = refused(
     launch(
       'train_denoiser',

@@ -12,6 +12,8 @@ KEYS = (
   'vae.optimizer',
   'classifier.optimizer',
   'second_classifier.optimizer',
+  'labeller.optimizer',
+  'invert.optimizer',
   'actor_critic.actor_optimizer',
   'actor_critic.critic_optimizer',
   'latent_critics.inner.optimizer',

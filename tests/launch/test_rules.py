@@ -113,7 +113,7 @@ def test_optimizer_g_and_the_denoiser_get_what_is_learned(job):
   train_rules.train_all(job)
   data = build.load_data(job, 'train')
   bound = loading.load_movers(job, 0, data)
-  (dark, weight), (upper, other) = bound.further
+  (dark, weight), (upper, other) = bound.want.further.values()
   assert (dark.name, weight, upper.name, other) == ('dark', 20.0, 'upper', 1.0)
   guide = movers.make_denoiser(bound, job.config.denoise).phases[-1].want
   assert {'dark', 'upper'} <= set(guide.names())
