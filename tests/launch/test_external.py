@@ -184,22 +184,20 @@ def test_figures_leave_out_what_needs_a_second_vae(run):
   assert abs(unchanged['pixel_mse_original'] - errors) < 0.2 * errors
 
 
-def test_ablations_of_the_model_have_latents_of_their_own(tmp_path):
+def test_ablations_of_the_model_have_latents_of_their_own(run, tmp_path):
   write(tmp_path)
   found = launch(
-    'ablate', tmp_path, '--ablations=default,wide', '--num_seeds=1',
-    workdir='ablations',
-  )  # fmt: skip
+    'ablate', tmp_path, '--ablations=wide', '--num_seeds=1', workdir='ablations'
+  )
   assert found.returncode == 0, found.stderr
-  starts = [
-    np.load(tmp_path / f'ablations/{name}/compare/samples/reconstruction.npz')
-    for name in ('default', 'wide')
-  ]
-  plain, wide = (found['latents'] for found in starts)
+  folders = run / 'run', tmp_path / 'ablations/wide'
+  plain, wide = (
+    np.load(folder / 'compare/samples/reconstruction.npz')['latents']
+    for folder in folders
+  )
   np.testing.assert_allclose(0.25 * plain, 0.4 * wide, atol=1e-4)
   metrics = [
-    (tmp_path / f'ablations/{name}/latent_critics/metrics.jsonl').read_text()
-    for name in ('default', 'wide')
+    (folder / 'latent_critics/metrics.jsonl').read_text() for folder in folders
   ]
   assert metrics[0] != metrics[1]
 
