@@ -145,8 +145,8 @@ def _choose(
     if factor != 1.0
   ]
   least = real.score * labelled
-  fits = validation.as_accurate([*plain, *others], least, _scores)
-  best = validation.least_frechet(fits, _scores)
+  accurate = validation.as_accurate([*plain, *others], least, _scores)
+  best = validation.least_frechet(accurate, _scores)
   narrow = baselines.Fitted(
     best.draw.narrowed(best.factor), seconds + time.perf_counter() - started
   )
