@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from etils import epath
 
 from lcjax.experiment import choices_report
@@ -55,3 +56,20 @@ def test_each_row_and_seed_has_its_setting_and_scores(tmp_path):
 
 def test_without_a_search_there_is_no_table(tmp_path):
   assert choices_report.make(epath.Path(tmp_path), 2, 'accuracy') is None
+
+
+def test_candidates_far_below_all_others_are_not_drawn(tmp_path, monkeypatch):
+  store(tmp_path / 'chosen', 10.0)
+  path = tmp_path / 'chosen/chosen.json'
+  report = json.loads(path.read_text())
+  low = candidate(6, 1.0, 0.05) | {'score': 0.5}
+  path.write_text(json.dumps(report | {'guided': [*report['guided'], low]}))
+  drawn = []
+  monkeypatch.setattr(
+    choices_report.frontiers,
+    'candidates',
+    lambda scores, *others: drawn.append([one['score'] for one in scores]),
+  )
+  # All are below real images, whose score is .97.
+  choices_report.make(epath.Path(tmp_path), 1, 'accuracy')
+  assert drawn == [[pytest.approx(0.9123), pytest.approx(0.93)]]
