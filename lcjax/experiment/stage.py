@@ -115,7 +115,9 @@ MIXTURES = Node(
 )
 _WALKED = *GENERATOR, 'latent_critics', 'denoiser', _CHOSEN_BY
 WALKS = Node(
-  ('data', *_WALKED, 'mixture', 'walk', 'constraints', 'want'), needs=_WALKED
+  # One of the walks is chosen by what rejection sampling keeps.
+  ('data', *_WALKED, 'mixture', 'walk', 'retry', 'constraints', 'want'),
+  needs=_WALKED,
 )
 # What results read: the second judge has no part in those on the test split.
 TRAINED = (

@@ -112,6 +112,17 @@ def test_every_section_belongs_to_a_node():
   assert sections | scalars | {'rules'} == {*base.get_config()}
 
 
+@pytest.mark.parametrize(
+  'key', ['retry.accept_quantile', 'walk.eta', 'mixture.narrow']
+)
+def test_a_search_follows_from_what_it_asks(key):
+  config = base.get_config()
+  before = fingerprint.settings(config, stage.WALKS, 0)
+  value = (1.0,) if key == 'mixture.narrow' else 0.125
+  config.update_from_flattened_dict({key: value})
+  assert fingerprint.settings(config, stage.WALKS, 0) != before
+
+
 def test_the_background_matters_to_data_that_may_be_transparent():
   for name, matters in (('folder', True), ('digits', False)):
     config = config_with()
