@@ -375,6 +375,29 @@ def get_config() -> ml_collections.ConfigDict:
   # them. See docs/constraints.md. Changes need no retraining.
   config.want = ''
 
+  # Compositions as in `want`, by name, that `launch.compare_wants` puts side by
+  # side, each with realism; 'want' itself has no part in it.
+  config.wants = {}
+
+  # How it does that. Changes need no retraining.
+  config.compare_wants = {
+    'num_samples': 3000,  # per row
+    # The walk's guidance: candidates of the weight of all that is wanted. The
+    # one of least Frechet distance is taken of those that reach this share of
+    # satisfying samples, or else the one of the greatest share, on validation.
+    'guidance_weights': (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
+    'least_satisfied': 0.95,
+    'search_num_samples': 2000,  # of each of them
+    'num_steps': 6,
+    'start_time': 0.6,
+    'tries': 5,  # of rows of movers NAME_kept
+    # Rejection is the baseline, so it gets as many tries as a row may need.
+    'baseline_tries': 100,
+    # Training images that the wanted rules score, for the mixture of those
+    # that satisfy them.
+    'num_scored': 20_000,
+  }
+
   config.rules = {  # how rules are learned, see `lcjax.learn_rule`
     'num_samples': 6000,  # scored before the first round, and in every further
     'rounds': 3,  # of moved samples
@@ -437,7 +460,7 @@ def get_config() -> ml_collections.ConfigDict:
   return config
 
 
-OPEN = 'starts', 'movers', 'constraints'  # sections with entries of any name
+OPEN = 'starts', 'movers', 'constraints', 'wants'  # sections with entries of any name
 
 # The sections with free arguments, beside those of optimisers.
 _WITH_ARGUMENTS = ('generator',)
@@ -562,6 +585,12 @@ RANGES = {
     lambda v: all(s >= 1 for s in v),
     'a tuple of numbers of at least 1, such as (1, 4)',
   ),
+  'least_satisfied': (lambda v: 0 <= v <= 1, 'in [0, 1]'),
+  'num_scored': (lambda v: v >= 1, 'at least 1'),
+  'guidance_weights': (
+    lambda v: len(v) > 0 and all(w >= 0 for w in v),
+    'one or more weights of at least 0',
+  ),
   'attribute_weights': (
     lambda v: len(v) >= 1 and all(w >= 0 for w in v),
     'one or more weights of at least 0',
@@ -648,9 +677,19 @@ def _has_arguments(section: str, known: Sequence[str]) -> bool:
 
 
 def _check_entry(key: str, config: ml_collections.ConfigDict) -> None:
-  """Raises UserError unless an open section holds dicts of settings."""
+  """Raises UserError unless an open section holds what it is for.
+
+  That is dicts of settings; of `wants`, texts.
+  """
   section, _, rest = key.partition('.')
   name = rest.partition('.')[0]
+  if section == 'wants':
+    if not isinstance(config[section][name], str):
+      raise errors.UserError(
+        f'config.{key} is not a text: give a composition such as '
+        "config.wants.mine = 'all(attributes, not(mine))'"
+      )
+    return
   if 'kind' not in (config[section].to_dict().get(name) or {}):
     raise errors.UserError(
       f"config.{section}.{name} has no 'kind': give a dict such as "
@@ -716,7 +755,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
       _check_type(key, value, defaults[key])
     last = key.rsplit('.', 1)[-1]
     suffixes = [s for s in RANGES if last == s or last.endswith(f'_{s}')]
-    if not suffixes or key.startswith('generator.arguments.'):
+    if not suffixes or key.startswith(('generator.arguments.', 'wants.')):
       continue
     test, meaning = RANGES[max(suffixes, key=len)]  # the most specific entry
     try:

@@ -10,6 +10,11 @@ import ml_collections
 
 from configs import base, published
 
+
+def _rule(rule: str, **arguments: float) -> dict[str, Any]:
+  return {'kind': 'rule', 'rule': rule, 'arguments': arguments}
+
+
 ABLATIONS: dict[str, dict[str, Any]] = {
   'default': {},
   # The denoiser's networks at every noise level.
@@ -20,6 +25,26 @@ ABLATIONS: dict[str, dict[str, Any]] = {
   },
   # Rows with tries that are more accurate and less varied.
   'strict_denoiser': {'retry.accept_quantile': 0.2},
+  # Rules without labels, learned beside a finished run of the default.
+  'rules': {
+    'constraints.ink': _rule('ink', low=0.17, softness=0.05),
+    'constraints.slanted': _rule('slant', low=0.45, softness=0.3),
+    'constraints.hole': _rule('holes', low=1, softness=0.3),
+    'constraints.thick': _rule('thickness', low=3.0, softness=0.6),
+    'constraints.rare': _rule('slant', low=0.6, softness=0.3),
+    'rules.num_samples': 20_000,
+    'rules.rounds': 1,
+    'rules.num_steps': 3000,
+    'rules.start_components': 20,
+    'want': 'all(realism, attributes)',  # the rules are those of `wants`
+    'wants.ink': 'ink',
+    'wants.slanted': 'slanted',
+    'wants.hole': 'hole',
+    'wants.rare': 'rare',
+    'wants.ink_and_digit': 'all(ink, attributes)',
+    'wants.no_hole_and_digit': 'all(not(hole), attributes)',
+    'wants.slanted_or_thick': 'any(slanted, thick)',
+  },
   # The published sizes, for an accelerator.
   'paper': {
     **published.shared(vae_batch_size=512),
