@@ -460,7 +460,12 @@ def get_config() -> ml_collections.ConfigDict:
   return config
 
 
-OPEN = 'starts', 'movers', 'constraints', 'wants'  # sections with entries of any name
+OPEN = (
+  'starts',
+  'movers',
+  'constraints',
+  'wants',
+)  # sections with entries of any name
 
 # The sections with free arguments, beside those of optimisers.
 _WITH_ARGUMENTS = ('generator',)

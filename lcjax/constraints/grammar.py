@@ -223,6 +223,17 @@ def negated_names(node: Node) -> tuple[str, ...]:
   return tuple(leaf.name for leaf, negated, _ in found if negated)
 
 
+def names(node: Node) -> tuple[str, ...]:
+  """Names of all constraints of a composition."""
+  return tuple(leaf.name for leaf, *_ in _leaves(node, False, False))
+
+
+def with_name(name: str, node: Node) -> Node:
+  """all(name, node)."""
+  leaf = Node('name', name, (), 1.0, node.place)
+  return Node('all', '', (leaf, node), 1.0, node.place)
+
+
 def build(
   node: Node,
   parts: Mapping[str, base.Constraint],

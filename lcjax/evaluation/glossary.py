@@ -269,6 +269,21 @@ METRICS = {
     'Frechet, as above, to the test images that satisfy the constraint (the '
     'row real_satisfying).',
   ),
+  'satisfying_spread': Metric(
+    'Spread', IMAGES, 'real', '.2f',
+    'Feature variance of all samples, divided by that of the real images that '
+    'satisfy the constraint.',
+  ),
+  'satisfying_knn_recall': Metric(
+    'Recall satisfying', IMAGES, 'higher', '.3f',
+    'k-NN recall among the real images that satisfy the constraint, of as many '
+    'samples.',
+  ),
+  'satisfying_coverage': Metric(
+    'Coverage satisfying', IMAGES, 'higher', '.3f',
+    'Coverage of the real images that satisfy the constraint, by as many '
+    'samples.',
+  ),
   'kid': Metric(
     'KID', IMAGES, 'lower', '.4f',
     'Kernel distance to test images: squared maximum mean discrepancy with the '

@@ -164,7 +164,7 @@ def make_denoiser(
   )
 
 
-def _make_walk(
+def make_walk(
   config: ml_collections.ConfigDict,
   bound: BoundMovers,
   setting: walks.Setting,
@@ -200,7 +200,7 @@ def choices_of(
     bound: models of the replicate.
     train: the training split.
   """
-  walk = functools.partial(_make_walk, job.config, bound)
+  walk = functools.partial(make_walk, job.config, bound)
   accept = functools.partial(_accepts, job.config, bound)
   return choices.Choices(job, replicate, bound, train, walk, accept)
 
@@ -228,7 +228,7 @@ def make_realism_walk(
   setting = chosen.walks.settings[glossary.REALISM_WALK]
   return wrappers.start_at(
     chosen.unlabelled.plain.draw,
-    _make_walk(config, bound, setting, labelled=False),
+    make_walk(config, bound, setting, labelled=False),
   )
 
 

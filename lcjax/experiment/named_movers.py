@@ -346,6 +346,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     if not rule_entries.is_rule(entry):
       extensions.parse_constraint(entry, f'config.constraints.{name}')
   wants.parse(config)
+  for name, text in config.wants.to_dict().items():
+    wants.parse_text(config, text, f'config.wants.{name}')
 
 
 def descriptions(config: ml_collections.ConfigDict) -> dict[str, str]:

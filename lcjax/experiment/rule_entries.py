@@ -169,3 +169,14 @@ def parameters(job: jobs.Job, replicate: int) -> dict[str, Any]:
       except files.DAMAGE:
         found[f'{FOLDER}/{name}'] = None
   return found
+
+
+def calls(
+  job: jobs.Job, replicate: int, config: ml_collections.ConfigDict
+) -> dict[str, int]:
+  """Calls that it took to learn the rules of a config, by name."""
+  found = {}
+  for name in entries(config):
+    path = folder_of(job.workdir, replicate, name) / REPORT
+    found[name] = int(files.read_json(path)['calls'])
+  return found

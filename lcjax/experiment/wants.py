@@ -76,21 +76,43 @@ def parse(config: ml_collections.ConfigDict) -> grammar.Node | None:
   """
   if not config.want:
     return None
+  return parse_text(config, config.want, 'config.want')
+
+
+def parse_text(
+  config: ml_collections.ConfigDict, text: str, what: str
+) -> grammar.Node:
+  """A composition of the constraints of a config, parsed.
+
+  Args:
+    config: of the experiment.
+    text: of the composition.
+    what: the config key of the text, for errors.
+
+  Raises:
+    UserError: it is no composition of the constraints of the config.
+  """
   for name in config.constraints:
-    what = f'config.constraints.{name} with config.want={config.want!r}'
+    own = f'config.constraints.{name} with {what}={text!r}'
     if name in _OWN:
       raise errors.UserError(
-        f'{what}: {name!r} is the name of a constraint that is always there: '
+        f'{own}: {name!r} is the name of a constraint that is always there: '
         'choose another'
       )
-    grammar.check_name(name, what)
+    grammar.check_name(name, own)
   names = (*_OWN, *config.constraints)
-  node = grammar.parse(config.want, names, 'config.want', (NEAR,))
+  node = grammar.parse(text, names, what, (NEAR,))
   negated = grammar.negated_names(node)
   if ATTRIBUTES in negated and config.denoise.mixture_above < 1:
     raise errors.UserError(
-      f'config.want={config.want!r} asks for the opposite of attributes, which '
+      f'{what}={text!r} asks for the opposite of attributes, which '
       'the class mixture of the denoiser has not: set '
       f'config.denoise.mixture_above={config.denoise.mixture_above} to 1'
     )
   return node
+
+
+def names_of(config: ml_collections.ConfigDict, name: str) -> tuple[str, ...]:
+  """Names of the constraints in an entry of `config.wants`."""
+  what = f'config.wants.{name}'
+  return grammar.names(parse_text(config, config.wants[name], what))

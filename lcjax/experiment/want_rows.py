@@ -1,0 +1,453 @@
+"""The rows of one composition of `config.wants`: movers, baselines, scores."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from lcjax import errors, types
+from lcjax.constraints import base as constraints
+from lcjax.constraints import grammar
+from lcjax.data import dataset
+from lcjax.evaluation import glossary, judging, metrics, moving
+from lcjax.evaluation import terms as terms_lib
+from lcjax.experiment import choices, loading, movers, walks, wants
+from lcjax.generators import latent_model
+from lcjax.latent import encodings
+from lcjax.movers import base, starts, wrappers
+
+# A mixture is fitted to no fewer rows, and a Frechet distance is to no fewer.
+LEAST_ROWS = 10
+MIXTURE, CLASS_MIXTURE = 'mixture', 'class_mixture'
+WALK, WALK_FROM = 'guided_walk', 'guided_walk_from_mixture'
+UNGUIDED = 'unguided_walk'
+SATISFYING = 'satisfying_mixture'
+_FRECHET = 'frechet_satisfying'
+DESCRIPTIONS = {
+  glossary.REAL_SATISFYING: 'The test images that satisfy the request by their '
+  'own labels and the checks of its terms: the ceiling.',
+  MIXTURE: 'Draws of the mixture of all encodings: the floor.',
+  CLASS_MIXTURE: 'Draws of the mixture of the requested labels: the floor.',
+  f'{UNGUIDED}_kept': 'The short walk without the constraints of the config, '
+  'as in launch.compare (realism_walk, or short_walk if labels are requested), '
+  'until a sample satisfies the request.',
+  SATISFYING: 'Draws of a mixture of those encodings whose decoded samples '
+  'satisfy the request.',
+  'optimizer': 'Optimizer-G from draws of satisfying_mixture, until a row is '
+  'as realistic as most real encodings.',
+  WALK_FROM: 'The denoiser guided by the request, from noised draws of the '
+  'mixture that is the floor.',
+  WALK: 'The denoiser guided by the request, from noised draws of '
+  'satisfying_mixture.',
+}  # fmt: skip
+
+
+class Request(NamedTuple):
+  """A composition of `config.wants`, and who moves and judges it.
+
+  Attributes:
+    name: of the composition.
+    bound: models of one replicate, which ask for the composition.
+    terms: of the composition.
+    labelled: whether it asks for labels.
+  """
+
+  name: str
+  bound: loading.BoundMovers
+  terms: terms_lib.Terms
+  labelled: bool
+
+
+def make_request(
+  config: ml_collections.ConfigDict, bound: loading.BoundMovers, name: str
+) -> Request:
+  """Binds a composition, with realism, to the models of a replicate."""
+  node = wants.parse_text(config, config.wants[name], f'config.wants.{name}')
+  names = grammar.names(node)
+  if wants.REALISM not in names:
+    node = grammar.with_name(wants.REALISM, node)
+  own = dataclasses.replace(
+    bound, want=dataclasses.replace(bound.want, node=node)
+  )
+  terms = terms_lib.Terms(movers.make_want(own, config.optimize), _as_decoded)
+  labelled = (
+    wants.ATTRIBUTES in names
+    and wants.ATTRIBUTES not in grammar.negated_names(node)
+  )
+  return Request(name, own, terms, labelled)
+
+
+def _as_decoded(images: np.ndarray) -> np.ndarray:
+  return images.astype(np.float32) / 255.0
+
+
+class Real(NamedTuple):
+  """Real samples of a split, as a judge sees them, and those that satisfy.
+
+  Attributes:
+    data: of the split.
+    predict_fn: the judge.
+    features: [K, F] of the samples that satisfy the request.
+    satisfying: [N] bool.
+  """
+
+  data: dataset.Dataset
+  predict_fn: judging.PredictFn
+  features: np.ndarray
+  satisfying: np.ndarray
+
+  def labels(self, num_rows: int) -> np.ndarray:
+    """[num_rows, Y]: as samples that satisfy the request have them.
+
+    Those of all samples if none does.
+    """
+    y = self.data.attributes
+    own = y[self.satisfying] if self.satisfying.any() else y
+    return own[np.arange(num_rows) % len(own)]
+
+
+def make_real(
+  request: Request,
+  data: dataset.Dataset,
+  predict_fn: judging.PredictFn,
+  features: np.ndarray,
+) -> Real:
+  """Asks which samples of a split satisfy a request; features are of all."""
+  found = judging.satisfying(data, request.terms)
+  if found is None:
+    found = np.zeros(len(data), bool)
+  return Real(data, predict_fn, features[found], found)
+
+
+def judge(
+  request: Request, real: Real, row: judging.Row, num_neighbours: int
+) -> judging.Scores:
+  """Shares that meet each term, and realism among samples that satisfy all."""
+  logits, features = real.predict_fn(row.images)
+  labels = real.data.labels
+  met = request.terms.met(
+    row.images, labels.predict(logits), row.attributes, row.latents
+  )
+  scores = row.scores | {
+    f'{glossary.MET}{term}': float(found.mean()) for term, found in met.items()
+  }
+  if len(real.features) >= LEAST_ROWS:
+    scores[_FRECHET] = metrics.frechet_distance(features, real.features)
+    one = np.ones((len(features), 1)), np.ones((len(real.features), 1))
+    scores['satisfying_spread'] = metrics.diversity(
+      features, one[0], real.features, one[1]
+    )
+  if min(len(features), len(real.features)) > num_neighbours:
+    overlap = metrics.neighbour_values(features, real.features, num_neighbours)
+    for name in ('knn_recall', 'coverage'):
+      scores[f'satisfying_{name}'] = float(overlap[name].mean())
+  return scores
+
+
+def make_target(
+  request: Request, labels: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """The target of labels [N, Y], if the request asks for any."""
+  return movers.make_target(
+    labels, None if request.labelled else np.zeros_like(labels)
+  )
+
+
+def accept(request: Request) -> wrappers.Accept:
+  """Whether decoded samples satisfy the request, by the rules themselves.
+
+  Labels are those that D_attr sees at the encoding of the decoded sample: the
+  judge has no part in it.
+  """
+  bound = request.bound
+
+  def accepted(z: np.ndarray, target: constraints.Target) -> np.ndarray:
+    images, (y, _) = bound.decode(z), target['attributes']
+    seen = z if bound.model.encode_fn is None else bound.encode(images)[0]
+    predicted = bound.labels.predict(bound.attribute_critic(seen))
+    found = request.terms.met(images, np.asarray(predicted), np.asarray(y), z)
+    return found.get(terms_lib.JOINTLY, np.zeros(len(z), bool))
+
+  return accepted
+
+
+class Scored(NamedTuple):
+  """The mixture of encodings that satisfy a request.
+
+  Attributes:
+    draw: of the mixture; None if too few do.
+    num_scored: encodings whose decoded samples were checked.
+    share: of these that satisfy the request.
+  """
+
+  draw: starts.Start | None
+  num_scored: int
+  share: float
+
+
+def satisfying_mixture(
+  config: ml_collections.ConfigDict, request: Request, real: Real
+) -> Scored:
+  """Fits a mixture to encodings whose decoded samples satisfy a request.
+
+  No label is read unless the request asks for labels. A class of which too few
+  encodings satisfy it is represented by all of them. Of the sizes of
+  `config.mixture`, the one is taken whose draws have the least Frechet distance
+  to validation images that satisfy the request.
+
+  Args:
+    config: of the experiment.
+    request: what is asked.
+    real: validation images.
+  """
+  bound, labelled = request.bound, request.labelled
+  found, rng = bound.train, np.random.default_rng(bound.seed)
+  rows = rng.permutation(len(found.mean))[: config.compare_wants.num_scored]
+  z, y = found.sample(bound.seed)[rows], found.attributes[rows]
+  met = request.terms.met(bound.decode(z), y, y, z).get(terms_lib.JOINTLY)
+  if met is None or met.sum() < LEAST_ROWS:
+    share = 0.0 if met is None else float(met.mean())
+    return Scored(None, len(rows), share)
+  share = float(met.mean())
+  if labelled and isinstance(bound.labels, types.Classes):
+    rare = (y[met].sum(axis=0) < LEAST_ROWS) & (y.sum(axis=0) > 0)
+    met = met | (y @ rare > 0)
+  kept = rows[met]
+  some = encodings.Encodings(
+    found.mean[kept], found.scale[kept], found.attributes[kept]
+  )
+  data = latent_model.LatentData(some, bound.labels if labelled else None)
+  section = config.mixture
+  sizes = section.num_components if labelled else section.unlabelled_components
+  fits = [starts.mixture_start(data, one, seed=bound.seed) for one in sizes]
+  scores = [
+    _judge_walk(config, request, real, draw, wrappers.stay()) for draw in fits
+  ]
+  distances = [one.get(_FRECHET, 0.0) for one in scores]
+  return Scored(fits[int(np.argmin(distances))], len(rows), share)
+
+
+def _judge_walk(
+  config: ml_collections.ConfigDict,
+  request: Request,
+  real: Real,
+  draw: starts.Start,
+  mover: base.Mover,
+) -> judging.Scores:
+  """What validation images say of a mover from a start."""
+  y = real.labels(config.compare_wants.search_num_samples)
+  target, rows = make_target(request, y), np.arange(len(y))
+  first_key, key = jax.random.split(jax.random.key(request.bound.seed))
+  z = mover(draw(target, rows, first_key), target, rows, key).z
+  row = judging.Row(request.bound.decode(z), y, z, {})
+  return judge(request, real, row, config.compare.num_neighbours)
+
+
+def make_walk(
+  config: ml_collections.ConfigDict, request: Request, weight: float
+) -> base.Mover:
+  """The denoiser of a noised start, guided by all that is wanted."""
+  section, want = config.compare_wants, request.bound.want
+  further = {name: (part, weight) for name, (part, _) in want.further.items()}
+  own = dataclasses.replace(
+    request.bound, want=dataclasses.replace(want, further=further)
+  )
+  setting = walks.Setting(section.num_steps, section.start_time, weight)
+  return movers.make_walk(config, own, setting, labelled=True)
+
+
+class Chosen(NamedTuple):
+  """A weight of the guidance, and all candidates with their scores."""
+
+  weight: float
+  candidates: list[dict[str, float]]
+
+
+def choose_weight(
+  config: ml_collections.ConfigDict,
+  request: Request,
+  real: Real,
+  draw: starts.Start,
+) -> Chosen:
+  """Searches the weight of the guidance on validation images.
+
+  A weight whose latents diverge is passed over.
+
+  Raises:
+    UserError: all of them diverge.
+  """
+  section, found = config.compare_wants, list[dict[str, float]]()
+  failed = ''
+  for weight in section.guidance_weights:
+    walk = make_walk(config, request, weight)
+    try:
+      scores = _judge_walk(config, request, real, draw, walk)
+    except errors.UserError as error:
+      failed = str(error)
+      continue
+    found.append({'weight': float(weight)} | scores)
+  if not found:
+    raise errors.UserError(
+      f'config.wants.{request.name}: no weight of '
+      f'config.compare_wants.guidance_weights can be used; the last error: '
+      f'{failed}'
+    )
+  return Chosen(best(found, section.least_satisfied)['weight'], found)
+
+
+def best(
+  candidates: list[dict[str, float]], least_satisfied: float
+) -> dict[str, float]:
+  """The candidate of least Frechet distance of those that satisfy enough.
+
+  If none does, those of the greatest share compete; without Frechet distances,
+  the smallest weight wins.
+  """
+  shares = [one.get(glossary.JOINTLY, 0.0) for one in candidates]
+  least = min(least_satisfied, max(shares))
+  fits = [
+    one for one, share in zip(candidates, shares, strict=True) if share >= least
+  ]
+  return min(fits, key=lambda one: (one.get(_FRECHET, 0.0), one['weight']))
+
+
+class Rows(NamedTuple):
+  """The rows of a request.
+
+  Attributes:
+    contenders: by row.
+    chosen: of the guided walks, by row.
+    scored: the encodings behind `satisfying_mixture`.
+  """
+
+  contenders: dict[str, moving.Contender]
+  chosen: dict[str, Chosen]
+  scored: Scored
+
+
+def make_rows(
+  config: ml_collections.ConfigDict,
+  request: Request,
+  chosen: choices.Choices,
+  validation: Real,
+) -> Rows:
+  """All baselines and movers of a request.
+
+  Args:
+    config: of the experiment.
+    request: what is asked.
+    chosen: mixtures and walks of `launch.compare`.
+    validation: chooses the weights.
+  """
+  section, bound = config.compare_wants, request.bound
+  scored = satisfying_mixture(config, request, validation)
+  plain = (chosen.labelled if request.labelled else chosen.unlabelled).plain
+  floor = CLASS_MIXTURE if request.labelled else MIXTURE
+  free = movers.make_walk(
+    config,
+    bound.unconstrained,
+    _unguided(config, chosen, request.labelled),
+    request.labelled,
+  )
+  accepted = accept(request)
+
+  def kept(mover: base.Mover, tries: int) -> base.Mover:
+    again = starts.prior_start(bound.model)  # only the number of rows matters
+    return wrappers.retry(
+      mover, again, accepted, tries, batch_size=bound.batch_size
+    )
+
+  def drawn(draw: starts.Start, mover: base.Mover) -> base.Mover:
+    return wrappers.start_at(draw, mover)
+
+  rejected = functools.partial(kept, tries=section.baseline_tries)
+  stay = wrappers.stay()
+  made: dict[str, base.Mover] = {
+    floor: drawn(plain.draw, stay),
+    f'{floor}_kept': rejected(drawn(plain.draw, stay)),
+    f'{UNGUIDED}_kept': rejected(drawn(plain.draw, free)),
+  }
+  begun = plain.draw if scored.draw is None else scored.draw
+  if scored.draw is not None:
+    made[SATISFYING] = drawn(scored.draw, stay)
+    made[f'{SATISFYING}_kept'] = rejected(made[SATISFYING])
+  made['optimizer'] = drawn(
+    begun, movers.make_resting_optimizer(config, bound, chosen)
+  )
+  found: dict[str, Chosen] = {}
+  walks_from: Mapping[str, starts.Start] = {WALK_FROM: plain.draw}
+  if scored.draw is not None:
+    walks_from = {**walks_from, WALK: scored.draw}
+  for name, draw in walks_from.items():
+    found[name] = choose_weight(config, request, validation, draw)
+    made[name] = drawn(draw, make_walk(config, request, found[name].weight))
+  last = list(walks_from)[-1]
+  if section.tries > 1:
+    made[f'{last}_kept'] = kept(made[last], section.tries)
+  return Rows(
+    {name: moving.Contender(mover, {}) for name, mover in made.items()},
+    found,
+    scored,
+  )
+
+
+def _unguided(
+  config: ml_collections.ConfigDict, chosen: choices.Choices, labelled: bool
+) -> walks.Setting:
+  """The walk that asks nothing of the config's constraints, as searched."""
+  if config.walk.steps:
+    row = 'short_walk' if labelled else glossary.REALISM_WALK
+    return chosen.walks.settings[row]
+  section = config.compare_wants
+  weight = config.denoise.attribute_weight
+  return walks.Setting(section.num_steps, section.start_time, weight)
+
+
+def move_rows(
+  config: ml_collections.ConfigDict,
+  request: Request,
+  rows: Rows,
+  real: Real,
+  report: Callable[[str], None],
+) -> dict[str, judging.Row]:
+  """Samples of every row, of the same labels and noise."""
+  bound, section = request.bound, config.compare_wants
+  y = real.labels(section.num_samples)
+  start = bound.model.draw_prior(np.arange(len(y)), jax.random.key(bound.seed))
+  found: dict[str, judging.Row] = {}
+  if real.satisfying.any():
+    found[glossary.REAL_SATISFYING] = judging.Row(
+      real.data.images[real.satisfying],
+      real.data.attributes[real.satisfying] if request.labelled else None,
+      None,
+      {},
+    )
+  for name, contender in rows.contenders.items():
+    report(name)
+    found[name], _ = moving.make_row(
+      contender,
+      bound.decode,
+      np.asarray(start),
+      make_target(request, y),
+      y if request.labelled else None,
+      jax.random.key(bound.seed + 1),
+      config.generate.batch_size,
+      0.0,  # a single pass: some take minutes
+    )
+  return found
+
+
+def describe(rows: Mapping[str, Any]) -> dict[str, str]:
+  """What each row is, by name."""
+  found = {}
+  for name in rows:
+    single = name.removesuffix(glossary.KEPT)
+    text = DESCRIPTIONS.get(name) or DESCRIPTIONS[single]
+    if name not in DESCRIPTIONS:
+      text = f'As {single}, until a sample satisfies the request.'
+    found[name] = text
+  return found
