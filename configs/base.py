@@ -385,8 +385,21 @@ def get_config() -> ml_collections.ConfigDict:
     # The walk's guidance: candidates of the weight of all that is wanted. The
     # one of least Frechet distance is taken of those that reach this share of
     # satisfying samples, or else the one of the greatest share, on validation.
-    'guidance_weights': (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
-    'least_satisfied': 0.95,
+    'guidance_weights': (
+      0.0,
+      1.0,
+      2.0,
+      3.0,
+      4.0,
+      6.0,
+      8.0,
+      10.0,
+      12.0,
+      16.0,
+      24.0,
+      32.0,
+    ),
+    'least_satisfied': 0.91,
     'search_num_samples': 2000,  # of each of them
     'num_steps': 6,
     'start_time': 0.6,

@@ -36,6 +36,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'rules.rounds': 1,
     'rules.num_steps': 3000,
     'rules.start_components': 20,
+    'compare_wants.num_scored': 60_000,
     'want': 'all(realism, attributes)',  # the rules are those of `wants`
     'wants.ink': 'ink',
     'wants.slanted': 'slanted',

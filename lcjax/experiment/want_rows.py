@@ -1,5 +1,6 @@
 """The rows of one composition of `config.wants`: movers, baselines, scores."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from lcjax.evaluation import glossary, judging, metrics, moving
 from lcjax.evaluation import terms as terms_lib
 from lcjax.experiment import choices, loading, movers, walks, wants
 from lcjax.generators import latent_model
-from lcjax.latent import encodings
+from lcjax.latent import encodings, mixtures
 from lcjax.movers import base, starts, wrappers
 
 # A mixture is fitted to no fewer rows, and a Frechet distance is to no fewer.
@@ -190,19 +191,20 @@ class Scored(NamedTuple):
 
 
 def satisfying_mixture(
-  config: ml_collections.ConfigDict, request: Request, real: Real
+  config: ml_collections.ConfigDict,
+  request: Request,
+  plain: mixtures.Mixture,
 ) -> Scored:
   """Fits a mixture to encodings whose decoded samples satisfy a request.
 
   No label is read unless the request asks for labels. A class of which too few
-  encodings satisfy it is represented by all of them. Of the sizes of
-  `config.mixture`, the one is taken whose draws have the least Frechet distance
-  to validation images that satisfy the request.
+  encodings satisfy it is represented by all of them.
 
   Args:
     config: of the experiment.
     request: what is asked.
-    real: validation images.
+    plain: a mixture without the request, whose number of components this one
+      has, too, as far as there are rows.
   """
   bound, labelled = request.bound, request.labelled
   found, rng = bound.train, np.random.default_rng(bound.seed)
@@ -221,14 +223,12 @@ def satisfying_mixture(
     found.mean[kept], found.scale[kept], found.attributes[kept]
   )
   data = latent_model.LatentData(some, bound.labels if labelled else None)
-  section = config.mixture
-  sizes = section.num_components if labelled else section.unlabelled_components
-  fits = [starts.mixture_start(data, one, seed=bound.seed) for one in sizes]
-  scores = [
-    _judge_walk(config, request, real, draw, wrappers.stay()) for draw in fits
-  ]
-  distances = [one.get(_FRECHET, 0.0) for one in scores]
-  return Scored(fits[int(np.argmin(distances))], len(rows), share)
+  # Of classes, those of each are as many.
+  ((_, count),) = collections.Counter(map(tuple, plain.attributes)).most_common(
+    1
+  )
+  draw = starts.mixture_start(data, count, seed=bound.seed)
+  return Scored(draw, len(rows), share)
 
 
 def _judge_walk(
@@ -344,8 +344,8 @@ def make_rows(
     validation: chooses the weights.
   """
   section, bound = config.compare_wants, request.bound
-  scored = satisfying_mixture(config, request, validation)
   plain = (chosen.labelled if request.labelled else chosen.unlabelled).plain
+  scored = satisfying_mixture(config, request, plain.draw.model)
   floor = CLASS_MIXTURE if request.labelled else MIXTURE
   free = movers.make_walk(
     config,
