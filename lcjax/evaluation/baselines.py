@@ -1,5 +1,6 @@
 """Rows that movers are compared with: real data, and draws from a fit."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,7 +10,6 @@ import numpy as np
 from lcjax import types
 from lcjax.evaluation import judging, moving
 from lcjax.generators import latent_model
-from lcjax.latent import encodings
 from lcjax.movers import starts, wrappers
 
 # Rows that a mixture without labels is fitted to, at most: it has many more
@@ -88,13 +88,9 @@ def fit_unlabelled(
   seed: int,
 ) -> Fitted:
   """`fit` without labels, to so many rows at most that it takes minutes."""
-  found = data.encodings
-  order = np.random.default_rng(seed).permutation(len(found.mean))
-  rows = np.sort(order[:_UNLABELLED_ROWS])
-  part = encodings.Encodings(
-    found.mean[rows], found.scale[rows], found.attributes[rows]
-  )
-  return fit(latent_model.LatentData(part, None), num_components, seed)
+  order = np.random.default_rng(seed).permutation(len(data.encodings.mean))
+  some = data.rows(np.sort(order[:_UNLABELLED_ROWS]))
+  return fit(dataclasses.replace(some, labels=None), num_components, seed)
 
 
 def labelled(

@@ -90,7 +90,7 @@ def compare_all(job: jobs.Job) -> None:
       if found is None:
         if bound is None:
           bound = loading.load_movers(job, replicate, train)
-          chosen = movers.choices_of(job, replicate, bound, train)
+          chosen = choices_of(job, replicate, bound, train)
         found = _compare_once(job, replicate, name, bound, chosen, judges)
         files.write_json(_path(job, replicate, name), found)
       else:
@@ -113,6 +113,23 @@ def compare_all(job: jobs.Job) -> None:
   want_report.write(folder, report)
   print(want_report.markdown(report), end='')
   print(f'report: {folder / "report.html"}')
+
+
+def choices_of(
+  job: jobs.Job,
+  replicate: int,
+  bound: loading.BoundMovers,
+  train: dataset.Dataset,
+) -> choices.Choices:
+  """What is chosen for a run without constraints of the config.
+
+  So it is shared with the comparison of such a run, by all compositions.
+  """
+  config = job.config.copy_and_resolve_references()
+  with config.unlocked():
+    config.want, config.constraints = '', {}
+  plain = job._replace(config=config)
+  return movers.choices_of(plain, replicate, bound.unconstrained, train)
 
 
 def _path(job: jobs.Job, replicate: int, name: str) -> epath.Path:

@@ -31,7 +31,6 @@ from lcjax.experiment import (
   stage,
 )
 from lcjax.generators import latent_model
-from lcjax.latent import encodings
 from lcjax.movers import starts
 from lcjax.training import checkpoints, metrics_log, provenance
 
@@ -190,14 +189,10 @@ def _make_start(
 ) -> starts.MixtureStart | None:
   if not components:
     return None
-  found = inputs.source.encodings
   rng = np.random.default_rng(seed)
-  rows = rng.permutation(len(found.mean))[:_MIXTURE_ROWS]
-  some = encodings.Encodings(
-    found.mean[rows], found.scale[rows], found.attributes[rows]
-  )
+  rows = rng.permutation(len(inputs.source.encodings.mean))[:_MIXTURE_ROWS]
   return starts.mixture_start(
-    latent_model.LatentData(some, None), components, seed=seed, labelled=False
+    inputs.source.rows(rows), components, seed=seed, labelled=False
   )
 
 

@@ -17,8 +17,7 @@ from lcjax.data import dataset
 from lcjax.evaluation import glossary, judging, metrics, moving
 from lcjax.evaluation import terms as terms_lib
 from lcjax.experiment import choices, loading, movers, walks, wants
-from lcjax.generators import latent_model
-from lcjax.latent import encodings, mixtures
+from lcjax.latent import mixtures
 from lcjax.movers import base, starts, wrappers
 
 # A mixture is fitted to no fewer rows, and a Frechet distance is to no fewer.
@@ -218,16 +217,12 @@ def satisfying_mixture(
   if labelled and isinstance(bound.labels, types.Classes):
     rare = (y[met].sum(axis=0) < LEAST_ROWS) & (y.sum(axis=0) > 0)
     met = met | (y @ rare > 0)
-  kept = rows[met]
-  some = encodings.Encodings(
-    found.mean[kept], found.scale[kept], found.attributes[kept]
-  )
-  data = latent_model.LatentData(some, bound.labels if labelled else None)
+  data = bound.data.rows(rows[met])
   # Of classes, those of each are as many.
   ((_, count),) = collections.Counter(map(tuple, plain.attributes)).most_common(
     1
   )
-  draw = starts.mixture_start(data, count, seed=bound.seed)
+  draw = starts.mixture_start(data, count, seed=bound.seed, labelled=labelled)
   return Scored(draw, len(rows), share)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import flax
 import jax
@@ -157,6 +157,17 @@ class LatentData:
   encodings: encodings.Encodings
   labels: types.Labels | None
   from_prior: bool = False
+
+  def rows(self, which: np.ndarray) -> Self:
+    """Some rows: numbers, or [N] booleans such as whether a rule is obeyed."""
+    found = self.encodings
+    some = dataclasses.replace(
+      found,
+      mean=found.mean[which],
+      scale=found.scale[which],
+      attributes=found.attributes[which],
+    )
+    return dataclasses.replace(self, encodings=some)
 
 
 def label_vectors(

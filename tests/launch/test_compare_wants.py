@@ -184,6 +184,25 @@ def test_another_composition_judges_nothing_again_a_changed_one_is_refused(
     assert 'dark.json' in str(raised.value)
 
 
+def test_choices_are_those_of_a_run_without_constraints(compared, capsys):
+  job, _ = compared
+  config = config_of()
+  config.constraints = {}
+  config.walk.attribute_weights = (1.0, 2.0)
+  plain, asked = job._replace(config=config), config_of(**TEXTS)
+  asked.walk.attribute_weights = (1.0, 2.0)
+  data = build.load_data(job, 'train')
+  bound = loading.load_movers(plain, 0, data)
+  found = movers.choices_of(plain, 0, bound, data).walks
+  path = job.workdir / 'chosen' / 'chosen.json'
+  written = path.stat().mtime
+  both = job._replace(config=asked)
+  bound = loading.load_movers(both, 0, data)
+  shared = compare_wants.choices_of(both, 0, bound, data)
+  assert shared.walks == found
+  assert path.stat().mtime == written
+
+
 def test_the_mixture_of_satisfying_encodings_reads_labels_only_if_asked(
   compared,
 ):
