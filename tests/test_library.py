@@ -178,6 +178,27 @@ def test_a_rule_is_obeyed_and_the_class_stays(page):
   assert rule(page['model'].decode(moved.z)).mean() < 0.1
 
 
+def test_a_mixture_of_some_rows_is_of_these(page):
+  data, rule, rows = page['data'], page['leans_left'], np.arange(500)
+  obeys = page['obeys']
+  some = data.rows(obeys)
+  assert (
+    len(some.encodings.mean) == obeys.sum() == len(some.encodings.attributes)
+  )
+  np.testing.assert_array_equal(
+    some.encodings.scale, data.encodings.scale[obeys]
+  )
+  shares = [
+    rule(
+      page['model'].decode(
+        lcjax.mixture_start(one, labelled=False)({}, rows, KEY)
+      )
+    ).mean()
+    for one in (data, some)
+  ]
+  assert shares[0] < 0.5 and shares[1] > 0.75
+
+
 def test_another_seed_weight_and_target_compile_nothing(page, caplog):
   data, target = page['data'], page['target']
   other = lcjax.learn_attributes(
