@@ -458,6 +458,31 @@ def get_config() -> ml_collections.ConfigDict:
     'grid_rows': 4,  # images of each class in the report
   }
 
+  # How what is not known of an image is filled in: the figure `inpainting`.
+  # Mean squared errors of what is known are counted in multiples of that of
+  # reconstructions of validation images, so that the settings mean the same
+  # for every size of image.
+  config.inpaint = {
+    'num_images': 500,  # held-out images, at most
+    # Draws of the unlabelled mixture for each answer. It starts at the one
+    # that is nearest in what is known.
+    'candidates': 1024,
+    # Optimizer-G: the weight of -log D_realism beside that multiple, and when
+    # an answer rests: at this multiple and this D_realism.
+    'realism_weight': 0.13,
+    'realism_threshold': 0.7,
+    'error_goal': 1.2,
+    'max_steps': 200,
+    'optimizer': _optimizer(0.1, 'constant'),
+    # The guided denoiser: from the start, noised to this time; the weight of
+    # that multiple.
+    'start_time': 0.6,
+    'denoiser_num_steps': 100,
+    'denoiser_weight': 50.0,
+    # Of the classifier that sees only what is known: training steps.
+    'classifier_num_steps': 1000,
+  }
+
   config.figures = {  # for `launch.figures`
     'num_rows': 6,  # samples or images per grid
     'num_columns': 12,  # samples of each kind in `holes`
@@ -469,6 +494,12 @@ def get_config() -> ml_collections.ConfigDict:
     'attribute_vectors': (),
     'path_steps': (0, 10, 30, 50, 100),  # of optimizer-G in `optimizer_path`
     'contour_points': 121,  # per axis in `realism_contours`
+    'pair_samples': 200,  # for each pair in `attribute_pairs`
+    # Attributes that `sequential_edits` adds, in turns. Empty: four of the
+    # paper's ten CelebA attributes; the first four of others.
+    'edit_sequence': (),
+    'known_share': 0.5,  # of the rows, from the top, in `inpainting`
+    'answers': 4,  # for each image in `inpainting`
   }
   return config
 
@@ -630,6 +661,11 @@ RANGES = {
     "a tuple of strings of 0 and 1, such as ('0010', '0011')",
   ),
   'contour_points': (lambda v: v >= 2, 'at least 2'),
+  'pair_samples': (lambda v: v >= 1, 'at least 1'),
+  'known_share': (lambda v: 0 < v < 1, 'in (0, 1)'),
+  'answers': (lambda v: v >= 2, 'at least 2'),
+  'candidates': (lambda v: v >= 1, 'at least 1'),
+  'error_goal': (lambda v: v > 0, 'above 0'),
 }
 
 
@@ -646,6 +682,7 @@ _ELEMENTS = {
   'labeller.head_sizes': int,
   'actor_critic.more_distance_weights': float,
   'figures.attribute_vectors': str,
+  'figures.edit_sequence': str,
 }
 _KINDS = {int: 'whole numbers', float: 'numbers', str: 'names'}
 # NumPy, scikit-learn and JAX take 32-bit seeds; JAX silently drops higher bits.

@@ -35,6 +35,15 @@ ABLATIONS: dict[str, dict[str, Any]] = {
   'backtracked': {
     'movers.actor_short': {'kind': 'backtrack', 'of': 'actor'},
   },
+  # A rule without labels beside the requested class: much ink.
+  'bold': {
+    'constraints.bold': {
+      'kind': 'rule',
+      'rule': 'ink',
+      'arguments': {'low': 0.36, 'softness': 0.04},
+      'weight': 20.0,
+    },
+  },
   # Both critics estimate KL(fake || real) in place of Jensen-Shannon.
   'reverse_kl': {
     'actor_critic.divergence': 'reverse_kl',

@@ -47,6 +47,24 @@ def markdown_table(rows: Rows, metrics: Sequence[str] | None = None) -> str:
   ]
   for row, scores in rows.items():
     lines.append([row, *(cell(name, scores) for name in names)])
+  return _markdown(lines)
+
+
+def number_table(
+  titles: Sequence[str], rows: Mapping[str, Sequence[float]]
+) -> str:
+  """A Markdown table of numbers to three digits; NaN is a dash."""
+  lines = [['', *titles], ['---', *('---:' for _ in titles)]]
+  for row, values in rows.items():
+    lines.append([row, *(_digits(value) for value in values)])
+  return _markdown(lines)
+
+
+def _digits(value: float) -> str:
+  return '\N{EN DASH}' if math.isnan(value) else f'{value:.3f}'
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
 
 

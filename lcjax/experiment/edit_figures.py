@@ -74,11 +74,11 @@ def attribute_table(
     kinds['leakage_by_attribute'] = 'leakage'
   names = [name for name in scores if name != 'random_image']
   titles = [f'{name}: {kind}' for name in names for kind in kinds.values()]
-  lines = [['', *titles], ['---', *['---:'] * len(titles)]]
-  for index, attribute in enumerate(data.attribute_names):
-    values = [scores[name][kind][index] for name in names for kind in kinds]
-    lines.append([attribute, *(f'{value:.3f}' for value in values)])
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
+  rows = {
+    attribute: [scores[name][kind][index] for name in names for kind in kinds]
+    for index, attribute in enumerate(data.attribute_names)
+  }
+  return reports.number_table(titles, rows)
 
 
 def picture_block(

@@ -15,6 +15,7 @@ from lcjax.experiment import (
   external,
   files,
   fingerprint,
+  inpainting_figure,
   jobs,
   panels,
   preflight,
@@ -64,6 +65,11 @@ FIGURES = {
       stage.result('compare', 'edit', both_judges=True),
       splits=('train', 'validation', stage.HELD_OUT),
     ),
+  ),
+  'inpainting': Figure(
+    inpainting_figure.inpainting_figure,
+    # The mixtures of starts are chosen by the second judge.
+    stage.result('compare', 'inpaint', 'figures', both_judges=True),
   ),
 }
 ALL = 'all'

@@ -9,7 +9,7 @@ import numpy as np
 
 from lcjax.data import dataset
 from lcjax.evaluation import judging, paper_figures
-from lcjax.experiment import build, jobs, loading, stage
+from lcjax.experiment import build, choices, jobs, loading, movers, stage
 
 
 class Drawn(NamedTuple):
@@ -50,6 +50,11 @@ class LoadedRun:
   def bound(self) -> loading.BoundMovers:
     """Every mover."""
     return loading.load_movers(self.job, 0, self.train)
+
+  @functools.cached_property
+  def chosen(self) -> choices.Choices:
+    """What the second judge chose on validation images."""
+    return movers.choices_of(self.job, 0, self.bound, self.train)
 
   @functools.cached_property
   def predict_fn(self) -> judging.PredictFn:

@@ -103,7 +103,7 @@ def test_housekeeping_and_places_are_no_dependency():
 
 
 def test_every_section_belongs_to_a_node():
-  own = 'compare', 'edit', 'figures', 'generate'
+  own = 'compare', 'edit', 'figures', 'generate', 'inpaint'
   sections = {*stage.result(*own, both_judges=True).sections}
   for one in stage.trainings(base.get_config()):
     assert sections.issuperset(one.sections)
