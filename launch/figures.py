@@ -26,7 +26,7 @@ def define_flags() -> None:
 def main() -> None:
   """Reads the flags and runs the launcher."""
   names = figures.chosen(flags.FLAGS.figure)
-  figures.make(startup.job(), names)
+  figures.make(startup.job(), names, every=flags.FLAGS.figure == figures.ALL)
 
 
 if __name__ == '__main__':

@@ -88,6 +88,7 @@ PLOTS = (
   'lcjax/evaluation/plots.py',
   'lcjax/evaluation/paper_figures.py',
   'lcjax/evaluation/frontiers.py',
+  'lcjax/evaluation/heat_maps.py',
 )
 PARALLEL = 'lcjax/training/parallel.py'
 

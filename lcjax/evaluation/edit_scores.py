@@ -5,7 +5,7 @@ edited images and on the unedited reconstructions. `changed` is [N], the index
 of the attribute that each edit should change, or of the requested class.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -184,6 +184,54 @@ def score(
     'success_added': mean_by(success[~held], changed[~held], count),
     'success_removed': mean_by(success[held], changed[held], count),
   }
+
+
+def score_turn(
+  predicted: np.ndarray,
+  before: np.ndarray,
+  y: np.ndarray,
+  asked: Sequence[int],
+) -> dict[str, float]:
+  """Scores images to which attributes were added in turns, the last one new.
+
+  An image counts for an attribute that it lacks, by its own label.
+
+  Args:
+    predicted: [N, Y].
+    before: [N, Y].
+    y: [N, Y] labels of the originals.
+    asked: columns of the attributes that were added, in order.
+
+  Returns:
+    Shares: `added`, of images that lack the new attribute, in which it holds;
+    `before`, the same on the reconstructions; `earlier`, in which all others
+    that were added still hold; `all`, in which all that were added hold; and
+    `leakage`, of decisions on attributes never asked for that differ from
+    those on the reconstructions. NaN where nothing counts.
+  """
+  columns = list(asked)
+  lacks, held = y[:, columns] < 0.5, predicted[:, columns] > 0.5
+
+  def together(count: int) -> float:
+    """Share in which the first `count` hold where they were added."""
+    counts = lacks[:, :count].any(axis=1)
+    right = (held | ~lacks)[:, :count].all(axis=1)
+    return _share(right[counts])
+
+  others = [i for i in range(y.shape[1]) if i not in columns]
+  new = lacks[:, -1]
+  return {
+    'added': _share(held[new, -1]),
+    'before': _share(before[new, columns[-1]] > 0.5),
+    'earlier': together(len(columns) - 1),
+    'all': together(len(columns)),
+    'leakage': _share((predicted != before)[:, others]),
+    'num_lacking': int(new.sum()),
+  }
+
+
+def _share(right: np.ndarray) -> float:
+  return float(right.mean()) if right.size else float('nan')
 
 
 def random_images(

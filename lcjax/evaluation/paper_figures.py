@@ -19,7 +19,7 @@ from matplotlib.textpath import TextPath
 from lcjax.evaluation import grids, plots
 
 # 42 embeds fonts as TrueType, so that text in the PDF remains text.
-_STYLE: Any = plots.STYLE | {'pdf.fonttype': 42}
+STYLE: Any = plots.STYLE | {'pdf.fonttype': 42}
 _DOTS_PER_INCH = 220
 _LABEL_POINTS, _NOTE_POINTS, _TITLE_POINTS = 7.5, 6.0, 9.0
 _GAP_INCHES, _LEADING = 0.07, 1.25
@@ -60,7 +60,7 @@ def image_page(blocks: Sequence[Block], cell_inches: float = 0.62) -> Pictures:
     blocks: grids with images of the same size.
     cell_inches: width of an image.
   """
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(1, 1))
     # One Axes covers the page, in inches from its top left corner.
     axes = figure.add_axes((0, 0, 1, 1))
@@ -77,7 +77,7 @@ def image_page(blocks: Sequence[Block], cell_inches: float = 0.62) -> Pictures:
     )
     axes.set(xlim=(0, right), ylim=(bottom, 0))
     figure.set_size_inches(right, bottom)
-    return _pictures(figure)
+    return rendered(figure)
 
 
 class Surface(NamedTuple):
@@ -115,7 +115,7 @@ def contours(
     cloud: [M, 2] other latents in the two dimensions, drawn as faint dots.
   """
   levels = np.linspace(0.0, 1.0, 11)
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(2.45 * len(surfaces) + 0.6, 2.75))
     figure.set_layout_engine('constrained')
     panels = figure.subplots(1, len(surfaces), sharey=True, squeeze=False)[0]
@@ -142,7 +142,7 @@ def contours(
     panels[0].set_ylabel(labels[1])
     bar = figure.colorbar(filled, ax=list(panels), pad=0.01, aspect=30)
     bar.set_label(value_label)
-    return _pictures(figure)
+    return rendered(figure)
 
 
 class Point(NamedTuple):
@@ -171,7 +171,7 @@ def frontier(
     references: name -> error, drawn as a vertical line.
     labels: labels of the two axes.
   """
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(6.4, 3.9), layout='constrained')
     axis = figure.subplots()
     every = [point.error for points in series.values() for point in points]
@@ -212,7 +212,7 @@ def frontier(
     axis.set(xlim=(0, 1.1 * widest), ylim=(-0.03, 1.04))
     axis.grid(True)
     figure.legend(loc='outside right upper')
-    return _pictures(figure)
+    return rendered(figure)
 
 
 def _apart(
@@ -318,7 +318,7 @@ def _line(points: float) -> float:
 
 def _widest(texts: Sequence[str], points: float) -> float:
   """Width of the widest line, in inches."""
-  font = FontProperties(family=_STYLE['font.family'])
+  font = FontProperties(family=STYLE['font.family'])
   lines = [line for text in texts for line in text.split('\n') if line.strip()]
   widths = [
     TextPath((0, 0), line, size=points, prop=font).get_extents().width
@@ -354,7 +354,7 @@ def _text(
   )
 
 
-def _pictures(figure: Figure) -> Pictures:
+def rendered(figure: Figure) -> Pictures:
   """Renders a figure; without dates and versions, bytes are reproducible."""
   FigureCanvasAgg(figure)
   found = []

@@ -9,17 +9,20 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.experiment import (
+  build,
   edit_figures,
   external,
   files,
   fingerprint,
   inpainting_figure,
   jobs,
+  pair_figure,
   panels,
   preflight,
   results,
+  sequential_edits,
   stage,
 )
 from lcjax.experiment.loaded_run import Drawn, LoadedRun
@@ -34,12 +37,14 @@ class Figure(NamedTuple):
     least_latents: of a model with fewer the figure is skipped.
     trained_here: skipped for a model of the user's own, as it compares with
       another training of it.
+    labels: the kind that it is for; None for every kind.
   """
 
   make: Callable[[LoadedRun], Drawn]
   node: stage.Node
   least_latents: int = 1
   trained_here: bool = False
+  labels: types.Kind | None = None
 
 
 FIGURES = {
@@ -65,6 +70,17 @@ FIGURES = {
       stage.result('compare', 'edit', both_judges=True),
       splits=('train', 'validation', stage.HELD_OUT),
     ),
+  ),
+  'attribute_pairs': Figure(
+    pair_figure.attribute_pairs,
+    # Mixtures and walks are chosen by the second judge.
+    stage.result('compare', 'figures', both_judges=True),
+    labels='bits',
+  ),
+  'sequential_edits': Figure(
+    sequential_edits.sequential_edits,
+    stage.result('compare', 'edit', 'figures'),
+    labels='bits',
   ),
   'inpainting': Figure(
     inpainting_figure.inpainting_figure,
@@ -97,15 +113,44 @@ def result_key(job: jobs.Job, name: str) -> dict[str, dict[str, Any]]:
   return key
 
 
-def make(job: jobs.Job, names: Sequence[str]) -> None:
+def fitting(job: jobs.Job, names: Sequence[str], every: bool) -> Sequence[str]:
+  """The figures that are for the kind of labels that the data have.
+
+  Args:
+    job: config and workdir of the run.
+    names: keys of `FIGURES`.
+    every: whether nobody asked for these by name: others are left out.
+
+  Raises:
+    UserError: one is for another kind, and it was asked for.
+  """
+  kind = build.load_labels(job).kind
+  others = [name for name in names if FIGURES[name].labels not in (None, kind)]
+  for name in others:
+    if not every:
+      raise errors.UserError(
+        f'--figure={name} is for independent attributes, but the labels of '
+        f'config.data.name={job.config.data.name!r} are {kind}: draw another '
+        'figure'
+      )
+    print(f'{name}: left out, it is for independent attributes')
+  return [name for name in names if name not in others]
+
+
+def make(job: jobs.Job, names: Sequence[str], every: bool = False) -> None:
   """Makes figures; skips those that are up to date.
 
   Args:
     job: config and workdir of the run.
     names: keys of `FIGURES`.
+    every: see `fitting`.
+
+  Raises:
+    UserError: see `fitting`; a training is missing.
   """
   trainings = stage.trainings(job.config, stage.TRAINED)
   preflight.check(job, trainings, judges=True, trains=False)
+  names = fitting(job, names, every)
   folder = job.workdir / 'figures'
   loaded = LoadedRun(job)
   size = external.latent_size(job.config)

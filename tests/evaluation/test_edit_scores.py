@@ -70,3 +70,22 @@ def test_pixel_errors_are_in_units_of_the_pixel_range():
   )
   with pytest.raises(ValueError, match='uint8'):
     edit_scores.pixel_errors(images / 255.0, others)
+
+
+def test_turns_by_hand():
+  # Added: 2, then 0. The second image has 2 already, the third has both.
+  y = np.array([[0, 0, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
+  before = np.array([[1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
+  predicted = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]])
+  found = edit_scores.score_turn(predicted, before, y, [2, 0])
+  # Of images 0, 1 and 3, which lack 0, it holds in two.
+  assert found['added'] == pytest.approx(2 / 3)
+  assert found['before'] == pytest.approx(1 / 3)
+  assert found['num_lacking'] == 3
+  assert found['earlier'] == pytest.approx(1 / 2)  # of images 0 and 3
+  assert found['all'] == pytest.approx(1 / 3)  # image 1, that had 2
+  # Attributes 1 and 3: image 0 loses 3, image 2 gets 1.
+  assert found['leakage'] == pytest.approx(2 / 8)
+  first = edit_scores.score_turn(predicted, before, y, [2])
+  assert np.isnan(first['earlier'])
+  assert first['all'] == first['added'] == pytest.approx(1 / 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lcjax.evaluation import paper_figures
+from lcjax.evaluation import heat_maps, paper_figures
 
 
 def decoded(pictures):
@@ -101,3 +101,14 @@ def test_labels_that_would_cover_each_other_are_left_out():
   near = [paper_figures.Point(str(i), 0.1 + 0.001 * i, 0.9) for i in range(3)]
   far = paper_figures.Point('far', 0.1, 0.5)
   assert paper_figures._apart([*near, far], 0.01, 0.1) == [near[0], far]
+
+
+def test_a_heat_map_writes_shares_in_their_places_and_leaves_nan_empty():
+  table = np.array([[0.0, np.nan], [0.25, 1.0]])
+  pictures = heat_maps.shares({'a': table, 'b': table.T}, ['x', 'y'], 'share')
+  pixels = decoded(pictures)
+  for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+    assert (edge == 255).all()
+  written = heat_maps.texts(table)
+  assert written == {(0, 0): '.00', (1, 0): '.25', (1, 1): '1.00'}
+  assert pictures.pdf.startswith(b'%PDF')

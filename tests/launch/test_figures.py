@@ -60,6 +60,15 @@ def tiny():
     num_samples=30,
     contour_points=4,
     path_steps=(0, 2),
+    answers=3,
+  )
+  config.mixture.update(unlabelled_components=(1,), narrow=())
+  config.inpaint.update(
+    num_images=5,
+    candidates=4,
+    max_steps=2,
+    denoiser_num_steps=2,
+    classifier_num_steps=1,
   )
   base.validate(config)
   return config
@@ -317,7 +326,12 @@ def test_a_run_without_a_second_judge_lacks_only_what_needs_it(
     )
 
 
-@pytest.mark.parametrize('name', figures.FIGURES)
+OF_BITS = 'attribute_pairs', 'sequential_edits'
+
+
+@pytest.mark.parametrize(
+  'name', [n for n in figures.FIGURES if n not in OF_BITS]
+)
 def test_a_figure_is_made_once(run, name, capsys):
   job, _ = run
   figures.make(job, [name])
@@ -334,6 +348,62 @@ def test_a_figure_is_made_once(run, name, capsys):
   assert numbers['caption'].encode() == made['md']
   figures.make(job, [name])
   assert f'{name}: already up to date' in capsys.readouterr().out
+
+
+def test_figures_of_bits_are_refused_for_classes_by_name(run):
+  for name in OF_BITS:
+    with pytest.raises(
+      errors.UserError,
+      match=f'^--figure={name} is for independent .*labels .* are classes',
+    ) as caught:
+      figures.make(run[0], [name])
+    assert '\n' not in str(caught.value)
+
+
+def test_figures_of_bits_are_left_out_of_all_for_classes(run, capsys):
+  job, _ = run
+  figures.make(job, [*OF_BITS, 'attribute_grid'], every=True)
+  said = capsys.readouterr().out
+  for name in OF_BITS:
+    assert f'{name}: left out' in said
+    assert not (job.workdir / 'figures' / f'{name}.json').exists()
+  assert (job.workdir / 'figures' / 'attribute_grid.json').exists()
+
+
+def test_inpainting_reports_both_movers_beside_what_they_start_from(run):
+  job, made = run
+  figures.make(job, ['inpainting'])
+  text = (job.workdir / 'figures/inpainting.json').read_text()
+  found = json.loads(text)['numbers']
+  assert (found['num_images'], found['known_rows'], found['answers']) == (
+    5,
+    4,
+    3,
+  )
+  rows = found['rows']
+  assert list(rows) == [
+    'reconstruction', 'nearest draw', 'optimizer', 'guided_denoiser',
+  ]  # fmt: skip
+  assert rows['reconstruction']['known_ratio'] == 1.0
+  assert rows['reconstruction']['spread'] is None  # there is one
+  for name in list(rows)[1:]:
+    scores = rows[name]
+    assert scores['spread'] > 0
+    assert scores['known_ratio'] == pytest.approx(
+      scores['known_mse'] / rows['reconstruction']['known_mse']
+    )
+    assert scores['kept_ratio'] == pytest.approx(
+      scores['label_kept'] / found['classifier_of_known']
+    )
+    assert scores['spread_ratio'] == pytest.approx(
+      scores['spread'] / found['real_spread']
+    )
+  unknown = made.test.images[:, 4:] / 255.0
+  assert found['real_spread'] == pytest.approx(
+    unknown.var(axis=0, ddof=1).mean(), rel=1e-4
+  )
+  moved = rows['optimizer']['known_mse'], rows['guided_denoiser']['known_mse']
+  assert len({*moved, rows['nearest draw']['known_mse']}) == 3
 
 
 def test_holes_of_an_unfinished_run_train_nothing(tmp_path):

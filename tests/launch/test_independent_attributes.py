@@ -8,18 +8,22 @@ import pytest
 from etils import epath
 
 from configs import base
-from lcjax import errors
+from lcjax import errors, types
 from lcjax.experiment import (
   build,
   compare,
+  edits,
   figures,
   generate,
   jobs,
+  loaded_run,
   loading,
   movers,
   preflight,
+  sequential_edits,
   trainers,
 )
+from lcjax.movers import base as base_movers
 from tests.data import fake_celeba
 
 STAGES = (
@@ -56,6 +60,8 @@ def job(tmp_path_factory, one_device):
     steps=(1,), start_times=(0.5,), attribute_weights=(2.0, 20.0)
   )
   config.compare.update(num_samples=6, num_neighbours=1, curve_steps=(0, 2))
+  config.edit.optimize.max_steps = 2
+  config.figures.update(num_samples=30, pair_samples=5)
   config.lock()
   found = jobs.Job(config, epath.Path(tmp_path_factory.mktemp('run')))
   trainers.train_all(found, 'classifier', 'second_classifier')
@@ -186,6 +192,86 @@ def test_figures_of_edits_report_leakage(job):
   grid = json.loads((folder / 'attribute_grid.json').read_text())['numbers']
   assert all(len(bits) == 3 for bits in grid['vectors'])
   assert list(grid['accuracy']) == ['actor', 'actor_lambda_0.1']
+
+
+def test_pairs_are_asked_for_by_masks_and_tabled(job, monkeypatch):
+  asked = []
+
+  def move(mover, start, y, mask):
+    asked.append((y, mask))
+    return move_as_it_is(mover, start, y, mask)
+
+  move_as_it_is = movers.move
+  monkeypatch.setattr(movers, 'move', move)
+  figures.make(job, ['attribute_pairs'])
+  text = (job.workdir / 'figures' / 'attribute_pairs.json').read_text()
+  found = json.loads(text)['numbers']
+  assert found['mover'] == 'short_walk'
+  wanted = [(i, j) for i in range(3) for j in range(i, 3)]
+  y, mask = (np.concatenate(part) for part in zip(*asked, strict=True))
+  np.testing.assert_array_equal(y, mask)  # all else is free
+  expected = np.repeat([np.eye(3)[[i, j]].max(axis=0) for i, j in wanted], 5, 0)
+  np.testing.assert_array_equal(y, expected)
+  pairs = [tuple(pair['attributes']) for pair in found['pairs']]
+  assert pairs == [(NAMES[i], NAMES[j]) for i, j in wanted]
+  joint, data = np.array(found['joint']), build.load_data(job, 'test')
+  np.testing.assert_array_equal(joint, joint.T)
+  for (i, j), pair in zip(wanted, found['pairs'], strict=True):
+    assert pair['joint'] == joint[i, j] <= min(pair['rates'])
+    assert pair['floor'] == found['floor'][i][j]
+    both = (data.attributes[:, [i, j]] > 0.5).all(axis=1).mean()
+    assert pair['real_labels'] == pytest.approx(both)
+
+
+def test_turns_ask_for_what_was_added_before_as_well(job, monkeypatch):
+  made = loaded_run.LoadedRun(job)
+  asked = []
+
+  def move(mover, start, y, mask):
+    asked.append((start, y.copy(), mask.copy()))
+    return base_movers.Moved(start + 1.0, start)
+
+  monkeypatch.setattr(movers, 'move', move)
+  requests = sequential_edits.lacking(edits.make_requests(made), [2, 0])
+  turns = sequential_edits.edit_in_turns(made, None, requests, [2, 0])
+  np.testing.assert_array_equal(
+    asked[0][0], made.bound.encode(requests.images)[0]
+  )
+  np.testing.assert_array_equal(asked[1][0], made.bound.encode(turns[0])[0])
+  for (_, y, mask), columns in zip(asked, ([2], [2, 0]), strict=True):
+    np.testing.assert_array_equal(
+      mask, np.tile(np.eye(3)[columns].sum(0), (len(y), 1))
+    )
+    assert (y[:, columns] == 1).all()
+    np.testing.assert_array_equal(y[mask == 0], requests.y[mask == 0])
+
+
+def test_sequential_edits_have_a_row_per_turn_and_mover(job):
+  figures.make(job, ['sequential_edits'])
+  folder = job.workdir / 'figures'
+  found = json.loads((folder / 'sequential_edits.json').read_text())['numbers']
+  assert found['sequence'] == list(NAMES)  # the first of what there is
+  assert 'optimizer' in found['turns']
+  for turns in found['turns'].values():
+    assert len(turns) == 3
+    assert turns[0]['earlier'] is None  # there is none before
+    assert turns[2]['leakage'] is None  # none is left
+  assert (
+    'optimizer: Wearing Hat' in (folder / 'sequential_edits.md').read_text()
+  )
+
+
+@pytest.mark.parametrize(
+  ('names', 'said'),
+  [
+    (('Smilng',), 'did you mean Smiling'),
+    (('Male', 'Male'), "names 'Male' twice"),
+  ],
+)
+def test_a_wrong_sequence_is_one_line(names, said):
+  with pytest.raises(errors.UserError, match=said) as caught:
+    sequential_edits.find_sequence(names, types.Bits(NAMES))
+  assert '\n' not in str(caught.value)
 
 
 def test_a_mixture_of_classes_is_refused_before_any_training(job):
