@@ -20,6 +20,7 @@ from lcjax.experiment import (
   figures,
   fingerprint,
   generate,
+  inpainting_figure,
   jobs,
   loaded_run,
   loading,
@@ -404,6 +405,24 @@ def test_inpainting_reports_both_movers_beside_what_they_start_from(run):
   )
   moved = rows['optimizer']['known_mse'], rows['guided_denoiser']['known_mse']
   assert len({*moved, rows['nearest draw']['known_mse']}) == 3
+
+
+def test_errors_of_what_is_known_are_counted_in_those_of_reconstructions(run):
+  """The loss, and where it rests, at a latent that is not a reconstruction."""
+  job, made = run
+  task = inpainting_figure.make_task(made)
+  assert task.start.shape == (15, 16)
+  other = build.load_data(job, 'validation').images[:5]
+  decoded = made.bound.decode(made.bound.encode(other)[0])
+  unit = edit_scores.pixel_errors(decoded[:, :4], other[:, :4]).mean()
+  assert task.unit == pytest.approx(unit, rel=1e-5)
+  _, known = inpainting_figure.make_movers(made, task)['optimizer'].want.parts
+  target = task.repeated[0] / 255.0
+  x = made.bound.model.decode(task.start[:1])[0]
+  error = np.square(x - target)[:4].mean()
+  found = known(task.start[0], {'pixels': target})
+  assert found.loss == pytest.approx(error / unit, rel=1e-3)
+  assert known.tolerance == pytest.approx(job.config.inpaint.error_goal)
 
 
 def test_holes_of_an_unfinished_run_train_nothing(tmp_path):
