@@ -41,7 +41,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
       'kind': 'rule',
       'rule': 'ink',
       'arguments': {'low': 0.36, 'softness': 0.04},
-      'weight': 20.0,
+      'weight': 3.0,
     },
   },
   # Both critics estimate KL(fake || real) in place of Jensen-Shannon.
