@@ -403,7 +403,9 @@ class LatentCriticsStepTest(parameterized.TestCase):
   def make(
     self, inner_steps=1, weights=(2.0, 0.0, 0.0, 0.0), kind=types.Classes
   ):
-    def make_constraint(attribute_params, realism_params):
+    def make_constraint(attribute_params, realism_params, quantiles):
+      self.assertIsNone(quantiles)  # a density ratio is known
+
       def cost_fn(z, target):
         (y, mask), reference = target['attributes'], target['near']
         chex.assert_trees_all_equal_shapes(y, mask)

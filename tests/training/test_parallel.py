@@ -121,7 +121,9 @@ def actor_critic_case(ratio, weights):
 def latent_critics_case():
   z = jnp.zeros((1, 3))
 
-  def make_constraint(attribute_params, realism_params):
+  def make_constraint(attribute_params, realism_params, quantiles):
+    del quantiles
+
     def cost_fn(z, target):
       (y, mask), reference = target['attributes'], target['near']
       logits = ATTRIBUTE_CRITIC.apply(attribute_params, z)
