@@ -56,4 +56,5 @@ def zero_centred_penalty(
     [B] penalties.
   """
   grads = jax.grad(lambda rows: jnp.sum(critic_fn(rows)))(z)
-  return 0.5 * jnp.sum(jnp.square(spread * grads), axis=-1)
+  scaled = jnp.broadcast_to(spread, grads.shape) * grads
+  return 0.5 * jnp.sum(jnp.square(scaled), axis=-1)
