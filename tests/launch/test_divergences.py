@@ -24,7 +24,7 @@ from lcjax.experiment import (
 )
 from lcjax.latent import encodings
 from lcjax.losses import divergences
-from lcjax.training import metrics_log
+from lcjax.training import latent_steps, metrics_log
 
 OWN = """
 import dataclasses
@@ -114,6 +114,29 @@ def test_a_stage_trains_and_is_scored_by_its_own_divergence(stage, make):
   others = first_step(**{stage: 'kl'})
   assert others[0] != loss
   assert others[1] != scores
+
+
+@pytest.mark.parametrize(
+  ('stage', 'make', 'step'),
+  [
+    ('actor_critic', 'make_actor_training', 'make_actor_critic_step'),
+    ('latent_critics', 'make_critics_training', 'make_latent_critics_step'),
+  ],
+)
+def test_penalties_reach_the_step(stage, make, step, monkeypatch):
+  config = config_with()
+  config[stage].update(r1_weight=0.3, r2_weight=0.7)
+  config[stage].gradient_penalty_weight = 0.2
+  latents = train_actor_critic.LatentData(
+    networks_of(config), encoded(0), encoded(1), LABELS, seed=0
+  )
+  parts = getattr(train_actor_critic, make)(config, latents)
+  monkeypatch.setattr(latent_steps, step, lambda *arguments: arguments)
+  given = parts.make_step(config, parts.constants, None)
+  (weights,) = [w for w in given if isinstance(w, latent_steps.CriticWeights)]
+  assert weights[-3:] == (0.2, 0.3, 0.7)
+  std = np.sqrt(encoded(0).mean.var(axis=0) + 1)  # the encodings' scale is 1
+  np.testing.assert_allclose(given[-1], std, rtol=1e-5)
 
 
 def test_optimizer_g_and_the_scores_in_tables_know_the_divergence():
