@@ -73,7 +73,9 @@ def _optimize(max_steps: int, learning_rate: float = 0.1) -> dict[str, Any]:
     'distance_weight': 0.0,
     # A row has converged once D_realism(z) is at least `realism_threshold` (0
     # disables this condition) and every |y - D_attr(z)| is below
-    # `attribute_tolerance`.
+    # `attribute_tolerance`. With latent_critics.divergence total_variation,
+    # hinge, wasserstein or pairing, D_realism(z) is the share of validation
+    # encodings that score less than z.
     'realism_threshold': 0.9,
     'attribute_tolerance': 0.1,
     'max_steps': max_steps,
@@ -162,10 +164,18 @@ def get_config() -> ml_collections.ConfigDict:
     'moved_weight': 1.0,  # prior latents moved by the actor
     'prior_weight': 0.1,  # raw prior latents
     'mismatched_weight': 1.0,  # real latents with attributes of other rows
+    # Weights of gradient penalties in the critic's loss: of (|grad| - 1)^2 per
+    # unit of z, between real and moved rows (10 is usual for wasserstein); and
+    # of |grad|^2 / 2 per standard deviation of encodings, at real (r1) and at
+    # moved (r2) rows, which the papers call gamma.
     'gradient_penalty_weight': 0.0,
+    'r1_weight': 0.0,
+    'r2_weight': 0.0,
     # What the critic estimates between real rows and fakes: gan | kl |
-    # reverse_kl, or 'my_file:NAME' for a Divergence NAME in your my_file.py.
-    # See lcjax/losses/divergences.py.
+    # reverse_kl | jensen_shannon | pearson_chi2 | squared_hellinger |
+    # least_squares | total_variation | hinge | wasserstein | pairing, or
+    # 'my_file:NAME' for a Divergence NAME in your my_file.py. See
+    # lcjax/losses/divergences.py.
     'divergence': 'gan',
     # prior | class_mixture: what is moved in training. An actor that has
     # learned from draws of the mixture needs them as 'start' in `movers`, too.
@@ -193,8 +203,10 @@ def get_config() -> ml_collections.ConfigDict:
     # Weights of the kinds of fakes in D_realism's loss; real rows count 1.
     'moved_weight': 1.0,  # prior latents moved by the inner loop
     'prior_weight': 0.1,  # raw prior latents
-    'gradient_penalty_weight': 0.0,
-    'divergence': 'gan',  # as in actor_critic
+    'gradient_penalty_weight': 0.0,  # this and the next three: as above
+    'r1_weight': 0.0,
+    'r2_weight': 0.0,
+    'divergence': 'gan',
     'moves_from': 'prior',  # as in actor_critic, by the inner loop
     # The inner loop: optimizer-G makes the moved rows in every training step.
     # With `inner.max_steps` 0 the critics see q(z) and p(z) only.

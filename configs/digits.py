@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from configs import base
+from configs import base, critics
 
 ABLATIONS: dict[str, dict[str, Any]] = {
   'default': {},
@@ -44,11 +44,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
       'weight': 3.0,
     },
   },
-  # Both critics estimate KL(fake || real) in place of Jensen-Shannon.
-  'reverse_kl': {
-    'actor_critic.divergence': 'reverse_kl',
-    'latent_critics.divergence': 'reverse_kl',
-  },
+  # What both critics estimate, by name: hinge, pairing, ...
+  **critics.ABLATIONS,
   # Other judges of the same samples: how far scores depend on the judge.
   'judge_2': {'classifier.seed': 2},
   'judge_3': {'classifier.seed': 3},

@@ -8,7 +8,7 @@ from typing import Any
 
 import ml_collections
 
-from configs import base, published
+from configs import base, critics, published
 
 
 def _rule(rule: str, **arguments: float) -> dict[str, Any]:
@@ -46,6 +46,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'wants.no_hole_and_digit': 'all(not(hole), attributes)',
     'wants.slanted_or_thick': 'any(slanted, thick)',
   },
+  # What both critics estimate, by name: hinge, pairing, ...
+  **critics.ABLATIONS,
   # The published sizes, for an accelerator.
   'paper': {
     **published.shared(vae_batch_size=512),

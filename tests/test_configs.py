@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from configs import base
+from configs import base, critics
 from lcjax import errors
 from lcjax.experiment import (
   jobs,
@@ -26,13 +26,15 @@ STAGES = (
 EXPERIMENTS = sorted(
   p.stem
   for p in (ROOT / 'configs').glob('*.py')
-  if p.stem not in ('__init__', 'base', 'published')
+  if p.stem not in ('__init__', 'base', 'critics', 'published')
 )
 CASES = [
   (name, ablation)
   for name in EXPERIMENTS
   for ablation in importlib.import_module(f'configs.{name}').ABLATIONS
 ]
+# Of those in `configs.critics`, the only ones that are trained here.
+DIVERGENCES = ('digits', 'reverse_kl'), ('digits', 'pairing')
 
 
 def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
@@ -70,6 +72,9 @@ def test_trains_two_steps(name, ablation, shared):
   base.validate(config)
   if ablation == 'paper':
     pytest.skip('published sizes: see tests/models/test_published_sizes.py')
+  if ablation in critics.ABLATIONS and (name, ablation) not in DIVERGENCES:
+    assert config.actor_critic.divergence == ablation
+    pytest.skip('trains alike: see tests/constraints/test_divergences.py')
   config = shortened(config)
   if config.data.name == 'celeba':
     config.data.dir = str(shared[name])

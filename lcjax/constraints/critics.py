@@ -18,7 +18,9 @@ class Critic(base.Constraint):
   """The loss -log D(z) of a critic's output v(z); arXiv:1711.05772, section 3.
 
   D = ratio / (1 + ratio), with the density ratio real / fake that v means for
-  the divergence that the critic was trained with; sigmoid(v) for 'gan'.
+  the divergence that the critic was trained with; sigmoid(v) for 'gan'. For one
+  without a ratio, the loss is -log of the probability that v wins a comparison
+  with the median of real encodings, and D the share of these that score less.
 
   Attributes:
     params: of the critic.
@@ -32,6 +34,11 @@ class Critic(base.Constraint):
     divergence: that the critic was trained with; static.
     check_fn: samples [B, ...] -> [B] booleans: what the critic has learned,
       such as a rule; None if nothing else can say; static.
+    quantiles: of real encodings, see `Divergence.calibrate`; not read if the
+      divergence has a density ratio.
+
+  Raises:
+    UserError: when called, if quantiles are needed and missing.
   """
 
   params: Any
@@ -48,16 +55,25 @@ class Critic(base.Constraint):
   check_fn: Callable[[np.ndarray], np.ndarray] | None = flax.struct.field(
     pytree_node=False, default=None
   )
+  quantiles: jax.Array | None = None
 
   def __call__(self, z: jax.Array, target: base.Target) -> base.Verdict:
     """Needs no target."""
     del target
     v, least = self.critic_fn(self.params, z), jnp.asarray(self.threshold)
+    divergence, quantiles = self.divergence, self.quantiles
     if self.opposite:
-      most = self.divergence.threshold((1.0 - least) / least)
-      return base.Verdict(self.divergence.opposite_loss(v), v < most)
-    met = v >= self.divergence.threshold(least / (1.0 - least))
-    return base.Verdict(self.divergence.mover_loss(v), met)
+      most = divergence.output_at((1.0 - least) / least, quantiles)
+      return base.Verdict(self.loss(v), v < most)
+    met = v >= divergence.output_at(least / (1.0 - least), quantiles)
+    return base.Verdict(self.loss(v), met)
+
+  def loss(self, v: jax.Array) -> jax.Array:
+    """Of outputs of any shape."""
+    reference = self.divergence.reference(self.quantiles)
+    if self.opposite:
+      return self.divergence.opposite_loss(v, reference)
+    return self.divergence.mover_loss(v, reference)
 
   def noisy(
     self, unit: jax.Array, t: jax.Array, clean: jax.Array, target: base.Target
@@ -88,3 +104,10 @@ class Critic(base.Constraint):
   def targets(self) -> tuple[str, ...]:
     """None: a critic knows what it was trained for."""
     return ()
+
+
+@jax.jit
+def log_odds(critic: Critic, z: jax.Array) -> jax.Array:
+  """log(D / (1 - D)) of latents [B, Z]: [B]; the opposite is not minded."""
+  v = critic.critic_fn(critic.params, z)
+  return critic.divergence.known_odds(v, critic.quantiles)

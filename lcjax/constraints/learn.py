@@ -1,6 +1,7 @@
 """Critics of latents, learned in memory from encoded data."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from flax import linen as nn
 from lcjax import errors, types
 from lcjax.constraints import attributes, critics
 from lcjax.generators import latent_model
-from lcjax.latent import optimize
+from lcjax.latent import encodings, noise, optimize
 from lcjax.losses import divergences
 from lcjax.models import apply
 from lcjax.models import critic as critic_lib
@@ -27,6 +28,7 @@ from lcjax.training import (
 
 _CRITIC_ADAM = optimizer_spec.adam(1e-3)
 _LATENT_ADAM = optimizer_spec.adam(0.1)
+_CALIBRATION_BATCH = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +64,11 @@ class _NoisedAttributeLoss:
 
 @dataclasses.dataclass(frozen=True)
 class _RealismLoss:
-  """Data against prior latents, moved by optimizer-G and as drawn.
-
-  If the data are themselves draws of the prior, only moved latents are fakes.
-  """
+  """Data against prior latents, moved by optimizer-G and as drawn."""
 
   critic_fn: apply.Apply
   inner_steps: int
-  from_prior: bool
+  weights: latent_steps.CriticWeights
   divergence: divergences.Divergence
 
   def __call__(
@@ -82,22 +81,29 @@ class _RealismLoss:
       threshold=1.0,
       critic_fn=self.critic_fn,
       divergence=self.divergence,
+      quantiles=self.divergence.calibrate(
+        jax.lax.stop_gradient(self.critic_fn(params, real))
+      ),
     )
     moved = optimize.optimize_latents(
       current, prior, {}, _LATENT_ADAM.make(), self.inner_steps
     ).z
-    moved = jax.lax.stop_gradient(moved)
-    of_real = self.critic_fn(params, real)
-    fakes = [moved] if self.from_prior else [moved, prior]
-    of_fakes = [self.critic_fn(params, z) for z in fakes]
-    loss = jnp.mean(self.divergence.real_loss(of_real))
-    for outputs in of_fakes:
-      loss += jnp.mean(self.divergence.fake_loss(outputs)) / len(fakes)
-    return loss, {
-      'loss': loss,
-      'real': jnp.mean(self.divergence.probability(of_real)),
-      'moved': jnp.mean(self.divergence.probability(of_fakes[0])),
+    mix_key = jax.random.fold_in(key, 2)
+    rows = {
+      'real': real,
+      'prior': prior,
+      'moved': jax.lax.stop_gradient(moved),
+      'mix': noise.uniform(mix_key, batch['row']),
+      'attributes': batch['attributes'],
+      'other_attributes': batch['attributes'],
     }
+    return latent_steps.critic_loss(
+      lambda z, _: self.critic_fn(params, z),
+      rows,
+      self.weights,
+      self.divergence,
+      batch['spread'],
+    )
 
 
 def _init(
@@ -187,6 +193,10 @@ def learn_realism(
   name: str = 'realism',
   threshold: float = 0.9,
   divergence: str | divergences.Divergence = 'gan',
+  gradient_penalty: float = 0.0,
+  r1: float = 0.0,
+  r2: float = 0.0,
+  held_out: latent_model.LatentData | None = None,
   hidden_sizes: Sequence[int] = (256, 256),
   optimizer: optimizer_spec.OptimizerSpec = _CRITIC_ADAM,
   inner_steps: int = 10,
@@ -205,10 +215,20 @@ def learn_realism(
     data: encoded data; labels are not read.
     key: of the initial parameters, batches and noise.
     name: of the constraint.
-    threshold: met if D(z) is at least this, for any divergence: at .9, real
-      data are 9 times as likely as moved ones.
+    threshold: met if D(z) is at least this: at .9, real data are 9 times as
+      likely as moved ones. For a divergence without a density ratio, D is the
+      share of real encodings that score less: at .5, z scores above their
+      median.
     divergence: that the critic estimates: a name in `divergences.TABLE`, or a
       `divergences.Divergence` of your own.
+    gradient_penalty: weight of (|grad| - 1)^2 between real and moved latents,
+      arXiv:1704.00028; 'wasserstein' needs it.
+    r1: weight of |grad|^2 / 2 at real latents in units of their standard
+      deviations, arXiv:1801.04406.
+    r2: the same at moved latents.
+    held_out: encoded data, for the threshold and the loss of a divergence
+      without a density ratio; None for the data themselves. Not read for
+      others.
     hidden_sizes: of the network.
     optimizer: of its parameters.
     inner_steps: of optimizer-G, in every step.
@@ -220,10 +240,20 @@ def learn_realism(
     progress: whether to show a bar.
 
   Raises:
-    UserError: there is no such divergence, or the loss is not finite.
+    UserError: there is no such divergence, it needs a gradient penalty, or the
+      loss is not finite.
   """
-  if isinstance(divergence, str):
-    divergence = divergences.find(divergence, 'divergence')
+  divergence = divergences.find(divergence, 'divergence')
+  # If the data are themselves draws of the prior, only moved rows are fakes.
+  share, prior = (1.0, 0.0) if data.from_prior else (0.5, 0.5)
+  weights = latent_steps.CriticWeights(
+    share, prior, 0.0, gradient_penalty, r1, r2
+  )
+  divergences.check_penalty(
+    divergence,
+    'divergence',
+    {'gradient_penalty': gradient_penalty, 'r1': r1, 'r2': r2},
+  )
   module = critic_lib.Critic(
     label_size=0, hidden_sizes=tuple(hidden_sizes), activation='relu'
   )
@@ -232,7 +262,7 @@ def learn_realism(
   target = {'attributes': data.encodings.attributes}
   params = latent_model.fit_network(
     'learn_realism',
-    _RealismLoss(critic_fn, inner_steps, data.from_prior, divergence),
+    _RealismLoss(critic_fn, inner_steps, weights, divergence),
     _init(module, data, init_key),
     data,
     fit_key,
@@ -241,7 +271,9 @@ def learn_realism(
     batch_size,
     progress,
     begun=latent_model.begin(start, data, target, fit_key),
+    constants={'spread': data.encodings.aggregate_std},
   )
+  real = data if held_out is None else held_out
   return critics.Critic(
     params,
     threshold,
@@ -249,4 +281,32 @@ def learn_realism(
     name,
     of_density=True,
     divergence=divergence,
+    quantiles=calibrate(divergence, critic_fn, params, real.encodings),
   )
+
+
+def calibrate(
+  divergence: divergences.Divergence,
+  critic_fn: Callable[[Any, jax.Array], jax.Array],
+  params: Any,
+  real: encodings.Encodings,
+) -> jax.Array | None:
+  """What a constraint keeps of a critic's outputs of real encodings.
+
+  Args:
+    divergence: that the critic estimates.
+    critic_fn: (params, z [B, Z]) -> outputs v [B].
+    params: of the critic.
+    real: held out, if possible.
+
+  Returns:
+    Their quantiles, see `Divergence.calibrate`; None if none are needed.
+  """
+  if not divergence.calibrated:
+    return None
+  outputs = encodings.in_batches(
+    functools.partial(critic_fn, params),
+    real.sample(0),
+    batch_size=_CALIBRATION_BATCH,
+  )
+  return divergence.calibrate(outputs)

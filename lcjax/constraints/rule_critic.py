@@ -59,10 +59,7 @@ class RuleCritic(critics.Critic):
     """By the critic of noised latents, if there is one."""
     if self.noised_fn is None:
       return super().noisy(unit, t, clean, target)
-    v = self.noised_fn(self.noised_params, unit, t)[0]
-    if self.opposite:
-      return self.divergence.opposite_loss(v)
-    return self.divergence.mover_loss(v)
+    return self.loss(self.noised_fn(self.noised_params, unit, t)[0])
 
 
 @dataclasses.dataclass(frozen=True)

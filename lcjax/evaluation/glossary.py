@@ -361,12 +361,16 @@ METRICS = {
   'generator_score': Metric(
     'Generator score', LATENTS, None, '.3f',
     "Mean probability of being real that the mover's critic assigns to moved "
-    'latents.',
+    'latents. Of a critic without a density ratio (total_variation, hinge, '
+    'wasserstein, pairing): the probability that it scores a moved latent '
+    'above a real one.',
   ),
   'discriminator_score': Metric(
     'Discriminator score', LATENTS, None, '.3f',
     'Mean probability that the critic assigns to the correct answer, over '
-    'equal shares of real and moved latents; 0.5 if it cannot tell them apart.',
+    'equal shares of real and moved latents; 0.5 if it cannot tell them apart. '
+    'Of a critic without a density ratio: the probability that it scores a '
+    'real latent above a moved one.',
   ),
   'latents_per_second': Metric(
     'Latents / s', COST, 'higher', ',.0f',

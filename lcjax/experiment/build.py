@@ -139,6 +139,27 @@ def find_divergence(
   return found
 
 
+def check_divergences(
+  config: ml_collections.ConfigDict, sections: Sequence[str]
+) -> None:
+  """Raises UserError unless the critics' divergences exist and can be trained.
+
+  Args:
+    config: of the experiment.
+    sections: of the trainings to check.
+  """
+  for stage in ('latent_critics', 'actor_critic'):
+    if stage in sections:
+      divergences.check_penalty(
+        find_divergence(config, stage),
+        f'config.{stage}.divergence',
+        {
+          f'config.{stage}.{name}_weight': config[stage][f'{name}_weight']
+          for name in ('gradient_penalty', 'r1', 'r2')
+        },
+      )
+
+
 def build_classifier(
   config: ml_collections.ConfigDict, section: str, data: dataset.Dataset
 ) -> classifier.Classifier:
@@ -375,11 +396,13 @@ def make_constraint(
   networks: Networks,
   mean_scale: jax.Array,
   labels: types.Labels,
-) -> Callable[[Any, Any], compose.AllOf]:
-  """Builds `(attribute params, realism params) -> constraint` of optimizer-G.
+) -> Callable[..., compose.AllOf]:
+  """Builds `(attribute params, realism params, quantiles) -> constraint`.
 
-  Realism, attributes and distance; arXiv:1711.05772, section 3. Its target has
-  'attributes': (y [Y], mask [Y]) and 'near': the latent [Z] to stay close to.
+  That of optimizer-G: realism, attributes and distance; arXiv:1711.05772,
+  section 3. Its target has 'attributes': (y [Y], mask [Y]) and 'near': the
+  latent [Z] to stay close to. Quantiles are those of `critics.Critic`; None if
+  D_realism has a density ratio.
 
   Args:
     section: `config.optimize` or a section with the same keys.
@@ -388,7 +411,11 @@ def make_constraint(
     labels: names and kind of the attributes.
   """
 
-  def with_params(attribute_params: Any, realism_params: Any) -> compose.AllOf:
+  def with_params(
+    attribute_params: Any,
+    realism_params: Any,
+    quantiles: jax.Array | None = None,
+  ) -> compose.AllOf:
     return compose_constraint(
       section,
       critics.Critic(
@@ -396,6 +423,7 @@ def make_constraint(
         section.realism_threshold,
         apply.Apply(networks.realism_critic),
         divergence=networks.realism_divergence,
+        quantiles=quantiles,
       ),
       attributes.Attributes(
         attribute_params,
@@ -413,9 +441,12 @@ def make_constraint(
 def make_critic(
   critic: critic_lib.Critic, divergence: divergences.Divergence
 ) -> Callable[..., jax.Array]:
-  """Builds jitted `(critic params, z, ...) -> log-odds of D`, whatever v is."""
+  """Builds jitted `(critic params, z, ...) -> log-odds of D`, whatever v is.
+
+  For a divergence without a density ratio it is v, of which the order counts.
+  """
   critic_fn = apply.Apply(critic)
-  return jax.jit(lambda *arguments: divergence.log_ratio(critic_fn(*arguments)))
+  return jax.jit(lambda *arguments: divergence.log_odds(critic_fn(*arguments)))
 
 
 @functools.lru_cache(maxsize=16)  # replicates share one jitted function

@@ -18,7 +18,6 @@ from etils import epath
 from lcjax import types
 from lcjax.data import dataset
 from lcjax.experiment import (
-  build,
   chosen_mixtures,
   files,
   fingerprint,
@@ -49,9 +48,7 @@ class _HeldOut:
 
 def _ask_critics(job: jobs.Job, bound: loading.BoundCritics) -> _HeldOut:
   """Of validation rows; of training rows if there are too few of them."""
-  data, found = build.load_data(job, 'validation'), bound.train
-  if len(data) >= validation.LEAST_ROWS:
-    found = bound.latents(data, 'validation')
+  found = loading.held_out(job, bound.latents, bound.train)
   z, y = found.sample(bound.seed), found.attributes
   errors = np.abs(y - bound.labels.probabilities(bound.attribute_critic(z)))
   if isinstance(bound.labels, types.Classes):

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from lcjax import types
-from lcjax.constraints import attributes, critics
+from lcjax.constraints import attributes, critics, learn
 from lcjax.data import dataset
 from lcjax.evaluation import judging
 from lcjax.experiment import (
@@ -28,10 +28,13 @@ from lcjax.experiment import (
 )
 from lcjax.generators import latent_model
 from lcjax.latent import encodings, mixtures
+from lcjax.losses import divergences
 from lcjax.models import apply
 from lcjax.movers import actor as actor_lib
 from lcjax.movers import denoiser as denoiser_lib
 from lcjax.training import parallel, state
+
+LEAST_ROWS = 2  # of the validation split; a covariance needs two
 
 
 class BoundActor(NamedTuple):
@@ -39,13 +42,15 @@ class BoundActor(NamedTuple):
 
   Attributes:
     mover: the actor.
-    critic: (z, y) -> log-odds of D(z, y).
+    critic: (z, y) -> log-odds of D(z, y), see `build.make_critic`.
     seconds: training time of both.
+    divergence: that the critic estimates.
   """
 
   mover: actor_lib.Actor
   critic: Callable[..., Any]
   seconds: float
+  divergence: divergences.Divergence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +144,22 @@ def load_predict_fn(
   return predict_fn, found.seconds
 
 
+def held_out(
+  job: jobs.Job,
+  latents: Callable[[dataset.Dataset, str], encodings.Encodings],
+  train: encodings.Encodings,
+) -> encodings.Encodings:
+  """Those of validation rows; of training rows if there are too few of them.
+
+  Args:
+    job: config and workdir of the run.
+    latents: as `BoundCritics.latents`.
+    train: those of the training split.
+  """
+  data = build.load_data(job, 'validation')
+  return latents(data, 'validation') if len(data) >= LEAST_ROWS else train
+
+
 def load_critics(
   job: jobs.Job, replicate: int, data: dataset.Dataset
 ) -> BoundCritics:
@@ -170,12 +191,22 @@ def load_critics(
     apply.Apply(networks.attribute_critic),
     data.labels,
   )
+  train = made.latents(data, 'train')
+  divergence = networks.realism_divergence
+  realism_fn = apply.Apply(networks.realism_critic)
+  realism_params = state.averaged(found.state['realism'], decay)
+  quantiles = None
+  if divergence.calibrated:
+    quantiles = learn.calibrate(
+      divergence, realism_fn, realism_params, held_out(job, made.latents, train)
+    )
   realism = critics.Critic(
-    state.averaged(found.state['realism'], decay),
+    realism_params,
     config.optimize.realism_threshold,
-    apply.Apply(networks.realism_critic),
+    realism_fn,
     of_density=True,
-    divergence=networks.realism_divergence,
+    divergence=divergence,
+    quantiles=quantiles,
   )
   bind = functools.partial(generator.bind, config)
   bound = BoundCritics(
@@ -186,11 +217,8 @@ def load_critics(
     attributes=attribute,
     realism=realism,
     attribute_critic=bind(jax.jit(attribute.classifier_fn), attribute.params),
-    realism_critic=bind(
-      build.make_critic(networks.realism_critic, networks.realism_divergence),
-      realism.params,
-    ),
-    train=made.latents(data, 'train'),
+    realism_critic=bind(critics.log_odds, realism),
+    train=train,
     seconds=made.seconds | {'latent_critics': found.seconds},
     labels=data.labels,
     batch_size=config.generate.batch_size,
@@ -262,6 +290,7 @@ def load_movers(
       ),
       generator.bind(config, critic_fn, pair.state['critic'].params),
       pair.seconds,
+      networks.divergence,
     )
     for name, pair in pairs.items()
   }

@@ -60,6 +60,7 @@ def check(
       if config.data.name in dataset.CROPPED:
         memory.check_images(config, sections, config.data.image_size**2)
     check_trained(config, trainings)
+    build.check_divergences(config, sections)
     check_mixture_above(job)
     named_movers.check(config)
   train = load_split(job, 'train')

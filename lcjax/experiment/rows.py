@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 import ml_collections
 import numpy as np
 
@@ -162,17 +161,14 @@ def critic_scores(
   real, labels = bound.train.sample(0), bound.train.attributes
   z, y = row.latents, row.attributes
   if single in bound.actors:
-    critic = bound.actors[single].critic
+    _, critic, _, divergence = bound.actors[single]
     fake, true = critic(z, y), critic(real, labels)
   elif single.startswith('optimizer') or single == 'actor_then_optimizer':
+    divergence = bound.realism.divergence
     fake, true = bound.realism_critic(z), bound.realism_critic(real)
   else:
     return {}
-  fake, true = jax.nn.sigmoid(fake).mean(), jax.nn.sigmoid(true).mean()
-  return {
-    'generator_score': float(fake),
-    'discriminator_score': float(true + 1.0 - fake) / 2.0,
-  }
+  return divergence.scores(true, fake)
 
 
 def terms_of(

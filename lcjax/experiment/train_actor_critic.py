@@ -49,6 +49,11 @@ class LatentData:
     """[Z] mean of the encoder's scale over the training data."""
     return jnp.asarray(self.train.mean_scale)
 
+  @property
+  def spread(self) -> jax.Array:
+    """[Z] standard deviations of the training data's encodings."""
+    return jnp.asarray(self.train.aggregate_std)
+
 
 def prepare(job: jobs.Job, replicate: int) -> LatentData:
   """Loads the data and the model, and finds what to learn from."""
@@ -181,6 +186,8 @@ def make_critics_training(
         prior=0.0 if latents.from_prior else section.prior_weight,
         mismatched=0.0,
         gradient_penalty=section.gradient_penalty_weight,
+        r1=section.r1_weight,
+        r2=section.r2_weight,
       ),
       networks.realism_divergence,
       labels,
@@ -188,6 +195,7 @@ def make_critics_training(
       section.average_decay,
       axis_name,
       section.train.nonfinite == 'skip',
+      constants['spread'],
     )
 
   z = jnp.asarray(latents.validation.sample(0))
@@ -198,8 +206,9 @@ def make_critics_training(
     attribute_params = state.averaged(current['attribute'], decay)
     realism_params = state.averaged(current['realism'], decay)
     logits = attribute_fn(attribute_params, z)
+    outputs = realism_fn(realism_params, z)
     realism = networks.realism_divergence.probability(
-      realism_fn(realism_params, z)
+      outputs, jnp.median(outputs)
     )
     accuracy = labels.accuracy(logits, y)
     return {
@@ -210,7 +219,7 @@ def make_critics_training(
   return training_parts.Training(
     make_critics_state(config, networks, latents.seed),
     make_step,
-    {'mean_scale': latents.mean_scale},
+    {'mean_scale': latents.mean_scale, 'spread': latents.spread},
     make_batches(
       latents,
       config.latent_critics.train.batch_size,
@@ -279,6 +288,8 @@ def critic_weights(
     prior=section.prior_weight,
     mismatched=section.mismatched_weight,
     gradient_penalty=section.gradient_penalty_weight,
+    r1=section.r1_weight,
+    r2=section.r2_weight,
   )
 
 
@@ -317,6 +328,7 @@ def make_actor_training(
       section.average_decay,
       axis_name,
       section.train.nonfinite == 'skip',
+      constants['spread'],
     )
 
   y = latents.validation.attributes
@@ -333,11 +345,12 @@ def make_actor_training(
     moved = actor_fn(params, prior, y)
     of_moved = critic_fn(critic_params, moved, y)
     of_real = critic_fn(critic_params, real, y)
-    fake, true = (divergence.probability(v) for v in (of_moved, of_real))
+    fake = divergence.probability(of_moved, of_real)
+    true = divergence.probability(of_real, of_moved)
     return {
       'critic_loss': float(
         jnp.mean(divergence.real_loss(of_real))
-        + jnp.mean(divergence.fake_loss(of_moved))
+        + jnp.mean(divergence.pair_loss(of_moved, of_real))
       ),
       'generator_score': float(jnp.mean(fake)),
       'discriminator_score': float(jnp.mean(true + 1.0 - fake) / 2.0),
@@ -348,7 +361,7 @@ def make_actor_training(
   return training_parts.Training(
     make_actor_state(config, networks, y.shape[-1], latents.seed),
     make_step,
-    {'mean_scale': latents.mean_scale},
+    {'mean_scale': latents.mean_scale, 'spread': latents.spread},
     make_batches(
       latents,
       config.actor_critic.train.batch_size,

@@ -10,7 +10,7 @@ from lcjax.evaluation import glossary, judging, metrics
 from lcjax.experiment import build, jobs, loading, stage
 
 _NUM_NEIGHBOURS = 5  # k of the recall
-LEAST_ROWS = 2  # of the split; a covariance needs two
+LEAST_ROWS = loading.LEAST_ROWS
 
 
 class Validation(NamedTuple):

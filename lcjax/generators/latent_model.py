@@ -373,6 +373,7 @@ def fit_network(
   progress: bool,
   average_decay: float = 0.0,
   begun: np.ndarray | None = None,
+  constants: Mapping[str, Any] | None = None,
 ) -> Any:
   """Trains one network on latents in memory, see `fit.fit_network`."""
   order_key, step_key = jax.random.split(key)
@@ -386,4 +387,5 @@ def fit_network(
     num_steps,
     progress,
     average_decay,
+    constants,
   )

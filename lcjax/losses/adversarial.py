@@ -1,4 +1,4 @@
-"""The gradient penalty of a critic."""
+"""Gradient penalties of a critic."""
 
 from collections.abc import Callable
 
@@ -34,3 +34,27 @@ def gradient_penalty(
   # The small constant keeps the gradient of the norm finite at 0.
   norms = jnp.sqrt(jnp.sum(jnp.square(grads), axis=-1) + 1e-12)
   return jnp.square(norms - 1.0)
+
+
+def zero_centred_penalty(
+  critic_fn: Callable[[jax.Array], jax.Array],
+  z: jax.Array,
+  spread: jax.Array | float,
+) -> jax.Array:
+  """|grad_z v|^2 / 2 with z in units of its spread, per row.
+
+  Mescheder et al., arXiv:1801.04406, equation 9: R1 at real rows, R2 at fakes;
+  the weight is their gamma. Gradients are per standard deviation of encodings,
+  so that a weight means the same for latents of another scale.
+
+  Args:
+    critic_fn: z [B, Z] -> outputs v [B]; output i may depend on row i only.
+    z: [B, Z] where the gradient is taken.
+    spread: [Z] standard deviations of encodings; 1 for gradients of z itself.
+
+  Returns:
+    [B] penalties.
+  """
+  grads = jax.grad(lambda rows: jnp.sum(critic_fn(rows)))(z)
+  scaled = jnp.broadcast_to(spread, grads.shape) * grads
+  return 0.5 * jnp.sum(jnp.square(scaled), axis=-1)

@@ -92,8 +92,13 @@ class Adversary:
     moved: weight of moved rows in D's loss; real rows count 1.
     prior: weight of prior rows.
     mismatched: weight of real rows with the condition of another row.
-    gradient_penalty: weight of the gradient penalty.
-    divergence: that D estimates.
+    gradient_penalty: weight of (|grad| - 1)^2 between real and moved latents,
+      arXiv:1704.00028; 'wasserstein' needs it.
+    divergence: that D estimates: a name in `divergences.TABLE`, or a
+      `divergences.Divergence` of your own.
+    r1: weight of |grad|^2 / 2 at real latents in units of their standard
+      deviations, arXiv:1801.04406.
+    r2: the same at moved latents.
   """
 
   weight: float = 1.0
@@ -101,12 +106,17 @@ class Adversary:
   prior: float = 0.1
   mismatched: float = 1.0
   gradient_penalty: float = 0.0
-  divergence: divergences.Divergence = divergences.GAN
+  divergence: str | divergences.Divergence = divergences.GAN
+  r1: float = 0.0
+  r2: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class _Recipe:
-  """The step of an actor, see `fit.Recipe`; its constant is the constraint."""
+  """The step of an actor, see `fit.Recipe`.
+
+  Its constants are the constraint, and the standard deviations of encodings.
+  """
 
   actor_fn: apply.Apply
   critic_fn: apply.Apply
@@ -119,9 +129,11 @@ class _Recipe:
     target = dict.fromkeys(want.references(), rows['start']) | rows['targets']
     return jax.vmap(want)(z, target).loss
 
-  def make_step(self, constants: constraints.Constraint) -> steps.Step:
+  def make_step(
+    self, constants: tuple[constraints.Constraint, jax.Array]
+  ) -> steps.Step:
     """See `fit.Recipe`."""
-    want = constants
+    want, spread = constants
 
     def told(batch: Any) -> steps.Batch:
       return batch | {
@@ -155,13 +167,19 @@ class _Recipe:
       self.optimizer.make(),
       self.optimizer.make(),
       latent_steps.CriticWeights(
-        own.moved, own.prior, own.mismatched, own.gradient_penalty
+        own.moved,
+        own.prior,
+        own.mismatched,
+        own.gradient_penalty,
+        own.r1,
+        own.r2,
       ),
-      own.divergence,
+      divergences.find(own.divergence, 'adversary: divergence'),
       distance_weight=1.0 / own.weight,
       actor_on_encodings=False,
       critic_steps_per_actor_step=1,
       average_decay=0.0,
+      spread=spread,
     )
 
     def step(state: Any, batch: steps.Batch, key: jax.Array) -> Any:
@@ -209,8 +227,19 @@ def learn_actor(
 
   Raises:
     UserError: a target is missing or has another number of rows, there is
-      nothing to tell an actor, or the loss is not finite.
+      nothing to tell an actor, the adversary's divergence does not exist or
+      needs a gradient penalty, or the loss is not finite.
   """
+  if adversary is not None:
+    divergences.check_penalty(
+      divergences.find(adversary.divergence, 'adversary: divergence'),
+      'adversary: divergence',
+      {
+        'gradient_penalty': adversary.gradient_penalty,
+        'r1': adversary.r1,
+        'r2': adversary.r2,
+      },
+    )
   needed = [n for n in want.targets() if n not in want.references()]
   found = data.encodings
   if targets is None:
@@ -252,7 +281,7 @@ def learn_actor(
   state = fit.fit(
     'learn_actor',
     _Recipe(actor_fn, apply.Apply(critic), optimizer, adversary, masked),
-    want,
+    (want, found.aggregate_std),
     state_lib.create(networks),
     latent_model.make_batches(data, order_key, batch_size, told, begun),
     step_key,

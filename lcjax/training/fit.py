@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -30,6 +30,8 @@ class OneNetwork:
     loss_fn: hashable, and equal to another of the same meaning.
     optimizer: of its parameters.
     average_decay: of their moving average, if the state keeps one.
+
+  Its constants are a dict of arrays, which the loss finds in every batch.
   """
 
   loss_fn: steps.LossFn
@@ -37,10 +39,15 @@ class OneNetwork:
   average_decay: float = 0.0
 
   def make_step(self, constants: Any) -> steps.Step:
-    """See `Recipe`; there are no constants."""
-    del constants
+    """See `Recipe`."""
+
+    def loss_fn(
+      params: Any, batch: steps.Batch, key: jax.Array
+    ) -> tuple[jax.Array, steps.Metrics]:
+      return self.loss_fn(params, batch | constants, key)
+
     update = steps.make_update(
-      self.loss_fn, self.optimizer.make(), self.average_decay
+      loss_fn, self.optimizer.make(), self.average_decay
     )
     return steps.make_train_step({'network': update})
 
@@ -121,6 +128,7 @@ def fit_network(
   num_steps: int,
   progress: bool,
   average_decay: float = 0.0,
+  constants: Mapping[str, Any] | None = None,
 ) -> Any:
   """Minimises a loss of one network, see `fit` and `OneNetwork`.
 
@@ -133,7 +141,7 @@ def fit_network(
   state = fit(
     name,
     OneNetwork(loss_fn, optimizer, average_decay),
-    (),
+    dict(constants or {}),
     state_lib.create({'network': network}),
     make_batches,
     key,

@@ -28,12 +28,16 @@ class CriticWeights(NamedTuple):
     prior: unmoved prior rows, as fakes.
     mismatched: real rows with attributes of other rows, as fakes.
     gradient_penalty: the gradient penalty between real and moved rows.
+    r1: the zero-centred gradient penalty at real rows; gamma of its paper.
+    r2: the same at moved rows.
   """
 
   moved: float
   prior: float
   mismatched: float
   gradient_penalty: float
+  r1: float = 0.0
+  r2: float = 0.0
 
 
 def draw_latents(
@@ -54,13 +58,15 @@ def critic_loss(
   rows: dict[str, jax.Array],
   weights: CriticWeights,
   divergence: divergences.Divergence,
+  spread: jax.Array | float = 1.0,
 ) -> tuple[jax.Array, steps.Metrics]:
   """L_D of arXiv:1711.05772, section 4: real rows against fakes.
 
   E[L1(z, y)] + moved E[L0(z', y)] + prior E[L0(z0, y)] +
   mismatched E[L0(z, y')], with L1 and L0 the divergence's losses of real rows
-  and fakes. The authors' code replaces the moved rows by prior rows in one step
-  of ten; weights .9 and .1 have the same expectation.
+  and fakes; L0 may be of the difference from the row's real (z, y). The
+  authors' code replaces the moved rows by prior rows in one step of ten;
+  weights .9 and .1 have the same expectation.
 
   Args:
     critic_fn: (z [B, Z], y [B, Y]) -> outputs v [B].
@@ -68,25 +74,26 @@ def critic_loss(
       'other_attributes' [B, Y], 'mix' [B] for the gradient penalty.
     weights: of the kinds of rows.
     divergence: that the critic estimates.
+    spread: [Z] standard deviations of encodings, the unit of r1 and r2.
 
   Returns:
     The scalar loss and its metrics. Scores are means of D = ratio / (1 +
-    ratio), with the density ratio that the outputs mean: probabilities for
-    every divergence.
+    ratio), with the density ratio that the outputs mean. Without one, of the
+    probability that a row wins the comparison with the other of its pair.
   """
   y, other = rows['attributes'], rows['other_attributes']
   real, moved = critic_fn(rows['real'], y), critic_fn(rows['moved'], y)
   loss = jnp.mean(divergence.real_loss(real))
-  loss += weights.moved * jnp.mean(divergence.fake_loss(moved))
+  loss += weights.moved * jnp.mean(divergence.pair_loss(moved, real))
   if steps.may_be_nonzero(weights.prior):
     prior = critic_fn(rows['prior'], y)
-    loss += weights.prior * jnp.mean(divergence.fake_loss(prior))
+    loss += weights.prior * jnp.mean(divergence.pair_loss(prior, real))
   if steps.may_be_nonzero(weights.mismatched):
     # The other row may have the same attributes; then there is no mismatch.
     # Divided by B, not by the number of mismatches: a mean over devices is then
     # the same as on one device.
     mismatched = jnp.any(y != other, axis=-1)
-    losses = divergence.fake_loss(critic_fn(rows['real'], other))
+    losses = divergence.pair_loss(critic_fn(rows['real'], other), real)
     loss += weights.mismatched * jnp.mean(mismatched * losses)
   if steps.may_be_nonzero(weights.gradient_penalty):
     loss += weights.gradient_penalty * jnp.mean(
@@ -94,13 +101,19 @@ def critic_loss(
         lambda z: critic_fn(z, y), rows['real'], rows['moved'], rows['mix']
       )
     )
+  for name, weight in (('real', weights.r1), ('moved', weights.r2)):
+    if steps.may_be_nonzero(weight):
+      loss += weight * jnp.mean(
+        adversarial.zero_centred_penalty(
+          lambda z: critic_fn(z, y), rows[name], spread
+        )
+      )
+  won = divergence.probability(moved, real)
   metrics = {
     'critic_loss': loss,
-    'generator_score': jnp.mean(divergence.probability(moved)),
+    'generator_score': jnp.mean(won),
     'discriminator_score': 0.5
-    * jnp.mean(
-      divergence.probability(real) + 1.0 - divergence.probability(moved)
-    ),
+    * jnp.mean(divergence.probability(real, moved) + 1.0 - won),
   }
   return loss, metrics
 
@@ -134,6 +147,7 @@ def make_actor_critic_step(
   average_decay: float,
   axis_name: str | None = None,
   skip_nonfinite: bool = False,
+  spread: jax.Array | float = 1.0,
 ) -> steps.Step:
   """Builds the step of G(z, y) against D(z, y).
 
@@ -159,6 +173,7 @@ def make_actor_critic_step(
     average_decay: of the actor's averaged parameters.
     axis_name: axis to average over, if any.
     skip_nonfinite: as in `steps.make_update`, for each network.
+    spread: as in `critic_loss`.
 
   Returns:
     The step of a state with the networks 'actor' and 'critic'.
@@ -169,7 +184,11 @@ def make_actor_critic_step(
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
     return critic_loss(
-      lambda z, y: critic_fn(params, z, y), rows, critic_weights, divergence
+      lambda z, y: critic_fn(params, z, y),
+      rows,
+      critic_weights,
+      divergence,
+      spread,
     )
 
   def step(
@@ -199,8 +218,9 @@ def make_actor_critic_step(
       z = actor_fn(params, start, y)
       penalty = distance_fn(z, {**batch, 'start': start})
       outputs = critic_fn(critic.params, z, y)
+      reference = critic_fn(critic.params, real, y)  # read by few divergences
       loss = jnp.mean(
-        divergence.mover_loss(outputs) + distance_weight * penalty
+        divergence.mover_loss(outputs, reference) + distance_weight * penalty
       )
       return loss, {'actor_loss': loss, 'distance': jnp.mean(penalty)}
 
@@ -248,7 +268,7 @@ def make_actor_critic_step(
 def make_latent_critics_step(
   attribute_fn: Callable[[Any, jax.Array], jax.Array],
   realism_fn: Callable[[Any, jax.Array], jax.Array],
-  make_constraint: Callable[[Any, Any], optimize.CostFn],
+  make_constraint: Callable[[Any, Any, jax.Array | None], optimize.CostFn],
   move_tx: optax.GradientTransformation,
   attribute_tx: optax.GradientTransformation,
   realism_tx: optax.GradientTransformation,
@@ -259,6 +279,7 @@ def make_latent_critics_step(
   average_decay: float,
   axis_name: str | None = None,
   skip_nonfinite: bool = False,
+  spread: jax.Array | float = 1.0,
 ) -> steps.Step:
   """Builds the step of D_attr(z) and D_realism(z), optimizer-G's critics.
 
@@ -269,8 +290,10 @@ def make_latent_critics_step(
   Args:
     attribute_fn: (params, z [B, Z]) -> logits [B, Y].
     realism_fn: (params, z [B, Z]) -> outputs v [B].
-    make_constraint: (attribute params, realism params) -> the constraint that
-      optimizer-G minimises; its target has 'attributes' (y, mask) and 'near'.
+    make_constraint: (attribute params, realism params, quantiles) -> the
+      constraint that optimizer-G minimises; its target has 'attributes' (y,
+      mask) and 'near'. Quantiles are D_realism's of the real rows of the batch,
+      see `Divergence.calibrate`.
     move_tx: optimizer-G's optimiser of z.
     attribute_tx: D_attr's optimiser.
     realism_tx: D_realism's optimiser.
@@ -282,6 +305,7 @@ def make_latent_critics_step(
     average_decay: of both networks' averaged parameters.
     axis_name: axis to average over, if any.
     skip_nonfinite: as in `steps.make_update`, for each network.
+    spread: as in `critic_loss`.
 
   Returns:
     The step of a state with the networks 'attribute' and 'realism'.
@@ -301,7 +325,11 @@ def make_latent_critics_step(
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
     return critic_loss(
-      lambda z, _: realism_fn(params, z), rows, realism_weights, divergence
+      lambda z, _: realism_fn(params, z),
+      rows,
+      realism_weights,
+      divergence,
+      spread,
     )
 
   updates = {
@@ -323,7 +351,12 @@ def make_latent_critics_step(
     latent_key, mix_key = jax.random.split(key)
     real, prior = draw_latents(batch, latent_key)
     y = batch['attributes']
-    want = make_constraint(state['attribute'].params, state['realism'].params)
+    of_real = realism_fn(state['realism'].params, real)
+    want = make_constraint(
+      state['attribute'].params,
+      state['realism'].params,
+      divergence.calibrate(of_real, axis_name),
+    )
     target = {'attributes': (y, jnp.ones_like(y)), 'near': prior}
     moved = optimize.optimize_latents(
       want, prior, target, move_tx, inner_steps

@@ -16,6 +16,7 @@ from lcjax.experiment import (
   choices,
   chosen_mixtures,
   jobs,
+  loading,
   validation,
   walks,
 )
@@ -136,7 +137,7 @@ def make(tmp_path, monkeypatch, kind=types.Classes, score=0.0, **walk):
     return 10.0 * (z - 1.5), z
 
   real = Real(found.mean, found.attributes, data.labels)
-  monkeypatch.setattr(choices.build, 'load_data', lambda job, split: real)
+  monkeypatch.setattr(loading.build, 'load_data', lambda job, split: real)
   seen = validation.Validation(real, predict_fn, found.mean, score)
   monkeypatch.setattr(validation, 'load', lambda job, train: seen)
   read = {'version': 1}

@@ -66,6 +66,7 @@ def test_what_differs_in_numbers_alone_trains_together():
     default,
     task('seed', replicate=1),
     task('weight', actor_critic__distance_weight=0.0),
+    task('r1', actor_critic__r1_weight=0.5),
     task('rate', actor_critic__actor_optimizer__learning_rate=0.5),
     task('decay', actor_critic__average_decay=0.5),
     task('vae', vae__hidden_sizes=(9,)),  # it sees encodings of either
@@ -78,11 +79,12 @@ def test_what_differs_in_numbers_alone_trains_together():
     task('flag', actor_critic__actor_on_encodings=False),
     task('steps', actor_critic__train__num_steps=7),
     task('log', actor_critic__train__log_every=3),
+    task('hinge', actor_critic__divergence='hinge'),
     task('denoiser', which=stage.DENOISER),
   ]
   found = tasks.groups([*joint, *apart], limit=64)
   assert found == [joint, *([one] for one in apart)]
-  assert [len(group) for group in tasks.groups(joint, 3)] == [3, 3, 1]
+  assert [len(group) for group in tasks.groups(joint, 3)] == [3, 3, 2]
   judges = [
     task('default', which=stage.CLASSIFIER),
     task('judge', which=stage.CLASSIFIER, classifier__seed=2),
@@ -91,12 +93,13 @@ def test_what_differs_in_numbers_alone_trains_together():
   assert tasks.groups(judges, 64) == [judges[:2], judges[2:]]
   assert tasks.numbers(joint).keys() == {
     'actor_critic.distance_weight',
+    'actor_critic.r1_weight',
     'actor_critic.actor_optimizer.learning_rate',
     'actor_critic.average_decay',
   }
   np.testing.assert_allclose(
     tasks.numbers(joint)['actor_critic.distance_weight'],
-    [0.1, 0.1, 0.0, 0.1, 0.1, 0.1, 2.0],
+    [0.1, 0.1, 0.0, 0.1, 0.1, 0.1, 0.1, 2.0],
   )
 
 
@@ -132,6 +135,7 @@ CASES = {
     {
       'latent_critics__prior_weight': 0.0,
       'latent_critics__gradient_penalty_weight': 0.2,
+      'latent_critics__r2_weight': 0.3,
       'optimize__optimizer__learning_rate': 0.3,
       'optimize__realism_threshold': 0.1,
       'optimize__attribute_tolerance': 0.5,
@@ -145,6 +149,7 @@ CASES = {
       'actor_critic__distance_weight': 0.0,
       'actor_critic__mismatched_weight': 0.0,
       'actor_critic__gradient_penalty_weight': 0.0,
+      'actor_critic__r1_weight': 0.3,
       'actor_critic__average_decay': 0.5,
     },
     {'actor_critic__critic_steps_per_actor_step': 2},

@@ -78,6 +78,20 @@ def test_a_class_of_one_row_that_nobody_requests(job):
   preflight.check_pipeline(job)
 
 
+@pytest.mark.parametrize('section', ['actor_critic', 'latent_critics'])
+def test_a_critic_that_nothing_bounds(job, section):
+  config = job[0].config
+  config.actor_critic.gradient_penalty_weight = 0.0
+  config[section].divergence = 'wasserstein'
+  assert refused(job[0]) == (
+    f"config.{section}.divergence='wasserstein' needs a gradient penalty, or "
+    f'nothing bounds the critic: set config.{section}.gradient_penalty_weight '
+    'above 0, such as 10'
+  )
+  config[section].gradient_penalty_weight = 10.0
+  preflight.check_pipeline(job[0], trains=True)
+
+
 def test_too_many_neighbours(job):
   job, _ = job
   job.config.compare.num_neighbours = 12

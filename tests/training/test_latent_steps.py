@@ -147,6 +147,54 @@ class CriticLossTest(parameterized.TestCase):
     expected = np.mean((np.abs(points) - 1) ** 2)
     np.testing.assert_allclose(loss - without, expected, rtol=1e-4)
 
+  @parameterized.named_parameters(('r1', 'real'), ('r2', 'moved'))
+  def test_zero_centred_penalties(self, kind):
+    def critic(z, y):
+      return z[:, 0] ** 2 * (1 + y[:, 0])
+
+    def loss(**weights):
+      return latent_steps.critic_loss(
+        critic,
+        self.rows,
+        NONE._replace(**weights),
+        divergences.GAN,
+        spread=jnp.array([3.0]),
+      )[0]
+
+    weight = {'real': {'r1': 0.2}, 'moved': {'r2': 0.2}}[kind]
+    slopes = 2 * self.rows[kind][:, 0] * (1 + self.rows['attributes'][:, 0])
+    expected = 0.2 * np.mean((3 * slopes) ** 2) / 2
+    np.testing.assert_allclose(loss(**weight) - loss(), expected, rtol=1e-4)
+
+  def test_pairs_are_of_a_fake_and_the_real_row_beside_it(self):
+    loss, metrics = latent_steps.critic_loss(
+      self.critic,
+      self.rows,
+      latent_steps.CriticWeights(0.5, 0.2, 0.3, 0.0),
+      divergences.PAIRING,
+    )
+    expected = 0.5 * softplus(self.moved - self.real).mean()
+    expected += 0.2 * softplus(self.prior - self.real).mean()
+    # Of the third row, the other attributes are its own.
+    expected += 0.3 * softplus(self.mismatched - self.real[:2]).sum() / 3
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    won = sigmoid(self.moved - self.real).mean()
+    np.testing.assert_allclose(metrics['generator_score'], won, rtol=1e-5)
+    np.testing.assert_allclose(
+      metrics['discriminator_score'], 1 - won, rtol=1e-5
+    )
+
+  def test_an_output_without_a_zero_does_not_drift(self):
+    """Whatever the weights of the fakes, a constant changes nothing."""
+    weights = latent_steps.CriticWeights(0.5, 0.2, 0.7, 0.0)
+    for name in ('wasserstein', 'pairing'):
+      slope = jax.grad(
+        lambda shift, row=divergences.TABLE[name]: latent_steps.critic_loss(
+          lambda z, y: self.critic(z, y) + shift, self.rows, weights, row
+        )[0]
+      )(0.0)
+      np.testing.assert_allclose(slope, 0.0, atol=1e-6)
+
   def test_scores(self):
     _, metrics = self.loss()
     fake, real = sigmoid(self.moved).mean(), sigmoid(self.real).mean()
@@ -237,6 +285,25 @@ class ActorCriticStepTest(parameterized.TestCase):
     np.testing.assert_allclose(
       metrics['actor_loss'], softplus(1 - v * 0.3), rtol=1e-5
     )
+
+  def test_the_actor_is_compared_with_the_real_row_of_its_place(self):
+    step, state = self.make(
+      actor_fn=lambda params, z, y: jnp.full_like(z, params['w']),
+      critic_fn=lambda params, z, y: params['v'] * z[:, 0],
+      divergence=divergences.PAIRING,
+      critic_weights=latent_steps.CriticWeights(1.0, 0.0, 0.0, 0.0),
+    )
+    batch = make_batch() | {
+      'mean': np.array([[1.5], [-2], [0], [4]], np.float32)
+    }
+    new, metrics = step(state, batch, KEY)
+    real, w = batch['mean'][:, 0], 0.3
+    v = 0.7 - 0.1 * np.mean(sigmoid(0.7 * (w - real)) * (w - real))
+    np.testing.assert_allclose(new['critic'].params['v'], v, rtol=1e-5)
+    losses = softplus(v * (real - w))
+    np.testing.assert_allclose(metrics['actor_loss'], losses.mean(), rtol=1e-5)
+    w += 0.1 * np.mean(sigmoid(v * (real - w)) * v)
+    np.testing.assert_allclose(new['actor'].params['w'], w, rtol=1e-5)
 
   def test_one_step_by_hand(self):
     # Moved rows stand at w, real rows at r: nothing is drawn that matters.
@@ -403,7 +470,9 @@ class LatentCriticsStepTest(parameterized.TestCase):
   def make(
     self, inner_steps=1, weights=(2.0, 0.0, 0.0, 0.0), kind=types.Classes
   ):
-    def make_constraint(attribute_params, realism_params):
+    def make_constraint(attribute_params, realism_params, quantiles):
+      self.assertIsNone(quantiles)  # a density ratio is known
+
       def cost_fn(z, target):
         (y, mask), reference = target['attributes'], target['near']
         chex.assert_trees_all_equal_shapes(y, mask)

@@ -118,16 +118,19 @@ def actor_critic_case(ratio, weights):
   )
 
 
-def latent_critics_case():
+def latent_critics_case(divergence=divergences.GAN):
   z = jnp.zeros((1, 3))
 
-  def make_constraint(attribute_params, realism_params):
+  def make_constraint(attribute_params, realism_params, quantiles):
+    median = divergence.reference(quantiles)
+
     def cost_fn(z, target):
       (y, mask), reference = target['attributes'], target['near']
       logits = ATTRIBUTE_CRITIC.apply(attribute_params, z)
       realism = CRITIC.apply(realism_params, z)
       cost = LABELS.cross_entropy(logits, y, mask)
-      cost += jax.nn.softplus(-realism) + 0.1 * jnp.sum((z - reference) ** 2)
+      cost += divergence.mover_loss(realism, median)
+      cost += 0.1 * jnp.sum((z - reference) ** 2)
       return cost, LABELS.within(logits, y, mask, 0.3)
 
     return cost_fn
@@ -147,7 +150,7 @@ def latent_critics_case():
       TX,
       TX,
       latent_steps.CriticWeights(1.0, 0.1, 0.0, 0.0),
-      divergences.GAN,
+      divergence,
       labels=LABELS,
       inner_steps=2,
       average_decay=0.9,
@@ -182,6 +185,8 @@ class ParallelTest(parameterized.TestCase):
       lambda: actor_critic_case(3, (1.0, 0.0, 1.0, 0.0)),
     ),
     ('latent_critics', latent_critics_case),
+    # The median is that of the rows of all devices.
+    ('pairing', lambda: latent_critics_case(divergences.PAIRING)),
   )
   def test_modes_agree_with_plain_steps(self, case):
     make_state, make_step = case()
