@@ -416,6 +416,8 @@ def get_config() -> ml_collections.ConfigDict:
     'num_steps': 6,
     'start_time': 0.6,
     'tries': 5,  # of rows of movers NAME_kept
+    # Of training an actor for each composition, which nothing stores; 0: none.
+    'actor_num_steps': 0,
     # Rejection is the baseline, so it gets as many tries as a row may need.
     'baseline_tries': 100,
     # Training images that the wanted rules score, for the mixture of those
@@ -647,6 +649,7 @@ RANGES = {
     'a tuple of numbers of at least 1, such as (1, 4)',
   ),
   'least_satisfied': (lambda v: 0 <= v <= 1, 'in [0, 1]'),
+  'actor_num_steps': (lambda v: v >= 0, 'at least 0'),
   'num_scored': (lambda v: v >= 1, 'at least 1'),
   'guidance_weights': (
     lambda v: len(v) > 0 and all(w >= 0 for w in v),

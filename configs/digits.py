@@ -9,6 +9,11 @@ import ml_collections
 
 from configs import base, critics
 
+
+def _rule(rule: str, **arguments: float) -> dict[str, Any]:
+  return {'kind': 'rule', 'rule': rule, 'arguments': arguments}
+
+
 ABLATIONS: dict[str, dict[str, Any]] = {
   'default': {},
   'no_distance': {'actor_critic.distance_weight': 0.0},
@@ -37,12 +42,22 @@ ABLATIONS: dict[str, dict[str, Any]] = {
   },
   # A rule without labels beside the requested class: much ink.
   'bold': {
-    'constraints.bold': {
-      'kind': 'rule',
-      'rule': 'ink',
-      'arguments': {'low': 0.36, 'softness': 0.04},
-      'weight': 3.0,
-    },
+    'constraints.bold': _rule('ink', low=0.36, softness=0.04) | {'weight': 3.0},
+  },
+  # Rules without labels, side by side, learned beside a run of the default.
+  'rules': {
+    'constraints.bold': _rule('ink', low=0.36, softness=0.04),
+    'constraints.hole': _rule('holes', low=1, softness=0.2),
+    'constraints.slanted': _rule('slant', low=0.15, softness=0.15),
+    'want': 'all(realism, attributes)',  # the rules are those of `wants`
+    'wants.bold': 'bold',
+    'wants.hole': 'hole',
+    'wants.slanted': 'slanted',
+    'wants.bold_digit': 'all(bold, attributes)',
+    'wants.no_hole_and_digit': 'all(not(hole), attributes)',
+    'wants.bold_or_slanted': 'any(bold, slanted)',
+    'compare_wants.num_samples': 2000,
+    'compare_wants.actor_num_steps': 1500,
   },
   # What both critics estimate, by name: hinge, pairing, ...
   **critics.ABLATIONS,

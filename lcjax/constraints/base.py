@@ -115,16 +115,19 @@ class Constraint(abc.ABC):
 
 
 def condition(
-  constraint: Constraint, target: Target, masked: bool
+  constraint: Constraint, target: Target, masked: bool, num_rows: int
 ) -> jax.Array:
   """What an actor is told of a target: [B, C].
+
+  A constraint without targets, such as a rule, tells it a constant: [B, 1].
 
   Args:
     constraint: whose targets to tell, except for references.
     target: arrays of B rows by name. An array, or (y, mask).
     masked: whether an actor is told masks, as (y * mask, mask); otherwise y.
+    num_rows: B.
   """
-  parts = []
+  parts: list[jax.Array] = []
   for name in constraint.targets():
     if name in constraint.references():
       continue
@@ -135,8 +138,8 @@ def condition(
       parts += [y * mask, mask]
     else:
       parts.append(y)
-  flat = [jnp.reshape(part, (len(part), -1)) for part in parts]
-  return jnp.concatenate(flat, axis=1)
+  flat = [jnp.reshape(part, (num_rows, -1)) for part in parts]
+  return jnp.concatenate(flat, axis=1) if flat else jnp.ones((num_rows, 1))
 
 
 def check_target(constraint: Constraint, target: Target) -> None:

@@ -94,7 +94,7 @@ def _sentences(
       want_rows.SATISFYING,
     )
   ]
-  walks = want_rows.WALK, want_rows.WALK_FROM, 'optimizer'
+  walks = want_rows.WALK, want_rows.WALK_FROM, 'actor', 'optimizer'
   found = []
   for name in walks:
     for row in (name, f'{name}{glossary.KEPT}'):

@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from lcjax import errors, types
 from lcjax.constraints import base as constraints
-from lcjax.constraints import grammar
+from lcjax.constraints import grammar, near
 from lcjax.data import dataset
 from lcjax.evaluation import glossary, judging, metrics, moving
 from lcjax.evaluation import terms as terms_lib
-from lcjax.experiment import choices, loading, movers, walks, wants
+from lcjax.experiment import build, choices, loading, movers, walks, wants
+from lcjax.generators import latent_model
 from lcjax.latent import mixtures
-from lcjax.movers import base, starts, wrappers
+from lcjax.movers import actor, base, starts, wrappers
 
 # A mixture is fitted to no fewer rows, and a Frechet distance is to no fewer.
 LEAST_ROWS = 10
@@ -39,6 +41,9 @@ DESCRIPTIONS = {
   'satisfy the request.',
   'optimizer': 'Optimizer-G from draws of satisfying_mixture, until a row is '
   'as realistic as most real encodings.',
+  'actor': 'Draws of satisfying_mixture, moved by an actor that was trained '
+  'for the request, against a critic whose real rows are encodings that '
+  'satisfy it.',
   WALK_FROM: 'The denoiser guided by the request, from noised draws of the '
   'mixture that is the floor.',
   WALK: 'The denoiser guided by the request, from noised draws of '
@@ -176,14 +181,16 @@ def accept(request: Request) -> wrappers.Accept:
 
 
 class Scored(NamedTuple):
-  """The mixture of encodings that satisfy a request.
+  """The encodings that satisfy a request.
 
   Attributes:
-    draw: of the mixture; None if too few do.
+    data: these encodings; None if there are too few.
+    draw: of a mixture that is fitted to them; None likewise.
     num_scored: encodings whose decoded samples were checked.
     share: of these that satisfy the request.
   """
 
+  data: latent_model.LatentData | None
   draw: starts.Start | None
   num_scored: int
   share: float
@@ -212,7 +219,7 @@ def satisfying_mixture(
   met = request.terms.met(bound.decode(z), y, y, z).get(terms_lib.JOINTLY)
   if met is None or met.sum() < LEAST_ROWS:
     share = 0.0 if met is None else float(met.mean())
-    return Scored(None, len(rows), share)
+    return Scored(None, None, len(rows), share)
   share = float(met.mean())
   if labelled and isinstance(bound.labels, types.Classes):
     rare = (y[met].sum(axis=0) < LEAST_ROWS) & (y.sum(axis=0) > 0)
@@ -223,7 +230,7 @@ def satisfying_mixture(
     1
   )
   draw = starts.mixture_start(data, count, seed=bound.seed, labelled=labelled)
-  return Scored(draw, len(rows), share)
+  return Scored(data, draw, len(rows), share)
 
 
 def _judge_walk(
@@ -253,6 +260,38 @@ def make_walk(
   )
   setting = walks.Setting(section.num_steps, section.start_time, weight)
   return movers.make_walk(config, own, setting, labelled=True)
+
+
+def learn_actor(
+  config: ml_collections.ConfigDict, request: Request, scored: Scored
+) -> base.Mover:
+  """An actor that is asked for the request, against encodings that satisfy it.
+
+  It moves draws of the mixture of these, or of the prior if there are too few.
+  """
+  bound = request.bound
+  want = bound.want.compose(
+    {
+      wants.REALISM: bound.realism,
+      wants.ATTRIBUTES: bound.attributes,
+      wants.NEAR: near.Near(jnp.asarray(bound.train.mean_scale)),
+    },
+    {},
+    wants.OF_ACCEPTANCE,  # realism is the adversary's
+  )
+  if want is None:
+    raise errors.UserError(
+      f'config.wants.{request.name} asks an actor for nothing but realism: set '
+      'config.compare_wants.actor_num_steps=0'
+    )
+  return actor.learn_actor(
+    want,
+    bound.data if scored.data is None else scored.data,
+    build.stage_key(bound.seed, f'wants/{request.name}'),
+    start=scored.draw,
+    num_steps=config.compare_wants.actor_num_steps,
+    progress=jax.process_index() == 0,
+  )
 
 
 class Chosen(NamedTuple):
@@ -373,6 +412,8 @@ def make_rows(
   made['optimizer'] = drawn(
     begun, movers.make_resting_optimizer(config, bound, chosen)
   )
+  if section.actor_num_steps:
+    made['actor'] = drawn(begun, learn_actor(config, request, scored))
   found: dict[str, Chosen] = {}
   walks_from: Mapping[str, starts.Start] = {WALK_FROM: plain.draw}
   if scored.draw is not None:

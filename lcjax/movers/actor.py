@@ -76,7 +76,7 @@ class Actor:
 def _act(mover: Actor, start: jax.Array, target: Any) -> jax.Array:
   if mover.completes and not mover.masked:
     target = jax.vmap(mover.want.complete)(start, target)
-  told = constraints.condition(mover.want, target, mover.masked)
+  told = constraints.condition(mover.want, target, mover.masked, len(start))
   return mover.actor_fn(mover.params, start, told)
 
 
@@ -137,7 +137,9 @@ class _Recipe:
 
     def told(batch: Any) -> steps.Batch:
       return batch | {
-        new: constraints.condition(want, batch[old], self.masked)
+        new: constraints.condition(
+          want, batch[old], self.masked, len(batch['mean'])
+        )
         for new, old in (
           ('attributes', 'targets'),
           ('other_attributes', 'other_targets'),
@@ -208,8 +210,10 @@ def learn_actor(
   """Learns an actor that meets a constraint in one forward pass.
 
   Args:
-    want: the constraint; parts of weight 0 cost time only.
-    data: real latents for the adversary, and their labels.
+    want: the constraint; parts of weight 0 cost time only. Without a target,
+      as a rule has none, the actor is told nothing but the start.
+    data: real latents for the adversary, and their labels; `data.rows(...)` for
+      those that obey a rule.
     key: of the initial parameters, batches and noise.
     targets: arrays with a row for each of the data, by name, as a target has
       them; an actor meets targets such as these. With masks, (y, mask), the
@@ -226,9 +230,9 @@ def learn_actor(
     progress: whether to show a bar.
 
   Raises:
-    UserError: a target is missing or has another number of rows, there is
-      nothing to tell an actor, the adversary's divergence does not exist or
-      needs a gradient penalty, or the loss is not finite.
+    UserError: a target is missing or has another number of rows, the
+      adversary's divergence does not exist or needs a gradient penalty, or the
+      loss is not finite.
   """
   if adversary is not None:
     divergences.check_penalty(
@@ -253,11 +257,9 @@ def learn_actor(
   told = {name: own[name] for name in needed}
   masked = any(isinstance(value, tuple) for value in told.values())
   size = found.mean.shape[1]
-  if not told:
-    raise errors.UserError(
-      'want: no part has a target, so there is nothing to tell an actor: add '
-      'learn_attributes, or use lcjax.optimizer'
-    )
+  if not told and adversary is not None:
+    # There is no condition that a real row could have instead of its own.
+    adversary = dataclasses.replace(adversary, mismatched=0.0)
   actor = actor_lib.Actor(size, label_size, tuple(hidden_sizes), 'silu')
   critic = critic_lib.Critic(label_size, tuple(hidden_sizes), 'silu')
   actor_key, critic_key, order_key, step_key = jax.random.split(key, 4)
@@ -265,7 +267,7 @@ def learn_actor(
   first = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), told)
   z, condition = (
     jnp.zeros((1, size)),
-    constraints.condition(want, first, masked),
+    constraints.condition(want, first, masked, 1),
   )
   tx = optimizer.make()
   networks = {

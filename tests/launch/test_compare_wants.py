@@ -39,11 +39,12 @@ def config_of(**texts):
     config[judge].train.steps_per_call = 10
   config.rules.rounds = 0
   config.compare_wants.update(
-    num_samples=300,
+    num_samples=200,
     search_num_samples=100,
     guidance_weights=(0.0, 4.0),
-    baseline_tries=20,
+    baseline_tries=8,
     num_steps=3,
+    actor_num_steps=150,
   )
   config.mixture.num_components = (1,)
   config.mixture.unlabelled_components = (2,)
@@ -99,6 +100,7 @@ def test_rejection_and_guidance_obey_and_the_floor_does_not(compared):
     assert share < 0.8
     assert mean(report, want, f'{floor}_kept', 'met_dark') > share + 0.15
     assert mean(report, want, 'satisfying_mixture', 'met_dark') > share
+    assert mean(report, want, 'actor', 'met_dark') > share
     assert mean(report, want, f'{floor}_kept', 'tries') > 1.1
     assert mean(report, want, 'real_satisfying', 'met_jointly') > 0.9
   assert 'met_attributes' not in report['wants']['dark']['rows']['mixture']

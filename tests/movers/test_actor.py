@@ -124,10 +124,23 @@ def test_a_mistake_is_one_line(parts, change, text):
   assert text in str(caught.value) and '\n' not in str(caught.value)
 
 
-def test_nothing_to_tell(parts):
-  _, data, want, _ = parts
-  with pytest.raises(lcjax.UserError, match='nothing to tell an actor'):
-    learn(want.parts[0], data, KEY)
+def test_without_a_target_it_meets_the_constraint_all_the_same(parts):
+  """As a rule without labels: real rows that obey, and nothing to tell."""
+  _, data, _, _ = parts
+  right = lcjax.on_sample(
+    parts[0],
+    lambda x: jnp.maximum(0.0, 1.0 - x[0]),
+    name='right',
+    tolerance=0.5,
+  )
+  some = data.rows(data.encodings.mean[:, 0] > 0.5)
+  actor = learn(right, some, KEY, num_steps=300)
+  rows = np.arange(200)
+  start = parts[0].draw_prior(rows, KEY)
+  moved = actor(start, {})
+  assert (start[:, 0] > 0.5).mean() < 0.4
+  assert (moved.z[:, 0] > 0.5).mean() > 0.9
+  assert moved.z.std(axis=0).max() > 0.1  # not a single point
 
 
 def test_what_an_actor_is_told(parts):
@@ -135,7 +148,9 @@ def test_what_an_actor_is_told(parts):
   both = lcjax.all_of(want, lcjax.near(data))
   y, mask = np.float32([[0, 1]]), np.float32([[1, 0]])
   target = {'attributes': (y, mask), 'near': np.ones((1, 2))}
-  told = constraints.condition(both, target, True)
+  told = constraints.condition(both, target, True, 1)
   np.testing.assert_array_equal(told, [[0, 0, 1, 0]])
-  told = constraints.condition(both, target, False)
+  told = constraints.condition(both, target, False, 1)
   np.testing.assert_array_equal(told, y)
+  alone = constraints.condition(lcjax.near(data), target, False, 3)
+  assert alone.shape == (3, 1)
