@@ -72,7 +72,7 @@ def test_trains_two_steps(name, ablation, shared):
   base.validate(config)
   if ablation == 'paper':
     pytest.skip('published sizes: see tests/models/test_published_sizes.py')
-  if ablation in critics.ABLATIONS and (name, ablation) != REVERSE_KL:
+  if ablation in critics.NAMES and (name, ablation) != REVERSE_KL:
     assert config.actor_critic.divergence == ablation
     pytest.skip('trains alike: see tests/constraints/test_divergences.py')
   config = shortened(config)
