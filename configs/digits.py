@@ -60,7 +60,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'compare_wants.actor_num_steps': 1500,
   },
   # What both critics estimate, by name: hinge, pairing, ...
-  **critics.ABLATIONS,
+  # On the validation split, one seed, the actor's accuracy is .78 with .5, .98
+  # with .1 and .99 with .02.
+  **critics.ablations(gamma=0.02),
   # Other judges of the same samples: how far scores depend on the judge.
   'judge_2': {'classifier.seed': 2},
   'judge_3': {'classifier.seed': 3},

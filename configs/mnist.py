@@ -47,7 +47,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'wants.slanted_or_thick': 'any(slanted, thick)',
   },
   # What both critics estimate, by name: hinge, pairing, ...
-  **critics.ABLATIONS,
+  **critics.ablations(gamma=0.5),
   # The published sizes, for an accelerator.
   'paper': {
     **published.shared(vae_batch_size=512),

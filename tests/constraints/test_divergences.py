@@ -1,5 +1,7 @@
 """A realism critic of every divergence, trained on a ring in two dimensions."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,11 +9,12 @@ import numpy as np
 import pytest
 
 import lcjax
-from lcjax import errors
-from lcjax.constraints import critics
+from lcjax import errors, types
+from lcjax.constraints import attributes, critics
 from lcjax.generators import latent_model
 from lcjax.latent import encodings
 from lcjax.losses import divergences
+from lcjax.training import latent_steps
 
 KEY = jax.random.key(0)
 PENALTIES = {
@@ -97,6 +100,32 @@ def test_the_opposite_has_the_same_margin_on_the_other_side():
   found = jax.vmap(lambda row: opposite(row, {}).loss)(z)
   # -log of the probability that the median wins the comparison.
   np.testing.assert_allclose(found, np.log1p(np.exp(z[:, 0] - 0.5)), rtol=1e-5)
+
+
+def test_an_adversary_has_its_divergence_and_penalties(monkeypatch):
+  given = {}
+
+  class Stop(Exception):
+    pass
+
+  def make(*arguments, **options):
+    given.update(enumerate(arguments), **options)
+    raise Stop
+
+  monkeypatch.setattr(latent_steps, 'make_actor_critic_step', make)
+  own = lcjax.Adversary(1.0, 0.9, 0.2, 0.4, 0.5, 'pairing', r1=0.6, r2=0.7)
+  data = ring(0)
+  y = np.eye(2, dtype=np.float32)[np.arange(len(data.encodings.mean)) % 2]
+  found = dataclasses.replace(data.encodings, attributes=y)
+  data = latent_model.LatentData(found, types.Classes(('a', 'b')))
+  want = attributes.Attributes(
+    None, 0.1, lambda params, z: z, data.labels, 'attributes'
+  )
+  with pytest.raises(Stop):
+    lcjax.learn_actor(want, data, KEY, adversary=own, progress=False)
+  assert given[5] == latent_steps.CriticWeights(0.9, 0.2, 0.4, 0.5, 0.6, 0.7)
+  assert given[6] == divergences.PAIRING
+  assert given['spread'].shape == (2,)
 
 
 def refused(function):
