@@ -12,6 +12,7 @@ from launch import startup
 from lcjax import errors
 from lcjax import keys as keys_lib
 from lcjax.experiment import (
+  compare_wants,
   fingerprint,
   jobs,
   results,
@@ -105,6 +106,7 @@ def test_housekeeping_and_places_are_no_dependency():
 def test_every_section_belongs_to_a_node():
   own = 'compare', 'edit', 'figures', 'generate', 'inpaint'
   sections = {*stage.result(*own, both_judges=True).sections}
+  sections |= {*compare_wants.NODE.sections}
   for one in stage.trainings(base.get_config()):
     assert sections.issuperset(one.sections)
   scalars = {'seed', 'num_seeds', 'parallel'}
