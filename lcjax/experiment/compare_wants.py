@@ -42,6 +42,7 @@ NODE = stage.result('compare', 'compare_wants', 'wants', both_judges=True)
 class _Judges(NamedTuple):
   """Both judges, with features of the real images of their splits."""
 
+  train: dataset.Dataset
   test: dataset.Dataset
   predict_fn: judging.PredictFn
   features: np.ndarray
@@ -164,6 +165,7 @@ def _load_judges(job: jobs.Job, train: dataset.Dataset) -> _Judges:
   predict_fn, _ = loading.load_predict_fn(job, own, train)
   second_fn, _ = loading.load_predict_fn(job, stage.SECOND_CLASSIFIER, train)
   return _Judges(
+    train,
     test,
     predict_fn,
     predict_fn(test.images)[1],
@@ -194,7 +196,9 @@ def _compare_once(
   )
   made = want_rows.make_rows(config, request, chosen, validation)
   report = functools.partial(_report, title)
-  rows = want_rows.move_rows(config, request, made, real, report)
+  rows = want_rows.real_rows(
+    request, real, judges.train, config.compare_wants.num_samples
+  ) | want_rows.move_rows(config, request, made, real, report)
   neighbours = config.compare.num_neighbours
   found = {
     'rows': {

@@ -25,6 +25,7 @@ from lcjax.movers import actor, base, starts, wrappers
 # A mixture is fitted to no fewer rows, and a Frechet distance is to no fewer.
 LEAST_ROWS = 10
 MIXTURE, CLASS_MIXTURE = 'mixture', 'class_mixture'
+TRAIN_SATISFYING = 'real_train_satisfying'
 WALK, WALK_FROM = 'guided_walk', 'guided_walk_from_mixture'
 UNGUIDED = 'unguided_walk'
 SATISFYING = 'satisfying_mixture'
@@ -32,6 +33,9 @@ _FRECHET = 'frechet_satisfying'
 DESCRIPTIONS = {
   glossary.REAL_SATISFYING: 'The test images that satisfy the request by their '
   'own labels and the checks of its terms: the ceiling.',
+  TRAIN_SATISFYING: 'Training images that satisfy it, at most as many as a row '
+  'has samples: what other real images score, except that the judge was trained '
+  'on these.',
   MIXTURE: 'Draws of the mixture of all encodings: the floor.',
   CLASS_MIXTURE: 'Draws of the mixture of the requested labels: the floor.',
   f'{UNGUIDED}_kept': 'The short walk without the constraints of the config, '
@@ -443,6 +447,31 @@ def _unguided(
   return walks.Setting(section.num_steps, section.start_time, weight)
 
 
+def real_rows(
+  request: Request, real: Real, train: dataset.Dataset, num_samples: int
+) -> dict[str, judging.Row]:
+  """Real samples that satisfy a request: the ceiling, and others in training.
+
+  Args:
+    request: what is asked.
+    real: of the split.
+    train: the training split.
+    num_samples: of training samples, at most.
+  """
+  found = {}
+  test = real.data, real.satisfying, None
+  satisfying = judging.satisfying(train, request.terms)
+  for name, (data, which, most) in {
+    glossary.REAL_SATISFYING: test,
+    TRAIN_SATISFYING: (train, satisfying, num_samples),
+  }.items():
+    rows = np.flatnonzero([] if which is None else which)[:most]
+    if len(rows):
+      y = data.attributes[rows] if request.labelled else None
+      found[name] = judging.Row(data.images[rows], y, None, {})
+  return found
+
+
 def move_rows(
   config: ml_collections.ConfigDict,
   request: Request,
@@ -450,18 +479,11 @@ def move_rows(
   real: Real,
   report: Callable[[str], None],
 ) -> dict[str, judging.Row]:
-  """Samples of every row, of the same labels and noise."""
+  """Samples of every mover and baseline, of the same labels and noise."""
   bound, section = request.bound, config.compare_wants
   y = real.labels(section.num_samples)
   start = bound.model.draw_prior(np.arange(len(y)), jax.random.key(bound.seed))
   found: dict[str, judging.Row] = {}
-  if real.satisfying.any():
-    found[glossary.REAL_SATISFYING] = judging.Row(
-      real.data.images[real.satisfying],
-      real.data.attributes[real.satisfying] if request.labelled else None,
-      None,
-      {},
-    )
   for name, contender in rows.contenders.items():
     report(name)
     found[name], _ = moving.make_row(

@@ -102,7 +102,10 @@ def test_rejection_and_guidance_obey_and_the_floor_does_not(compared):
     assert mean(report, want, 'satisfying_mixture', 'met_dark') > share
     assert mean(report, want, 'actor', 'met_dark') > share
     assert mean(report, want, f'{floor}_kept', 'tries') > 1.1
-    assert mean(report, want, 'real_satisfying', 'met_jointly') > 0.9
+    for real in ('real_satisfying', 'real_train_satisfying'):
+      assert mean(report, want, real, 'met_dark') == 1.0
+    assert mean(report, want, 'real_satisfying', 'frechet_satisfying') < 1e-3
+    assert mean(report, want, 'real_train_satisfying', 'frechet_satisfying') > 0
   assert 'met_attributes' not in report['wants']['dark']['rows']['mixture']
   jointly = mean(report, 'dark_digit', 'guided_walk', 'met_jointly')
   assert jointly <= mean(report, 'dark_digit', 'guided_walk', 'met_attributes')
