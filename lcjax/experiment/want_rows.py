@@ -34,8 +34,8 @@ DESCRIPTIONS = {
   glossary.REAL_SATISFYING: 'The test images that satisfy the request by their '
   'own labels and the checks of its terms: the ceiling.',
   TRAIN_SATISFYING: 'Training images that satisfy it, at most as many as a row '
-  'has samples: what other real images score, except that the judge was trained '
-  'on these.',
+  'has samples: what other real images score, except that the judge was '
+  'trained on these.',
   MIXTURE: 'Draws of the mixture of all encodings: the floor.',
   CLASS_MIXTURE: 'Draws of the mixture of the requested labels: the floor.',
   f'{UNGUIDED}_kept': 'The short walk without the constraints of the config, '
