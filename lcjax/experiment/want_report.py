@@ -47,6 +47,7 @@ def _one(runs: Sequence[Mapping[str, Any]], text: str) -> dict[str, Any]:
   rows = summary.summarise(tables)
   return {
     'text': text,
+    'share': runs[0]['share'],
     'rows': rows,
     'sentences': _sentences(tables, rows),
     'notes': _notes(runs),
@@ -133,9 +134,60 @@ def columns(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
   return terms + [name for name in _QUALITY if name in present]
 
 
+# Columns of the overview: heading, rows of which a composition has the first
+# that it has at all, metric.
+_OVERVIEW = (
+  ('Prior', ('prior',), glossary.JOINTLY),
+  ('Mixture', (want_rows.MIXTURE, want_rows.CLASS_MIXTURE), glossary.JOINTLY),
+  ('Walk', (want_rows.WALK, want_rows.WALK_FROM), glossary.JOINTLY),
+  (
+    'Walk kept',
+    (f'{want_rows.WALK}_kept', f'{want_rows.WALK_FROM}_kept'),
+    glossary.JOINTLY,
+  ),
+  (
+    'Tries',
+    (f'{want_rows.WALK}_kept', f'{want_rows.WALK_FROM}_kept'),
+    'tries',
+  ),
+  ('Frechet: real', (want_rows.TRAIN_SATISFYING,), _FRECHET),
+  (
+    'Mixture kept',
+    (f'{want_rows.MIXTURE}_kept', f'{want_rows.CLASS_MIXTURE}_kept'),
+    _FRECHET,
+  ),
+  ('Unguided kept', (f'{want_rows.UNGUIDED}_kept',), _FRECHET),
+  ('Walk', (want_rows.WALK, want_rows.WALK_FROM), _FRECHET),
+  (
+    'Walk kept',
+    (f'{want_rows.WALK}_kept', f'{want_rows.WALK_FROM}_kept'),
+    _FRECHET,
+  ),
+)
+
+
+def overview(report: Mapping[str, Any]) -> list[list[str]]:
+  """A table of all compositions: a heading, then a line for each.
+
+  Shares that satisfy it, then Frechet distances to real images that do.
+  """
+  heading = ['', 'Real images', *(label for label, _, _ in _OVERVIEW)]
+  lines = [heading]
+  for name, one in report['wants'].items():
+    rows, cells = one['rows'], []
+    for _, names, metric in _OVERVIEW:
+      row = next((row for row in names if row in rows), None)
+      cells.append(reports.cell(metric, rows[row] if row else {}))
+    lines.append([name, f'{one["share"]:.3f}', *cells])
+  return lines
+
+
 def markdown(report: Mapping[str, Any]) -> str:
-  """A table and its sentences for every composition."""
-  parts = []
+  """An overview, then a table and its sentences for every composition."""
+  first, *lines = overview(report)
+  rule = ['---', *('---:' for _ in first[1:])]
+  every = [f'| {" | ".join(line)} |' for line in (first, rule, *lines)]
+  parts = ['\n'.join(every) + '\n']
   for name, one in report['wants'].items():
     table = reports.markdown_table(one['rows'], columns(one['rows']))
     listed = reports.markdown_list([*one['sentences'], *one['notes']])
@@ -167,6 +219,7 @@ def write(folder: epath.Path, report: Mapping[str, Any]) -> None:
   text = reports.template('wants.html.j2').render(
     title=report['title'],
     tables=tables,
+    overview=overview(report),
     descriptions=want_rows.describe(rows),
     definitions=[
       (glossary.metric(name).label, glossary.metric(name).definition)

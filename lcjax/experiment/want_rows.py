@@ -36,6 +36,7 @@ DESCRIPTIONS = {
   TRAIN_SATISFYING: 'Training images that satisfy it, at most as many as a row '
   'has samples: what other real images score, except that the judge was '
   'trained on these.',
+  'prior': 'Draws of the prior, which are asked for nothing.',
   MIXTURE: 'Draws of the mixture of all encodings: the floor.',
   CLASS_MIXTURE: 'Draws of the mixture of the requested labels: the floor.',
   f'{UNGUIDED}_kept': 'The short walk without the constraints of the config, '
@@ -482,16 +483,19 @@ def move_rows(
   """Samples of every mover and baseline, of the same labels and noise."""
   bound, section = request.bound, config.compare_wants
   y = real.labels(section.num_samples)
-  start = bound.model.draw_prior(np.arange(len(y)), jax.random.key(bound.seed))
-  found: dict[str, judging.Row] = {}
+  requested = y if request.labelled else None
+  start = np.asarray(
+    bound.model.draw_prior(np.arange(len(y)), jax.random.key(bound.seed))
+  )
+  found = {'prior': judging.Row(bound.decode(start), requested, start, {})}
   for name, contender in rows.contenders.items():
     report(name)
     found[name], _ = moving.make_row(
       contender,
       bound.decode,
-      np.asarray(start),
+      start,
       make_target(request, y),
-      y if request.labelled else None,
+      requested,
       jax.random.key(bound.seed + 1),
       config.generate.batch_size,
       0.0,  # a single pass: some take minutes

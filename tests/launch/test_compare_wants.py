@@ -97,6 +97,7 @@ def test_rejection_and_guidance_obey_and_the_floor_does_not(compared):
   _, report = compared
   for want, floor in (('dark', 'mixture'), ('dark_digit', 'class_mixture')):
     share = mean(report, want, floor, 'met_dark')
+    assert mean(report, want, 'prior', 'met_dark') < 0.8
     assert share < 0.8
     assert mean(report, want, f'{floor}_kept', 'met_dark') > share + 0.15
     assert mean(report, want, 'satisfying_mixture', 'met_dark') > share
@@ -122,6 +123,13 @@ def test_the_report_has_every_composition_with_its_settings(compared):
     assert f'### {name}: `{want}`' in text
   assert 'dark by its own check of the decoded sample' in text
   assert 'dark 500' in text  # calls of the rule
+  first = text.split('\n\n')[0].splitlines()
+  assert [line.split(' | ')[0] for line in first[2:]] == [
+    '| dark',
+    '| dark_digit',
+  ]
+  shown = first[2].split(' | ')[4]  # of the walk
+  assert shown == f'{mean(report, "dark", "guided_walk", "met_jointly"):.3f}'
   for weights in (one['chosen'][0] for one in report['wants'].values()):
     for one in weights.values():
       assert [c['weight'] for c in one['candidates']] == [0.0, 4.0]
