@@ -30,6 +30,7 @@ from lcjax.experiment import (
   rule_entries,
   stage,
   want_report,
+  want_requests,
   want_rows,
   wants,
 )
@@ -187,11 +188,11 @@ def _compare_once(
   config, started = job.config, time.perf_counter()
   title = f'{LAUNCHER}: {name}, seed {config.seed + replicate}'
   print(f'{title}: searching weights', flush=True)
-  request = want_rows.make_request(config, bound, name)
-  real = want_rows.make_real(
+  request = want_requests.make_request(config, bound, name)
+  real = want_requests.make_real(
     request, judges.test, judges.predict_fn, judges.features
   )
-  validation = want_rows.make_real(
+  validation = want_requests.make_real(
     request, judges.validation, judges.second_fn, judges.second_features
   )
   made = want_rows.make_rows(config, request, chosen, validation)
@@ -202,7 +203,7 @@ def _compare_once(
   neighbours = config.compare.num_neighbours
   found = {
     'rows': {
-      row: want_rows.judge(request, real, one, neighbours)
+      row: want_requests.judge(request, real, one, neighbours)
       for row, one in rows.items()
     },
     'chosen': {row: one._asdict() for row, one in made.chosen.items()},

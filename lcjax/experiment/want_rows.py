@@ -12,24 +12,27 @@ import ml_collections
 import numpy as np
 
 from lcjax import errors, types
-from lcjax.constraints import base as constraints
-from lcjax.constraints import grammar, near
+from lcjax.constraints import near
 from lcjax.data import dataset
-from lcjax.evaluation import glossary, judging, metrics, moving
+from lcjax.evaluation import glossary, judging, moving
 from lcjax.evaluation import terms as terms_lib
-from lcjax.experiment import build, choices, loading, movers, walks, wants
+from lcjax.experiment import (
+  build,
+  choices,
+  movers,
+  walks,
+  want_requests,
+  wants,
+)
 from lcjax.generators import latent_model
 from lcjax.latent import mixtures
 from lcjax.movers import actor, base, starts, wrappers
 
-# A mixture is fitted to no fewer rows, and a Frechet distance is to no fewer.
-LEAST_ROWS = 10
 MIXTURE, CLASS_MIXTURE = 'mixture', 'class_mixture'
 TRAIN_SATISFYING = 'real_train_satisfying'
 WALK, WALK_FROM = 'guided_walk', 'guided_walk_from_mixture'
 UNGUIDED = 'unguided_walk'
 SATISFYING = 'satisfying_mixture'
-_FRECHET = 'frechet_satisfying'
 DESCRIPTIONS = {
   glossary.REAL_SATISFYING: 'The test images that satisfy the request by their '
   'own labels and the checks of its terms: the ceiling.',
@@ -56,135 +59,6 @@ DESCRIPTIONS = {
 }  # fmt: skip
 
 
-class Request(NamedTuple):
-  """A composition of `config.wants`, and who moves and judges it.
-
-  Attributes:
-    name: of the composition.
-    bound: models of one replicate, which ask for the composition.
-    terms: of the composition.
-    labelled: whether it asks for labels.
-  """
-
-  name: str
-  bound: loading.BoundMovers
-  terms: terms_lib.Terms
-  labelled: bool
-
-
-def make_request(
-  config: ml_collections.ConfigDict, bound: loading.BoundMovers, name: str
-) -> Request:
-  """Binds a composition, with realism, to the models of a replicate."""
-  node = wants.parse_text(config, config.wants[name], f'config.wants.{name}')
-  names = grammar.names(node)
-  if wants.REALISM not in names:
-    node = grammar.with_name(wants.REALISM, node)
-  own = dataclasses.replace(
-    bound, want=dataclasses.replace(bound.want, node=node)
-  )
-  terms = terms_lib.Terms(movers.make_want(own, config.optimize), _as_decoded)
-  labelled = (
-    wants.ATTRIBUTES in names
-    and wants.ATTRIBUTES not in grammar.negated_names(node)
-  )
-  return Request(name, own, terms, labelled)
-
-
-def _as_decoded(images: np.ndarray) -> np.ndarray:
-  return images.astype(np.float32) / 255.0
-
-
-class Real(NamedTuple):
-  """Real samples of a split, as a judge sees them, and those that satisfy.
-
-  Attributes:
-    data: of the split.
-    predict_fn: the judge.
-    features: [K, F] of the samples that satisfy the request.
-    satisfying: [N] bool.
-  """
-
-  data: dataset.Dataset
-  predict_fn: judging.PredictFn
-  features: np.ndarray
-  satisfying: np.ndarray
-
-  def labels(self, num_rows: int) -> np.ndarray:
-    """[num_rows, Y]: as samples that satisfy the request have them.
-
-    Those of all samples if none does.
-    """
-    y = self.data.attributes
-    own = y[self.satisfying] if self.satisfying.any() else y
-    return own[np.arange(num_rows) % len(own)]
-
-
-def make_real(
-  request: Request,
-  data: dataset.Dataset,
-  predict_fn: judging.PredictFn,
-  features: np.ndarray,
-) -> Real:
-  """Asks which samples of a split satisfy a request; features are of all."""
-  found = judging.satisfying(data, request.terms)
-  if found is None:
-    found = np.zeros(len(data), bool)
-  return Real(data, predict_fn, features[found], found)
-
-
-def judge(
-  request: Request, real: Real, row: judging.Row, num_neighbours: int
-) -> judging.Scores:
-  """Shares that meet each term, and realism among samples that satisfy all."""
-  logits, features = real.predict_fn(row.images)
-  labels = real.data.labels
-  met = request.terms.met(
-    row.images, labels.predict(logits), row.attributes, row.latents
-  )
-  scores = row.scores | {
-    f'{glossary.MET}{term}': float(found.mean()) for term, found in met.items()
-  }
-  if len(real.features) >= LEAST_ROWS:
-    scores[_FRECHET] = metrics.frechet_distance(features, real.features)
-    one = np.ones((len(features), 1)), np.ones((len(real.features), 1))
-    scores['satisfying_spread'] = metrics.diversity(
-      features, one[0], real.features, one[1]
-    )
-  if min(len(features), len(real.features)) > num_neighbours:
-    overlap = metrics.neighbour_values(features, real.features, num_neighbours)
-    for name in ('knn_recall', 'coverage'):
-      scores[f'satisfying_{name}'] = float(overlap[name].mean())
-  return scores
-
-
-def make_target(
-  request: Request, labels: np.ndarray
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """The target of labels [N, Y], if the request asks for any."""
-  return movers.make_target(
-    labels, None if request.labelled else np.zeros_like(labels)
-  )
-
-
-def accept(request: Request) -> wrappers.Accept:
-  """Whether decoded samples satisfy the request, by the rules themselves.
-
-  Labels are those that D_attr sees at the encoding of the decoded sample: the
-  judge has no part in it.
-  """
-  bound = request.bound
-
-  def accepted(z: np.ndarray, target: constraints.Target) -> np.ndarray:
-    images, (y, _) = bound.decode(z), target['attributes']
-    seen = z if bound.model.encode_fn is None else bound.encode(images)[0]
-    predicted = bound.labels.predict(bound.attribute_critic(seen))
-    found = request.terms.met(images, np.asarray(predicted), np.asarray(y), z)
-    return found.get(terms_lib.JOINTLY, np.zeros(len(z), bool))
-
-  return accepted
-
-
 class Scored(NamedTuple):
   """The encodings that satisfy a request.
 
@@ -203,7 +77,7 @@ class Scored(NamedTuple):
 
 def satisfying_mixture(
   config: ml_collections.ConfigDict,
-  request: Request,
+  request: want_requests.Request,
   plain: mixtures.Mixture,
 ) -> Scored:
   """Fits a mixture to encodings whose decoded samples satisfy a request.
@@ -222,12 +96,12 @@ def satisfying_mixture(
   rows = rng.permutation(len(found.mean))[: config.compare_wants.num_scored]
   z, y = found.sample(bound.seed)[rows], found.attributes[rows]
   met = request.terms.met(bound.decode(z), y, y, z).get(terms_lib.JOINTLY)
-  if met is None or met.sum() < LEAST_ROWS:
+  if met is None or met.sum() < want_requests.LEAST_ROWS:
     share = 0.0 if met is None else float(met.mean())
     return Scored(None, None, len(rows), share)
   share = float(met.mean())
   if labelled and isinstance(bound.labels, types.Classes):
-    rare = (y[met].sum(axis=0) < LEAST_ROWS) & (y.sum(axis=0) > 0)
+    rare = (y[met].sum(axis=0) < want_requests.LEAST_ROWS) & (y.sum(axis=0) > 0)
     met = met | (y @ rare > 0)
   data = bound.data.rows(rows[met])
   # Of classes, those of each are as many.
@@ -240,22 +114,24 @@ def satisfying_mixture(
 
 def _judge_walk(
   config: ml_collections.ConfigDict,
-  request: Request,
-  real: Real,
+  request: want_requests.Request,
+  real: want_requests.Real,
   draw: starts.Start,
   mover: base.Mover,
 ) -> judging.Scores:
   """What validation images say of a mover from a start."""
   y = real.labels(config.compare_wants.search_num_samples)
-  target, rows = make_target(request, y), np.arange(len(y))
+  target, rows = want_requests.make_target(request, y), np.arange(len(y))
   first_key, key = jax.random.split(jax.random.key(request.bound.seed))
   z = mover(draw(target, rows, first_key), target, rows, key).z
   row = judging.Row(request.bound.decode(z), y, z, {})
-  return judge(request, real, row, config.compare.num_neighbours)
+  return want_requests.judge(request, real, row, config.compare.num_neighbours)
 
 
 def make_walk(
-  config: ml_collections.ConfigDict, request: Request, weight: float
+  config: ml_collections.ConfigDict,
+  request: want_requests.Request,
+  weight: float,
 ) -> base.Mover:
   """The denoiser of a noised start, guided by all that is wanted."""
   section, want = config.compare_wants, request.bound.want
@@ -268,7 +144,9 @@ def make_walk(
 
 
 def learn_actor(
-  config: ml_collections.ConfigDict, request: Request, scored: Scored
+  config: ml_collections.ConfigDict,
+  request: want_requests.Request,
+  scored: Scored,
 ) -> base.Mover:
   """An actor that is asked for the request, against encodings that satisfy it.
 
@@ -308,8 +186,8 @@ class Chosen(NamedTuple):
 
 def choose_weight(
   config: ml_collections.ConfigDict,
-  request: Request,
-  real: Real,
+  request: want_requests.Request,
+  real: want_requests.Real,
   draw: starts.Start,
 ) -> Chosen:
   """Searches the weight of the guidance on validation images.
@@ -351,7 +229,9 @@ def best(
   fits = [
     one for one, share in zip(candidates, shares, strict=True) if share >= least
   ]
-  return min(fits, key=lambda one: (one.get(_FRECHET, 0.0), one['weight']))
+  return min(
+    fits, key=lambda one: (one.get(want_requests.FRECHET, 0.0), one['weight'])
+  )
 
 
 class Rows(NamedTuple):
@@ -370,9 +250,9 @@ class Rows(NamedTuple):
 
 def make_rows(
   config: ml_collections.ConfigDict,
-  request: Request,
+  request: want_requests.Request,
   chosen: choices.Choices,
-  validation: Real,
+  validation: want_requests.Real,
 ) -> Rows:
   """All baselines and movers of a request.
 
@@ -392,7 +272,7 @@ def make_rows(
     _unguided(config, chosen, request.labelled),
     request.labelled,
   )
-  accepted = accept(request)
+  accepted = want_requests.accept(request)
 
   def kept(mover: base.Mover, tries: int) -> base.Mover:
     again = starts.prior_start(bound.model)  # only the number of rows matters
@@ -449,7 +329,10 @@ def _unguided(
 
 
 def real_rows(
-  request: Request, real: Real, train: dataset.Dataset, num_samples: int
+  request: want_requests.Request,
+  real: want_requests.Real,
+  train: dataset.Dataset,
+  num_samples: int,
 ) -> dict[str, judging.Row]:
   """Real samples that satisfy a request: the ceiling, and others in training.
 
@@ -475,9 +358,9 @@ def real_rows(
 
 def move_rows(
   config: ml_collections.ConfigDict,
-  request: Request,
+  request: want_requests.Request,
   rows: Rows,
-  real: Real,
+  real: want_requests.Real,
   report: Callable[[str], None],
 ) -> dict[str, judging.Row]:
   """Samples of every mover and baseline, of the same labels and noise."""
@@ -494,7 +377,7 @@ def move_rows(
       contender,
       bound.decode,
       start,
-      make_target(request, y),
+      want_requests.make_target(request, y),
       requested,
       jax.random.key(bound.seed + 1),
       config.generate.batch_size,

@@ -18,6 +18,7 @@ from lcjax.experiment import (
   train_rules,
   trainers,
   want_report,
+  want_requests,
   want_rows,
 )
 from tests.launch import launchers
@@ -227,7 +228,7 @@ def test_the_mixture_of_satisfying_encodings_reads_labels_only_if_asked(
     ('dark', chosen.unlabelled.plain.draw.model),
     ('dark_digit', chosen.labelled.plain.draw.model),
   ):
-    request = want_rows.make_request(job.config, bound, name)
+    request = want_requests.make_request(job.config, bound, name)
     found = want_rows.satisfying_mixture(job.config, request, plain)
     z = bound.train.sample(bound.seed)
     y = bound.train.attributes
