@@ -173,7 +173,7 @@ def test_figures_leave_out_what_needs_a_second_vae(run):
     f'{name}.png'
     for name in (
       'realism_contours', 'attribute_grid', 'optimizer_path',
-      'identity_edits', 'identity_frontier',
+      'identity_edits', 'identity_frontier', 'inpainting',
     )
   }  # fmt: skip
   numbers = json.loads((run / 'run/figures/identity_edits.json').read_text())

@@ -14,6 +14,7 @@ KEYS = (
   'second_classifier.optimizer',
   'labeller.optimizer',
   'invert.optimizer',
+  'inpaint.optimizer',
   'actor_critic.actor_optimizer',
   'actor_critic.critic_optimizer',
   'latent_critics.inner.optimizer',
