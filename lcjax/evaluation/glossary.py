@@ -266,8 +266,9 @@ METRICS = {
   ),
   'frechet_satisfying': Metric(
     'Frechet satisfying', IMAGES, 'lower', '.4f',
-    'Frechet, as above, to the test images that satisfy the constraint (the '
-    'row real_satisfying).',
+    "Squared Frechet distance in the judge's feature space, divided by the "
+    'variance of the reference, to the test images that satisfy the constraint '
+    '(the row real_satisfying).',
   ),
   'satisfying_spread': Metric(
     'Spread', IMAGES, 'real', '.2f',

@@ -6,13 +6,13 @@ from typing import Any
 from etils import epath
 
 from lcjax.evaluation import glossary, intervals, reports, summary
-from lcjax.experiment import files, want_rows
+from lcjax.experiment import files, want_requests, want_rows
 
 _QUALITY = (
-  'frechet_satisfying', 'satisfying_spread', 'satisfying_knn_recall',
+  want_requests.FRECHET, 'satisfying_spread', 'satisfying_knn_recall',
   'satisfying_coverage', 'tries', 'latents_per_second',
 )  # fmt: skip
-_FRECHET = 'frechet_satisfying'
+_FRECHET = want_requests.FRECHET
 
 
 def check(found: dict[str, Any]) -> None:
@@ -89,8 +89,7 @@ def _sentences(
   baselines = [
     f'{name}{glossary.KEPT}'
     for name in (
-      want_rows.MIXTURE,
-      want_rows.CLASS_MIXTURE,
+      *want_rows.FLOORS,
       want_rows.UNGUIDED,
       want_rows.SATISFYING,
     )
@@ -138,7 +137,7 @@ def columns(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
 # that it has at all, metric.
 _OVERVIEW = (
   ('Prior', ('prior',), glossary.JOINTLY),
-  ('Mixture', (want_rows.MIXTURE, want_rows.CLASS_MIXTURE), glossary.JOINTLY),
+  ('Mixture', want_rows.FLOORS, glossary.JOINTLY),
   ('Walk', (want_rows.WALK, want_rows.WALK_FROM), glossary.JOINTLY),
   (
     'Walk kept',
@@ -153,7 +152,7 @@ _OVERVIEW = (
   ('Frechet: real', (want_rows.TRAIN_SATISFYING,), _FRECHET),
   (
     'Mixture kept',
-    (f'{want_rows.MIXTURE}_kept', f'{want_rows.CLASS_MIXTURE}_kept'),
+    tuple(f'{name}_kept' for name in want_rows.FLOORS),
     _FRECHET,
   ),
   ('Unguided kept', (f'{want_rows.UNGUIDED}_kept',), _FRECHET),

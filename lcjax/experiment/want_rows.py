@@ -28,7 +28,9 @@ from lcjax.generators import latent_model
 from lcjax.latent import mixtures
 from lcjax.movers import actor, base, starts, wrappers
 
-MIXTURE, CLASS_MIXTURE = 'mixture', 'class_mixture'
+MIXTURE = glossary.UNLABELLED_BASELINE
+LABELLED = 'class_mixture', 'attribute_mixture'
+FLOORS = MIXTURE, *LABELLED
 TRAIN_SATISFYING = 'real_train_satisfying'
 WALK, WALK_FROM = 'guided_walk', 'guided_walk_from_mixture'
 UNGUIDED = 'unguided_walk'
@@ -41,7 +43,9 @@ DESCRIPTIONS = {
   'trained on these.',
   'prior': 'Draws of the prior, which are asked for nothing.',
   MIXTURE: 'Draws of the mixture of all encodings: the floor.',
-  CLASS_MIXTURE: 'Draws of the mixture of the requested labels: the floor.',
+  **dict.fromkeys(
+    LABELLED, 'Draws of the mixture of the requested labels: the floor.'
+  ),
   f'{UNGUIDED}_kept': 'The short walk without the constraints of the config, '
   'as in launch.compare (realism_walk, or short_walk if labels are requested), '
   'until a sample satisfies the request.',
@@ -265,7 +269,7 @@ def make_rows(
   section, bound = config.compare_wants, request.bound
   plain = (chosen.labelled if request.labelled else chosen.unlabelled).plain
   scored = satisfying_mixture(config, request, plain.draw.model)
-  floor = CLASS_MIXTURE if request.labelled else MIXTURE
+  floor = glossary.baseline(bound.labels.kind) if request.labelled else MIXTURE
   free = movers.make_walk(
     config,
     bound.unconstrained,
@@ -300,9 +304,9 @@ def make_rows(
   if section.actor_num_steps:
     made['actor'] = drawn(begun, learn_actor(config, request, scored))
   found: dict[str, Chosen] = {}
-  walks_from: Mapping[str, starts.Start] = {WALK_FROM: plain.draw}
+  walks_from: dict[str, starts.Start] = {WALK_FROM: plain.draw}
   if scored.draw is not None:
-    walks_from = {**walks_from, WALK: scored.draw}
+    walks_from[WALK] = scored.draw
   for name, draw in walks_from.items():
     found[name] = choose_weight(config, request, validation, draw)
     made[name] = drawn(draw, make_walk(config, request, found[name].weight))
