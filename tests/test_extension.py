@@ -237,6 +237,7 @@ def test_a_change_of_the_file_makes_the_table_again(run):
   'changes, text',
   [
     ({'movers.a': {'kind': 'mine:nothing'}}, 'mine has no nothing'),
+    ({'constraints.a': {'kind': 'mine:Small'}}, "kind='mine:Small' is a class"),
     ({'movers.a': {'kind': 'backtrak'}}, "movers.a.kind='backtrak'"),
     ({'movers.a': {'kind': 'backtrack', 'of': 'actr'}}, 'did you mean actor'),
     ({'movers.a': {'kind': 'backtrack', 'off': 'actor'}}, 'off'),

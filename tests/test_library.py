@@ -342,10 +342,23 @@ def test_data_that_lack_something(small):
   assert 'has no encoder' in refused(lambda: lcjax.encode(alone, x))
   drawn = lcjax.label_prior(alone, lambda x: (x[:, :2] > 0) * 1, KEY, 50)
   assert 'near: draws of the prior' in refused(lambda: lcjax.near(drawn))
+  classes = lcjax.learn_attributes(
+    lcjax.encode(model, x, y), KEY, num_steps=1, progress=False
+  )
+  numbers = {'attributes': np.zeros(3, np.int32)}
+  for mover in (
+    lcjax.optimizer(classes, max_steps=1),
+    lcjax.optimizer(lcjax.negate(classes), max_steps=1),
+  ):
+    found = refused(lambda mover=mover: mover(np.zeros((3, 4)), numbers))
+    assert 'not class numbers' in found
   constraint = lcjax.negate(lcjax.on_sample(model, jnp.sum, 'a', 0.1, margin=1))
   found = refused(lambda: lcjax.re_encoded(alone, constraint))
   assert 'no encoder' in found
   assert 'must be (B, 4)' in refused(lambda: model.decode(np.zeros((3, 5))))
+  matrix = np.ones((4, 4), np.float32)
+  found = refused(lambda: lcjax.latent_model(matrix, lambda p, z: z @ p, 5))
+  assert 'latents of shape (3, 5), latent_size=5' in found
 
 
 def test_a_request_that_lacks_something(small):

@@ -8,7 +8,7 @@ import flax
 import jax
 import jax.numpy as jnp
 
-from lcjax import types
+from lcjax import errors, types
 from lcjax.constraints import base
 
 
@@ -70,6 +70,12 @@ class Attributes(base.Constraint):
   def _judge(self, logits: jax.Array, target: base.Target) -> base.Verdict:
     wanted = target[self.name]
     y, mask = wanted if isinstance(wanted, tuple) else (wanted, None)
+    if jnp.shape(y) != jnp.shape(logits):
+      raise errors.UserError(
+        f'target[{self.name!r}]: a row has the shape {jnp.shape(y)}, it must '
+        f'be {jnp.shape(logits)}: zeros and ones of each label, not class '
+        'numbers'
+      )
     mask = jnp.ones_like(y) if mask is None else mask
     if self.opposite:
       loss = self.labels.complement_cross_entropy(logits, y, mask)

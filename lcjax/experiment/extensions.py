@@ -2,7 +2,7 @@
 
     config.movers.short = {'kind': 'backtrack', 'of': 'actor'}
     config.movers.mine = {'kind': 'my_file:Mine', 'scale': 2.0}
-    config.constraints.small = {'kind': 'my_file:Small', 'weight': 0.1}
+    config.constraints.small = {'kind': 'my_file:make_small', 'weight': 0.1}
     config.constraints.round = {'kind': 'rule', 'rule': 'holes'}
 
 A kind is one of this package, or 'module:NAME' of a user's own file: called
@@ -152,6 +152,13 @@ def parse_constraint(
   fn = find(kind, {rule_entries.KIND: _not_called}, f'{what}.kind')
   if not isinstance(weight, int | float) or not weight >= 0:
     raise errors.UserError(f'{what}.weight={weight!r} must be at least 0')
+  if isinstance(fn, type) and issubclass(fn, constraints.Constraint):
+    # `Parts` would become its first field, which fails inside a compiled loop.
+    raise errors.UserError(
+      f'{what}.kind={kind!r} is a class: name a function that takes the parts '
+      'and makes one, such as def make(parts, radius): return '
+      f'{fn.__name__}(radius)'
+    )
   check(fn, settings, what)
   return fn, float(weight), settings
 

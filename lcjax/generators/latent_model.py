@@ -133,12 +133,20 @@ def latent_model(
       deviation. None for a decoder alone.
 
   Raises:
-    UserError: one of them gives another shape or values that are not finite.
+    UserError: one of them gives another shape or values that are not finite, or
+      decode does not take latents of this size.
   """
   if latent_size < 1:
     raise errors.UserError(f'latent_size={latent_size} must be at least 1')
   model = LatentModel(params, decode, latent_size, encode)
-  x = model.decode(model.draw_prior(np.arange(_PROBED_ROWS), jax.random.key(0)))
+  z = model.draw_prior(np.arange(_PROBED_ROWS), jax.random.key(0))
+  try:
+    x = model.decode(z)
+  except TypeError as error:  # of a product of other shapes, too
+    raise errors.UserError(
+      f'decode: of latents of shape {z.shape}, latent_size={latent_size}, it '
+      f'raises {type(error).__name__}: {str(error).splitlines()[0]}'
+    ) from error
   if encode is not None:
     model.encode(x)
   return model
