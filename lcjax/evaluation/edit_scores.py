@@ -210,7 +210,8 @@ def score_turn(
     those on the reconstructions. NaN where nothing counts.
   """
   columns = list(asked)
-  lacks, held = y[:, columns] < 0.5, predicted[:, columns] > 0.5
+  lacks = np.less(y[:, columns], 0.5)
+  held = np.greater(predicted[:, columns], 0.5)
 
   def together(count: int) -> float:
     """Share in which the first `count` hold where they were added."""
