@@ -118,6 +118,9 @@ def get_config() -> ml_collections.ConfigDict:
     'arguments': {},
   }
 
+  # Further rows of the comparison, of models that are trained for it: none yet.
+  config.alternatives = ()
+
   config.vae = {
     'latent_size': 16,
     'architecture': 'mlp',  # mlp | conv; the decoder mirrors the encoder
@@ -528,6 +531,10 @@ OPEN = (
 # The sections with free arguments, beside those of optimisers.
 _WITH_ARGUMENTS = ('generator',)
 
+# The kinds of `config.generator`, and the rows of `config.alternatives`.
+KINDS = 'vae', 'external'
+ALTERNATIVES: tuple[str, ...] = ()
+
 # Used by `validate`: the last parts of a dotted key -> (test, requirement).
 RANGES = {
   'seed': (lambda v: v >= 0, 'at least 0'),
@@ -691,6 +698,7 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 # Element types of the tuples that are empty by default.
 _ELEMENTS = {
+  'alternatives': str,
   'data.attributes': str,
   'classifier.head_sizes': int,
   'second_classifier.head_sizes': int,
@@ -836,11 +844,17 @@ def validate(config: ml_collections.ConfigDict) -> None:
       raise errors.UserError(
         f'config.{key}={value!r} is out of range: it must be {meaning}'
       )
-  if config.generator.kind not in ('vae', 'external'):
+  if config.generator.kind not in KINDS:
     raise errors.UserError(
-      f'config.generator.kind={config.generator.kind!r} is out of range: it '
-      "must be 'vae' or 'external'"
+      f'config.generator.kind={config.generator.kind!r} is no kind of '
+      f'model: {errors.nearest(config.generator.kind, KINDS)}'
     )
+  for name in config.alternatives:
+    if name not in ALTERNATIVES:
+      raise errors.UserError(
+        f'config.alternatives={tuple(config.alternatives)}: {name!r} is no row '
+        f'of another model: {errors.nearest(name, ALTERNATIVES)}'
+      )
   external = config.generator.kind == 'external'
   if external != bool(config.generator.module):
     raise errors.UserError(

@@ -18,13 +18,13 @@ _KEY = 'config.generator'
 def find(
   config: ml_collections.ConfigDict,
 ) -> latent_model.LatentModel | None:
-  """The user's model; None if the VAE of this experiment is the model.
+  """The user's model; None if the model is trained in this experiment.
 
   Raises:
     UserError: there is no such function, it does not take the arguments,
       fails, or returns something else.
   """
-  if config.generator.kind == 'vae':
+  if config.generator.kind != 'external':
     return None
   return _load(config.generator.module, _arguments(config))
 
@@ -48,8 +48,11 @@ def identity(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
   Returns:
     'parameters': of the model; and the digest of the user's file by its name.
+    Empty if the model is trained in this experiment.
   """
   section = config.generator
+  if section.kind != 'external':
+    return {}
   return {
     'parameters': _digest(section.module, _arguments(config))
   } | extensions.source(section.module, f'{_KEY}.module')

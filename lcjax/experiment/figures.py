@@ -161,10 +161,11 @@ def make(job: jobs.Job, names: Sequence[str], every: bool = False) -> None:
         f'the model has {size}'
       )
       continue
-    if FIGURES[name].trained_here and external.find(job.config) is not None:
+    kind = job.config.generator.kind
+    if FIGURES[name].trained_here and kind != 'vae':
       print(
-        f'{name}: skipped, it trains a second VAE, but the model is '
-        f'config.generator.module={job.config.generator.module!r}'
+        f'{name}: skipped, it trains a second VAE, but the model is another, '
+        f'config.generator.kind={kind!r}'
       )
       continue
     paths = {kind: folder / f'{name}.{kind}' for kind in ('png', 'pdf', 'md')}

@@ -52,9 +52,9 @@ def settings(
   config: ml_collections.ConfigDict, node: stage.Node, replicate: int
 ) -> dict[str, Any]:
   """The part of the config, with the seed, that determines a result."""
-  own, unused = stage.own_config(config, node), stage.unused(config)
-  whole = own.to_dict()
-  found = {name: whole[name] for name in node.sections if name not in unused}
+  whole = stage.own_config(config, node).to_dict()
+  names = stage.read_sections(config, node, node.sections)
+  found = {name: whole[name] for name in names}
   for name, section in found.items():
     if not isinstance(section, dict):  # a key without a section
       continue
@@ -95,13 +95,14 @@ def parameters(
     replicate: index from 0.
   """
   found: dict[str, Any] = {}
+  model = stage.model_sections(job.config)
   for one in stage.trainings(job.config, sections):
     at = stage.replicate_of(one, replicate)
     meta = checkpoints.latest_meta(stage.folder_of(job.workdir, one, at))
     found[one.name] = None
     if meta is not None:
       found[one.name] = meta[1].get('parameters', meta[1]['seconds'])
-  if 'generator' in {*sections} - {*stage.unused(job.config)}:
+  if 'generator' in sections and 'generator' in model:
     found['generator'] = external.identity(job.config)
   return found
 
@@ -114,7 +115,8 @@ def follows_from(
   found = settings(job.config, node, replicate)
   found[READ] = build.digests(job, node.splits, node.labels)
   if node.needs:
-    found[TRAININGS] = parameters(job, node.needs, replicate)
+    needs = stage.read_sections(job.config, node, node.needs)
+    found[TRAININGS] = parameters(job, needs, replicate)
   if 'constraints' in node.sections:
     # A result is made again after a change of a user's own file, too.
     found[TRAININGS] |= extensions.sources(job.config)

@@ -29,7 +29,7 @@ _LEAST_ROWS = 2  # of a class among draws of the prior; a mixture needs two
 
 @dataclasses.dataclass(frozen=True)
 class Generator:
-  """A VAE that was trained here, or a user's own model.
+  """A model that was trained here, or a user's own.
 
   Attributes:
     model: whose samples are images in [0, 1].
@@ -67,7 +67,7 @@ def load(
   data: dataset.Dataset,
   replicate: int,
 ) -> Generator:
-  """Restores the VAE of a replicate, or loads the user's own model.
+  """Restores the model of a replicate, or loads the user's own one.
 
   Args:
     job: config and workdir of the run.
@@ -76,18 +76,39 @@ def load(
     replicate: index from 0.
 
   Raises:
-    UserError: the VAE or the labeller is not trained, gives the command to run;
-      or the user's model cannot be loaded.
+    UserError: the model or the labeller is not trained, gives the command to
+      run; or the user's model cannot be loaded.
   """
   config = job.config
-  model = external.find(config)
-  if model is None:
-    loaded = train_vae.load(job, networks, data, replicate)
-    model = of_vae(config, networks, loaded.state['vae'].params)
-    return _with_encoder(config, model, {'vae': loaded.seconds})
+  model, seconds = _KINDS[config.generator.kind](job, networks, data, replicate)
   if model.encode_fn is not None:
-    return _with_encoder(config, model, {})
-  return _decoder_only(job, model, data, config.seed + replicate)
+    return _with_encoder(config, model, seconds)
+  return _decoder_only(job, model, data, config.seed + replicate, seconds)
+
+
+def _load_vae(
+  job: jobs.Job,
+  networks: build.Networks,
+  data: dataset.Dataset,
+  replicate: int,
+) -> tuple[latent_model.LatentModel, dict[str, float]]:
+  loaded = train_vae.load(job, networks, data, replicate)
+  model = of_vae(job.config, networks, loaded.state['vae'].params)
+  return model, {'vae': loaded.seconds}
+
+
+def _load_external(
+  job: jobs.Job, *_: Any
+) -> tuple[latent_model.LatentModel, dict[str, float]]:
+  model = external.find(job.config)
+  assert model is not None
+  return model, {}
+
+
+# By `config.generator.kind`: the model, and the seconds of its trainings.
+_KINDS: dict[
+  str, Callable[..., tuple[latent_model.LatentModel, dict[str, float]]]
+] = {'vae': _load_vae, 'external': _load_external}
 
 
 def of_vae(
@@ -129,6 +150,7 @@ def _decoder_only(
   model: latent_model.LatentModel,
   train: dataset.Dataset,
   seed: int,
+  seconds: dict[str, float],
 ) -> Generator:
   config = job.config
   found = train_classifier.load(job, stage.LABELLER, train)
@@ -160,7 +182,7 @@ def _decoder_only(
     decode,
     functools.partial(_invert, config, model, seed),
     latents,
-    {section: found.seconds},
+    seconds | {section: found.seconds},
   )
 
 

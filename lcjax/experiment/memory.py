@@ -22,7 +22,9 @@ from lcjax.experiment import (
 )
 
 # Sections of trainings on images; the others see encodings.
-_OF_IMAGES = 'vae', *(which.section for which in stage.CLASSIFIERS)
+_OF_IMAGES = tuple(
+  which.section for which in (*stage.MODEL_STAGES, *stage.CLASSIFIERS)
+)
 
 
 def memory_bytes() -> int | None:

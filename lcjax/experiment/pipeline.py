@@ -32,7 +32,7 @@ def train_and_compare(job: jobs.Job) -> None:
   preflight.check_pipeline(job, trains=True, further_splits=('test',))
   started = time.perf_counter()
   trainers.train_all(job, *(one.section for one in stage.CLASSIFIERS))
-  trainers.train_all(job, 'vae')
+  trainers.train_all(job, *(one.section for one in stage.MODEL_STAGES))
   trainers.train_all(job, 'latent_critics', 'actor_critic', 'denoiser')
   train_rules.train_all(job)
   generate_once(job)

@@ -1,5 +1,6 @@
 """The rows of the comparison table: samples of every mover and baseline."""
 
+import functools
 from typing import NamedTuple
 
 import ml_collections
@@ -11,6 +12,7 @@ from lcjax.evaluation import baselines as baselines_lib
 from lcjax.evaluation import glossary, judging, moving
 from lcjax.evaluation import terms as terms_lib
 from lcjax.experiment import (
+  alternatives,
   choices,
   jobs,
   loading,
@@ -208,12 +210,19 @@ def contenders(
   config = job.config
   chosen = movers.choices_of(job, replicate, bound, train)
   nothing = movers.make_target(np.zeros_like(y), np.zeros_like(y))
-  labelled = baselines(config, bound, chosen) | mover_contenders(
-    config, bound, chosen
+  others = functools.partial(
+    alternatives.contenders,
+    job=job,
+    replicate=replicate,
+    bound=bound,
+    train=train,
   )
-  return {
-    name: Asked(one, nothing, None)
-    for name, one in unlabelled(config, bound, chosen).items()
-  } | {
+  free = unlabelled(config, bound, chosen) | others(alternatives.UNLABELLED)
+  labelled = (
+    baselines(config, bound, chosen)
+    | mover_contenders(config, bound, chosen)
+    | others(alternatives.LABELLED)
+  )
+  return {name: Asked(one, nothing, None) for name, one in free.items()} | {
     name: Asked(one, movers.make_target(y), y) for name, one in labelled.items()
   }

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -56,8 +56,8 @@ class Stage(Node):
     return self.sections[-1]
 
 
-# Of the model and its latents: the VAE, or else the user's own model, with the
-# labeller if that is a decoder alone.
+# Sections of the model and its latents, of any kind; `model_sections` has those
+# of an experiment's kind.
 GENERATOR = 'generator', 'vae', 'labeller'
 VAE = Stage(
   ('data', 'vae'),
@@ -83,6 +83,16 @@ LABELLER = dataclasses.replace(
   CLASSIFIER, sections=('data', 'labeller'), name='labeller'
 )
 CLASSIFIERS = *JUDGES, LABELLER
+# What trains the generative model, by `config.generator.kind`, in order.
+MODELS: dict[str, tuple[Stage, ...]] = {'vae': (VAE,), 'external': ()}
+# What trains a row of `config.alternatives`, by its name.
+ALTERNATIVES: dict[str, Stage] = {}
+# All that learn a model of images, or are trained on one before the critics.
+MODEL_STAGES = tuple(
+  dict.fromkeys(
+    (*(one for some in MODELS.values() for one in some), *ALTERNATIVES.values())
+  )
+)
 # The encodings, or labelled draws of the prior, that trainings are of.
 LATENTS = Node(('data', *GENERATOR))
 LATENT_CRITICS = Stage(
@@ -148,8 +158,15 @@ def result(*own: str, both_judges: bool = False) -> Node:
   )
 
 
+# Sections of which an experiment has some, by the kind of its model.
+_OF_MODELS = (
+  *GENERATOR,
+  'invert',
+  *(one.section for one in MODEL_STAGES),
+)
+
 GENERATED = result('generate')
-COMPARISON = result('compare', both_judges=True)
+COMPARISON = result('compare', 'alternatives', both_judges=True)
 
 
 def root_of(workdir: epath.Path, replicate: int) -> epath.Path:
@@ -210,28 +227,52 @@ def trainings(
 ) -> tuple[Stage, ...]:
   """The trainings of an experiment, all or those of some config sections."""
   found = (
-    VAE,
+    *MODEL_STAGES,
     *CLASSIFIERS,
     LATENT_CRITICS,
     *actors(config).values(),
     DENOISER,
   )
-  left_out = unused(config)
+  of_model = (*MODEL_STAGES, LABELLER)
+  used = {*model_sections(config), *alternative_sections(config)}
   return tuple(
     one
     for one in found
-    if one.section not in left_out
+    if (one not in of_model or one.section in used)
     and (sections is None or one.section in sections)
   )
 
 
-def unused(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """Config sections that nothing reads, by the kind of `config.generator`."""
-  if external.find(config) is None:
-    return 'generator', 'labeller', 'invert'
-  return ('vae',) if external.from_prior(config) else (
-    'vae', 'labeller', 'invert',
-  )  # fmt: skip
+def model_sections(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """The config sections that the model and its latents follow from."""
+  kind = config.generator.kind
+  # The VAE's is the default; other kinds are told by their name, too.
+  own = () if kind == 'vae' else ('generator',)
+  trained = tuple(one.section for one in MODELS[kind])
+  drawn = ('labeller', 'invert') if external.from_prior(config) else ()
+  return *own, *trained, *drawn
+
+
+def alternative_sections(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """The config sections of the trainings of `config.alternatives`."""
+  return tuple(ALTERNATIVES[name].section for name in config.alternatives)
+
+
+def read_sections(
+  config: ml_collections.ConfigDict, node: Node, names: Sequence[str]
+) -> tuple[str, ...]:
+  """Of a node's `sections` or `needs`, those that this experiment has.
+
+  Sections of models of another kind are left out, and the comparison has those
+  of the alternatives.
+  """
+  if 'generator' not in node.sections:
+    return tuple(names)
+  used = model_sections(config)
+  found = [name for name in names if name not in _OF_MODELS or name in used]
+  if 'alternatives' in node.sections:
+    found += alternative_sections(config)
+  return tuple(dict.fromkeys(found))
 
 
 def replicate_of(which: Stage, replicate: int) -> int:

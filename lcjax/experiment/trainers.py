@@ -1,6 +1,7 @@
 """Builds the training of any stage, and runs the trainings of one job."""
 
 import dataclasses
+from collections.abc import Callable
 
 from lcjax.experiment import (
   build,
@@ -15,6 +16,12 @@ from lcjax.experiment import (
   train_vae,
   training_parts,
 )
+
+# (config, training split, validation split, replicate) -> a training that sees
+# images, and no latents.
+_OF_IMAGES: dict[stage.Stage, Callable[..., training_parts.Training]] = {
+  stage.VAE: train_vae.make_training
+}
 
 
 class Inputs:
@@ -40,9 +47,10 @@ def make_training(inputs: Inputs, task: tasks.Task) -> training_parts.Training:
   if task.which in stage.CLASSIFIERS:
     data = build.load_splits(task.job)
     return train_classifier.make_training(task.config, task.which, *data)
-  if task.which is stage.VAE:
+  if task.which in _OF_IMAGES:
     data = build.load_splits(task.job)
-    return train_vae.make_training(task.config, *data, task.replicate)
+    make = _OF_IMAGES[task.which]
+    return make(task.config, *data, task.replicate)
   return make_latent_training(task, inputs.latents(task))
 
 

@@ -104,7 +104,9 @@ def test_housekeeping_and_places_are_no_dependency():
 
 
 def test_every_section_belongs_to_a_node():
-  own = 'compare', 'edit', 'figures', 'generate', 'inpaint'
+  own = (
+    'alternatives', 'compare', 'edit', 'figures', 'generate', 'inpaint',
+  )  # fmt: skip
   sections = {*stage.result(*own, both_judges=True).sections}
   sections |= {*compare_wants.NODE.sections}
   for one in stage.trainings(base.get_config()):
