@@ -463,6 +463,9 @@ def get_config() -> ml_collections.ConfigDict:
     # Samples per row of the table. Requested labels are those of the split, in
     # order, repeated as often as needed.
     'num_samples': 2000,
+    # Rows of movers and baselines to make; empty: all. Real images, the prior
+    # and the labelled mixture, with which others are compared, are always made.
+    'rows': (),
     # That each row is timed for, at least (and five passes); 0: one pass.
     'clock_seconds': 1.0,
     'num_neighbours': 5,  # k of precision, recall, density and coverage
@@ -699,6 +702,7 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
 # Element types of the tuples that are empty by default.
 _ELEMENTS = {
   'alternatives': str,
+  'compare.rows': str,
   'data.attributes': str,
   'classifier.head_sizes': int,
   'second_classifier.head_sizes': int,

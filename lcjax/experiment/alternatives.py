@@ -4,6 +4,7 @@ Each is a model that is trained for its row (`stage.ALTERNATIVES`), and judged
 as every other row is.
 """
 
+import functools
 from collections.abc import Callable
 
 from lcjax.data import dataset
@@ -22,27 +23,26 @@ UNLABELLED: dict[str, Maker] = {}
 LABELLED: dict[str, Maker] = {}
 
 
-def contenders(
-  makers: dict[str, Maker],
+def makers(
   job: jobs.Job,
   replicate: int,
+  of: dict[str, Maker],
   bound: loading.BoundMovers,
   train: dataset.Dataset,
-) -> dict[str, moving.Contender]:
-  """The rows of `config.alternatives` that are among the makers.
+) -> dict[str, Callable[[], moving.Contender]]:
+  """What makes the rows of `config.alternatives` that are in a table.
+
+  Each raises UserError if its training is missing, with the command to run.
 
   Args:
-    makers: `UNLABELLED` or `LABELLED`.
     job: config and workdir of the run.
     replicate: index from 0.
+    of: `UNLABELLED` or `LABELLED`.
     bound: models of the replicate.
     train: the training split.
-
-  Raises:
-    UserError: a training is missing; gives the command to run.
   """
   return {
-    name: makers[name](job, replicate, bound, train)
+    name: functools.partial(of[name], job, replicate, bound, train)
     for name in stage.ALTERNATIVES
-    if name in makers and name in job.config.alternatives
+    if name in of and name in job.config.alternatives
   }

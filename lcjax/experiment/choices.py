@@ -113,6 +113,11 @@ class Choices:
       labelled,
     )
 
+  @property
+  def has_narrow(self) -> bool:
+    """Whether narrow mixtures are among what is chosen; without fitting any."""
+    return bool(self.job.config.mixture.narrow) and self.validation is not None
+
   @functools.cached_property
   def labelled(self) -> chosen_mixtures.Chosen:
     """The mixtures that draw requested labels."""

@@ -185,8 +185,7 @@ def read(job: jobs.Job) -> Before:
   train = build.load_data(job, 'train')
   test = build.load_data(job, config.compare.split)
   # Results of older versions lack rows that are newer.
-  baseline = glossary.baseline(test.labels.kind)
-  moved = baseline, *stage.actors(config), 'optimizer'
+  moved = compare_report.against_compute(config, test.labels.kind)
   runs = []
   for replicate in range(config.num_seeds):
     steps = None if replicate else config.compare.curve_steps

@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 from etils import epath
 
+from lcjax import types
 from lcjax.evaluation import (
   comparison,
   frontiers,
@@ -143,6 +144,15 @@ def summarize(
   }
 
 
+def against_compute(
+  config: ml_collections.ConfigDict, kind: types.Kind
+) -> tuple[str, ...]:
+  """Rows of the figure of quality against compute, of those that are made."""
+  names = *stage.actors(config), glossary.baseline(kind), 'optimizer'
+  some = {*config.compare.rows, glossary.baseline(kind)}
+  return tuple(n for n in names if n in some or not config.compare.rows)
+
+
 def write(
   folder: epath.Path,
   job: jobs.Job,
@@ -177,8 +187,10 @@ def write(
   quality = plots.quality_against_compute(
     [point['steps'] for point in curve],
     {key: [point[key] for point in curve] for key in (score, 'frechet')},
-    {name: point(name) | {'steps': 1} for name in stage.actors(config)}
-    | {name: point(name) for name in (glossary.baseline(kind), 'optimizer')},
+    {
+      name: point(name) | ({'steps': 1} if name in stage.actors(config) else {})
+      for name in against_compute(config, kind)
+    },
   )
   figures = [
     {

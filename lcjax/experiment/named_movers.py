@@ -334,6 +334,16 @@ def check(config: ml_collections.ConfigDict) -> None:
           f'{errors.nearest(str(settings[key]), known)}'
         )
   _ordered(entries)
+  rows = (
+    *glossary.UNLABELLED_ROWS, *glossary.BASELINE_ROWS, *known,
+    *config.alternatives,
+  )  # fmt: skip
+  for name in config.compare.rows:
+    if name not in rows:
+      raise errors.UserError(
+        f'config.compare.rows={tuple(config.compare.rows)}: {name!r} is no row '
+        f'of this config: {errors.nearest(name, rows)}'
+      )
   for name, entry in config.starts.to_dict().items():
     if name in _STARTS:
       raise errors.UserError(

@@ -1,6 +1,7 @@
 """The rows of the comparison table: samples of every mover and baseline."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import ml_collections
@@ -51,29 +52,42 @@ def make_rejection(
   )
 
 
+# Makes a row when it is called, as some take minutes of fits and searches.
+Make = Callable[[], moving.Contender]
+
+
 def baselines(
   config: ml_collections.ConfigDict,
   bound: loading.BoundMovers,
   chosen: choices.Choices,
-) -> dict[str, moving.Contender]:
-  """Mixtures of z for labels, by row; one of them with rejection sampling."""
+) -> dict[str, Make]:
+  """Mixtures of z for labels, by row; some of them with rejection sampling."""
   name = glossary.baseline(bound.labels.kind)
   gaussian = name.replace('mixture', 'gaussian')
+
+  def single(fit: Callable[[], baselines_lib.Fitted]) -> Make:
+    return lambda: baselines_lib.contender(fit())
+
   made = {
-    gaussian: baselines_lib.contender(
-      baselines_lib.fit(bound.data, 1, bound.seed)
-    ),
-    name: baselines_lib.contender(chosen.labelled.plain),
+    gaussian: single(lambda: baselines_lib.fit(bound.data, 1, bound.seed)),
+    name: single(lambda: chosen.labelled.plain),
   }
   plain = [name]
-  if chosen.labelled.narrow is not None:
+
+  def narrow() -> moving.Contender:
+    assert chosen.labelled.narrow is not None
+    return baselines_lib.contender(chosen.labelled.narrow)
+
+  if chosen.has_narrow:
     plain.append(f'{name}{glossary.NARROW}')
-    made[plain[-1]] = baselines_lib.contender(chosen.labelled.narrow)
-  if config.retry.tries > 1:
+    made[plain[-1]] = narrow
+
+  def kept(make: Make) -> Make:
     draw = starts.prior_start(bound.model)  # only the number of rows matters
-    rejection = make_rejection(config, bound, chosen)
-    for one in plain:
-      made[f'{one}{glossary.KEPT}'] = rejection.of(made[one], draw)
+    return lambda: make_rejection(config, bound, chosen).of(make(), draw)
+
+  if config.retry.tries > 1:
+    made |= {f'{one}{glossary.KEPT}': kept(made[one]) for one in plain}
   return made
 
 
@@ -81,28 +95,18 @@ def unlabelled(
   config: ml_collections.ConfigDict,
   bound: loading.BoundMovers,
   chosen: choices.Choices,
-) -> dict[str, moving.Contender]:
+) -> dict[str, Make]:
   """Realism without labels: a mixture of z, and movers, by row."""
   section = config.denoise.copy_and_resolve_references()
   section.update(attribute_weight=0.0, mixture_above=1.0)
   seconds, free = bound.seconds, bound.unconstrained
-  found = {
-    'mixture': baselines_lib.contender(chosen.unlabelled.plain),
-    'realism_optimizer': moving.Contender(
-      movers.make_optimizer(free, config.optimize),
-      {'training_seconds': seconds['latent_critics']},
-    ),
-    'realism_denoiser': moving.Contender(
-      movers.make_denoiser(free, section),
-      {'training_seconds': seconds['denoiser']},
-    ),
-  }
-  if chosen.unlabelled.narrow is not None:
-    found[f'mixture{glossary.NARROW}'] = baselines_lib.contender(
-      chosen.unlabelled.narrow
-    )
-  if config.walk.steps:
-    found[glossary.REALISM_WALK] = moving.Contender(
+
+  def narrow() -> moving.Contender:
+    assert chosen.unlabelled.narrow is not None
+    return baselines_lib.contender(chosen.unlabelled.narrow)
+
+  def walk() -> moving.Contender:
+    return moving.Contender(
       movers.make_realism_walk(config, bound, chosen),
       {
         'training_seconds': seconds['denoiser']
@@ -110,6 +114,22 @@ def unlabelled(
         + chosen.walks.seconds
       },
     )
+
+  found: dict[str, Make] = {
+    'mixture': lambda: baselines_lib.contender(chosen.unlabelled.plain),
+    'realism_optimizer': lambda: moving.Contender(
+      movers.make_optimizer(free, config.optimize),
+      {'training_seconds': seconds['latent_critics']},
+    ),
+    'realism_denoiser': lambda: moving.Contender(
+      movers.make_denoiser(free, section),
+      {'training_seconds': seconds['denoiser']},
+    ),
+  }
+  if chosen.has_narrow:
+    found[f'mixture{glossary.NARROW}'] = narrow
+  if config.walk.steps:
+    found[glossary.REALISM_WALK] = walk
   return found
 
 
@@ -141,18 +161,25 @@ def mover_contenders(
   config: ml_collections.ConfigDict,
   bound: loading.BoundMovers,
   chosen: choices.Choices,
-) -> dict[str, moving.Contender]:
+) -> dict[str, Make]:
   """All movers, by row."""
-  made, found = named_movers.make_movers(config, bound, chosen), {}
-  seconds = bound.seconds | {_MIXTURE: chosen.labelled.plain.seconds}
-  if config.walk.steps:
-    seconds[_SEARCH] = chosen.walks.seconds
-  for name in named_movers.names(config):
+  made = named_movers.make_movers(config, bound, chosen)
+
+  def spent(on: str) -> float:
+    if on == _MIXTURE:
+      return chosen.labelled.plain.seconds
+    return chosen.walks.seconds if on == _SEARCH else bound.seconds[on]
+
+  def contender(name: str) -> moving.Contender:
     needs, scores = _needs(config, name), {}
     if needs is not None:
-      scores['training_seconds'] = sum(seconds[one] for one in needs)
-    found[name] = moving.Contender(made[name], scores, bound.train.mean_scale)
-  return found
+      scores['training_seconds'] = sum(spent(one) for one in needs)
+    return moving.Contender(made[name], scores, bound.train.mean_scale)
+
+  return {
+    name: functools.partial(contender, name)
+    for name in named_movers.names(config)
+  }
 
 
 def critic_scores(
@@ -206,16 +233,15 @@ def contenders(
   train: dataset.Dataset,
   y: np.ndarray,
 ) -> dict[str, Asked]:
-  """All baselines and all movers, by row; all but a few are asked for y."""
+  """Baselines and movers, by row; all but a few are asked for y.
+
+  Those of `config.compare.rows` and the baseline, or all.
+  """
   config = job.config
   chosen = movers.choices_of(job, replicate, bound, train)
   nothing = movers.make_target(np.zeros_like(y), np.zeros_like(y))
   others = functools.partial(
-    alternatives.contenders,
-    job=job,
-    replicate=replicate,
-    bound=bound,
-    train=train,
+    alternatives.makers, job, replicate, bound=bound, train=train
   )
   free = unlabelled(config, bound, chosen) | others(alternatives.UNLABELLED)
   labelled = (
@@ -223,6 +249,15 @@ def contenders(
     | mover_contenders(config, bound, chosen)
     | others(alternatives.LABELLED)
   )
-  return {name: Asked(one, nothing, None) for name, one in free.items()} | {
-    name: Asked(one, movers.make_target(y), y) for name, one in labelled.items()
+  wanted = {*config.compare.rows, glossary.baseline(bound.labels.kind)}
+  if not config.compare.rows:
+    wanted = free.keys() | labelled.keys()
+  return {
+    name: Asked(make(), nothing, None)
+    for name, make in free.items()
+    if name in wanted
+  } | {
+    name: Asked(make(), movers.make_target(y), y)
+    for name, make in labelled.items()
+    if name in wanted
   }
