@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from etils import epath
@@ -9,6 +10,7 @@ from etils import epath
 from lcjax.experiment import (
   ablation_report,
   build,
+  choices,
   class_mixture,
   compare,
   ensembles,
@@ -16,6 +18,7 @@ from lcjax.experiment import (
   memory,
   preflight,
   stage,
+  stored_fits,
   tasks,
   train_rules,
   trainers,
@@ -104,20 +107,35 @@ def train(
 
 
 def share_mixtures(jobs: dict[str, jobs_lib.Job]) -> None:
-  """Copies class mixtures that another ablation has already fitted."""
-  fitted: dict[str, epath.Path] = {}
-  missing: list[tuple[str, epath.Path]] = []
+  """Copies mixtures that another ablation has already fitted or chosen."""
+  _share(
+    jobs, class_mixture.FOLDER, class_mixture.fit_key, [class_mixture.FILE]
+  )
+  _share(jobs, choices.FOLDER, choices.mixtures_key, choices.MIXTURE_FILES)
+
+
+def _share(
+  jobs: dict[str, jobs_lib.Job],
+  folder: str,
+  make_key: Callable[[jobs_lib.Job, int], dict[str, Any]],
+  names: Sequence[str],
+) -> None:
+  """Copies stored fits to the ablations in which they have the same key."""
+  fitted: dict[tuple[str, str], epath.Path] = {}
+  missing: list[tuple[tuple[str, str], epath.Path]] = []
   for job in jobs.values():
     for replicate in range(job.config.num_seeds):
-      key = class_mixture.fit_key(job, replicate)
-      folder = stage.root_of(job.workdir, replicate) / class_mixture.FOLDER
-      if class_mixture.is_fitted(folder, key):
-        fitted[json.dumps(key)] = folder
-      else:
-        missing.append((json.dumps(key), folder))
-  for text, folder in missing:
-    if text in fitted:
-      ensembles.copy_folder(fitted[text], folder)
+      key = make_key(job, replicate)
+      for name in names:
+        path = stage.root_of(job.workdir, replicate) / folder / name
+        known = json.dumps(key), name
+        if stored_fits.read(path, key) is not None:
+          fitted[known] = path
+        else:
+          missing.append((known, path))
+  for known, path in missing:
+    if known in fitted:
+      files.write(path, fitted[known].read_bytes())
 
 
 def train_and_compare(asked: Ablations, limit: int) -> None:

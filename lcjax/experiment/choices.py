@@ -29,6 +29,7 @@ from lcjax.experiment import (
 )
 
 FOLDER = 'chosen'
+MIXTURE_FILES = chosen_mixtures.FILES
 _LEAST_TOLERANCE = 1e-6  # below, rounding decides
 
 
@@ -55,6 +56,11 @@ def _ask_critics(job: jobs.Job, bound: loading.BoundCritics) -> _HeldOut:
     errors = errors.max(axis=1)
   realism = jax.nn.sigmoid(bound.realism_critic(z))
   return _HeldOut(np.asarray(realism), errors.ravel())
+
+
+def mixtures_key(job: jobs.Job, replicate: int) -> dict[str, Any]:
+  """All that the mixtures of a replicate follow from, as stored."""
+  return fingerprint.follows_from(job, stage.MIXTURES, replicate)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,13 +106,14 @@ class Choices:
     found = np.quantile(self._held_out.errors, 1.0 - quantile)
     return max(float(found), _LEAST_TOLERANCE)
 
-  def _key(self, node: stage.Node) -> dict[str, Any]:
-    return fingerprint.follows_from(self.job, node, self.replicate)
+  @property
+  def _walks_key(self) -> dict[str, Any]:
+    return fingerprint.follows_from(self.job, stage.WALKS, self.replicate)
 
   def _mixture(self, labelled: bool) -> chosen_mixtures.Chosen:
     return chosen_mixtures.load_or_fit(
       self._folder,
-      self._key(stage.MIXTURES),
+      mixtures_key(self.job, self.replicate),
       self.bound,
       self.job.config.mixture,
       self.validation,
@@ -140,7 +147,7 @@ class Choices:
     guided = walks.settings(section, guided=True)
     if real is None or len(guided) == 1:
       return walks.pinned(guided, walks.settings(section, guided=False))
-    path, key = self._folder / 'chosen.json', self._key(stage.WALKS)
+    path, key = self._folder / 'chosen.json', self._walks_key
     stored = walks.read(path, key)
     if stored is not None:
       return stored

@@ -27,6 +27,17 @@ class Chosen(NamedTuple):
   narrow: baselines.Fitted | None
 
 
+_NAMES = 'labelled', 'unlabelled'
+
+
+def _file(name: str, part: str) -> str:
+  return f'{name}_{part}.npz'
+
+
+# All files of `load_or_fit`.
+FILES = tuple(_file(name, part) for name in _NAMES for part in Chosen._fields)
+
+
 class _Candidate(NamedTuple):
   """A size and a factor, and what the second judge says of its draws."""
 
@@ -91,8 +102,8 @@ def load_or_fit(
     real: validation images; None if there are too few.
     labelled: whether to draw requested labels.
   """
-  name = 'labelled' if labelled else 'unlabelled'
-  paths = {part: folder / f'{name}_{part}.npz' for part in Chosen._fields}
+  name = _NAMES[not labelled]
+  paths = {part: folder / _file(name, part) for part in Chosen._fields}
   factors = tuple(section.narrow) if real is not None else ()
   plain, narrow = (stored_fits.read(path, key) for path in paths.values())
   known = bound.train.attributes

@@ -10,6 +10,7 @@ from lcjax.experiment import fingerprint, jobs, stage, stored_fits
 from lcjax.latent import encodings, mixtures
 
 FOLDER = 'class_mixture'
+FILE = 'mixture.npz'
 
 
 class Fitted(NamedTuple):
@@ -27,16 +28,11 @@ def fit_key(job: jobs.Job, replicate: int) -> dict[str, Any]:
 
 
 def _read(folder: epath.Path, key: dict[str, Any]) -> Fitted | None:
-  arrays = stored_fits.read(folder / 'mixture.npz', key)
+  arrays = stored_fits.read(folder / FILE, key)
   if arrays is None:
     return None
   mixture = mixtures.Mixture(*(arrays[n] for n in mixtures.Mixture._fields))
   return Fitted(mixture, float(arrays['seconds']))
-
-
-def is_fitted(folder: epath.Path, key: dict[str, Any]) -> bool:
-  """Whether a folder contains the fit for `key`."""
-  return _read(folder, key) is not None
 
 
 def load_or_fit(
@@ -64,7 +60,7 @@ def load_or_fit(
   mixture = mixtures.fit_classes(z, train.attributes, count, key['seed'])
   seconds = time.perf_counter() - started
   arrays = mixture._asdict() | {'seconds': np.array(seconds)}
-  stored_fits.write(folder / 'mixture.npz', key, arrays)
+  stored_fits.write(folder / FILE, key, arrays)
   return Fitted(mixture, seconds)
 
 

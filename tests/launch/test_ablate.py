@@ -308,6 +308,13 @@ def test_the_whole_command_leaves_ordinary_runs(tmp_path):
   assert not (tmp_path / 'groups').exists()
   report = (tmp_path / 'compare' / 'report.md').read_text()
   assert all(name in report for name in NAMES)
+  # The second ablation's mixtures are copies, since they follow from the same.
+  for name in ('chosen/labelled_plain.npz', 'class_mixture/mixture.npz'):
+    first, second = (
+      tmp_path / one / name for one in ('default', 'no_distance')
+    )
+    assert first.read_bytes() == second.read_bytes()
+  assert out.count('mixtures: fitting the labelled one') == 2  # of two seeds
   # The single launchers find nothing to do there, and need not know.
   status, out, err = launch(
     'train_actor_critic',
