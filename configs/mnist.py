@@ -50,10 +50,10 @@ ABLATIONS: dict[str, dict[str, Any]] = {
   **critics.ablations(gamma=0.5),
   # A more varied actor from the prior. With pairs and penalties of both kinds
   # of rows, it still improves where the default's variety falls, so it is
-  # trained longer. On the validation split, after 3,000, 6,000 and 10,000 steps:
-  # Frechet .0097, .0056, .0062; diversity .72, .80, .85; recall .57, .68, .76.
-  # With the divergence 'gan' instead: .0102, .0059, .0067; .72, .79, .84; .57,
-  # .66, .74.
+  # trained longer. On the validation split, after 3,000, 6,000 and 10,000
+  # steps: Frechet .0097, .0056, .0062; diversity .72, .80, .85; recall .57,
+  # .68, .76. With the divergence 'gan' instead: .0102, .0059, .0067; .72, .79,
+  # .84; .57, .66, .74.
   'varied_actor': {
     'actor_critic.divergence': 'pairing',
     'actor_critic.r1_weight': 0.5,
