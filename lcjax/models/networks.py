@@ -6,7 +6,6 @@ float32 outputs cast them.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,25 +21,25 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-class Dropout(NamedTuple):
-  """Units that are left out, of each row others; the rest is scaled up.
+# The keys [B] of every row, and the share of units in [0, 1) that are left out.
+Dropout = tuple[jax.Array, float | jax.Array]
 
-  Attributes:
-    keys: [B], of every row.
-    rate: share of units in [0, 1); may be a tracer.
+
+def drop(hidden: jax.Array, dropout: Dropout, layer: int) -> jax.Array:
+  """Leaves out units of a layer [B, H], of each row others, scales up the rest.
+
+  Args:
+    hidden: outputs of the layer.
+    dropout: keys and rate, which may be a tracer.
+    layer: its number; other units of another layer.
   """
+  keys, rate = dropout
 
-  keys: jax.Array
-  rate: float | jax.Array
+  def kept(key: jax.Array) -> jax.Array:
+    own = jax.random.fold_in(key, layer)
+    return jax.random.bernoulli(own, 1.0 - rate, hidden.shape[1:])
 
-  def __call__(self, hidden: jax.Array, layer: int) -> jax.Array:
-    """Leaves out units of a layer [B, H]; other ones of another layer."""
-
-    def kept(key: jax.Array) -> jax.Array:
-      own = jax.random.fold_in(key, layer)
-      return jax.random.bernoulli(own, 1.0 - self.rate, hidden.shape[1:])
-
-    return jnp.where(jax.vmap(kept)(self.keys), hidden, 0.0) / (1.0 - self.rate)
+  return jnp.where(jax.vmap(kept)(keys), hidden, 0.0) / (1.0 - rate)
 
 
 class Mlp(nn.Module):
@@ -62,7 +61,7 @@ class Mlp(nn.Module):
     for layer, size in enumerate(self.hidden_sizes):
       x = ACTIVATIONS[self.activation](nn.Dense(size, dtype=self.dtype)(x))
       if dropout is not None:
-        x = dropout(x, layer)
+        x = drop(x, dropout, layer)
     return x
 
 

@@ -169,7 +169,7 @@ def make_actor_critic_step(
   Args:
     actor_fn: (params, z [B, Z], y [B, Y]) -> moved [B, Z].
     critic_fn: (params, z [B, Z], y [B, Y]) -> outputs v [B]; with dropout, its
-      fourth argument is a `networks.Dropout`.
+      fourth argument is (keys [B], rate).
     distance_fn: (moved [B, Z], rows) -> [B], the loss of the actor beside the
       critic's, where `rows` is the batch with the moves' 'start': the
       distance to it, or any other constraint.

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from lcjax import errors
 from lcjax.latent import noise
 from lcjax.losses import divergences
-from lcjax.models import networks
 from lcjax.training import steps
 
 # Of what noise and flips are drawn, each with a key of its own.
@@ -53,12 +52,12 @@ class Drawn(NamedTuple):
   """The noise of one step; what is off is empty.
 
   Attributes:
-    dropout: further arguments of the critic.
+    dropout: further arguments of the critic: (keys [B], rate), or none.
     flips: kind of row -> [B] whether its label is flipped.
     noise: kind of row -> [B, Z] what is added to it before the critic sees it.
   """
 
-  dropout: tuple[networks.Dropout, ...]
+  dropout: tuple[Any, ...]
   flips: dict[str, jax.Array]
   noise: dict[str, jax.Array]
 
@@ -88,10 +87,10 @@ def draw(
   drop_key, flip_key, noise_key = jax.random.split(
     jax.random.fold_in(key, _KEY), 3
   )
-  dropout: tuple[networks.Dropout, ...] = ()
+  dropout: tuple[Any, ...] = ()
   if steps.may_be_nonzero(remedies.dropout):
     keys = jax.vmap(jax.random.fold_in, (None, 0))(drop_key, rows)
-    dropout = (networks.Dropout(keys, remedies.dropout),)
+    dropout = ((keys, remedies.dropout),)
   flips, added = {}, {}
   if steps.may_be_nonzero(remedies.label_noise):
     keys = jax.random.split(flip_key, len(KINDS))
@@ -170,4 +169,17 @@ def check(
       f'{key}={values[key]!r} has no meaning for {what}={divergence.name!r}, '
       'which compares pairs and decides nothing of a real row alone: set '
       'label noise instead'
+    )
+
+
+def check_ratios(ratios: dict[str, int]) -> None:
+  """Raises UserError if both networks would rest in most steps.
+
+  Args:
+    ratios: the two update ratios, by argument or key.
+  """
+  if min(ratios.values()) > 1:
+    raise errors.UserError(
+      ' and '.join(f'{key}={value}' for key, value in ratios.items())
+      + ' would update neither network in most steps: set one of them to 1'
     )
