@@ -5,8 +5,14 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
-from lcjax.evaluation import ablations, glossary, plots, reports
-from lcjax.experiment import compare_report, files, stage, tasks
+from lcjax.evaluation import (
+  ablations,
+  glossary,
+  plots,
+  reports,
+  watch_plots,
+)
+from lcjax.experiment import compare_report, files, stage, tasks, watched
 from lcjax.experiment import jobs as jobs_lib
 from lcjax.training import metrics_log
 
@@ -101,6 +107,11 @@ def write(
       for sentence in reports.not_finite(report['not_finite'])
     ),
     *drawn.gaps,
+    *(
+      f'{name}: {sentence}'
+      for name, job in jobs.items()
+      for sentence in reports.adversarial(watched.states(job))
+    ),
   ]
   folder = workdir / 'compare'
   figures = []
@@ -108,6 +119,11 @@ def write(
     png = plots.compared_curves(panels)
     files.write(folder / f'curves_{stage_name}.png', png)
     figures.append((stage_name, png))
+  logs = watched.logs(jobs)
+  if logs:
+    png = watch_plots.adversarial(logs)
+    files.write(folder / 'adversarial.png', png)
+    figures.append(('adversarial trainings of the first seed', png))
   facts = {
     'command': command,
     'seeds': num_seeds,
