@@ -74,6 +74,37 @@ def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
   return found
 
 
+def write_states(
+  workdir: epath.Path, jobs: Mapping[str, jobs_lib.Job], command: str
+) -> None:
+  """Writes WORKDIR/states.md and .png: how adversarial trainings went.
+
+  Args:
+    workdir: folder that contains the workdirs of all ablations.
+    jobs: ablation -> its job, already trained.
+    command: the launcher command.
+  """
+  lines = [
+    '| ablation | seed | state | evidence |',
+    '| --- | ---: | --- | --- |',
+  ]
+  for name, job in jobs.items():
+    for one in watched.states(job):
+      title = name
+      if one['name'] != stage.ACTOR_CRITIC.name:
+        title += f', {one["name"]}'
+      lines.append(
+        f'| {title} | {one["seed"]} | {one["state"]} | {one["evidence"]} |'
+      )
+  text = '\n'.join([*lines, '', f'    {command}', ''])
+  files.write(workdir / 'states.md', text)
+  logs = watched.logs(jobs)
+  if logs:
+    files.write(workdir / 'states.png', watch_plots.adversarial(logs))
+  print(text, end='')
+  print(f'report: {workdir / "states.md"}')
+
+
 def write(
   workdir: epath.Path,
   jobs: Mapping[str, jobs_lib.Job],
