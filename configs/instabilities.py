@@ -30,8 +30,10 @@ _CRITIC = {
   'gradient_penalty_weight': 0.0,
   'critic_steps_per_actor_step': 20,
 }
-# A critic of four hidden units that sees one number of the label.
-_MOVER = {'critic_hidden_sizes': (4,), 'label_size': 1}
+# A critic of two hidden units.
+_MOVER = {'critic_hidden_sizes': (2,)}
+# One that learns too rarely.
+_RESTS = {'actor_steps_per_critic_step': 20}
 
 _FAILURES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
   'collapse': (
@@ -59,8 +61,15 @@ _FAILURES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     {
       'ratio': {'critic_steps_per_actor_step': 5},
       'large_critic': {'critic_hidden_sizes': (64, 64)},
-      'label_size': {'label_size': 16},
-      'both': {'critic_hidden_sizes': (64, 64), 'label_size': 16},
+      'label_size': {'label_size': 64},
+      'distance': {'distance_weight': 1.0},
+    },
+  ),
+  'critic_rests': (
+    _RESTS,
+    {
+      'ratio': {'actor_steps_per_critic_step': 1},
+      'distance': {'distance_weight': 1.0},
     },
   ),
 }
