@@ -338,8 +338,8 @@ def make_actor_training(
       axis_name,
       section.train.nonfinite == 'skip',
       constants['spread'],
-      section.actor_steps_per_critic_step,
-      remedies.Remedies(
+      actor_steps_per_critic_step=section.actor_steps_per_critic_step,
+      remedy=remedies.Remedies(
         section.critic_dropout,
         section.label_noise,
         section.label_smoothing,
