@@ -62,7 +62,7 @@ def wave(low, high, periods):
     (watch.MOVER_DOMINATES, {'right': 0.5, 'won': 0.49, 'gap': 0.3}),
     (watch.MOVER_DOMINATES, {'right': 0.42, 'won': 0.6, 'gap': 1.4}),
     (watch.COLLAPSE, {'varied': 0.2}),
-    (watch.COLLAPSE, {'varied': lambda done: 1.0 - 0.95 * done}),
+    (watch.COLLAPSE, {'varied': lambda done: max(1.0 - 2.0 * done, 0.05)}),
     (watch.COLLAPSE, {'varied': 0.02, 'right': 0.5, 'gap': 0.5}),
     (watch.OSCILLATION, {'won': wave(0.3, 0.6, 8)}),
     (watch.OSCILLATION, {'varied': wave(0.5, 2.5, 8)}),
@@ -87,8 +87,8 @@ def test_the_evidence_has_the_numbers():
   # The root of the gap.
   found = watch.judge(records(right=0.5, won=0.5, gap=0.36))
   assert '0.60 standard deviations apart' in found.evidence
-  found = watch.judge(records(won=wave(0.3, 0.6, 8)))
-  assert 'the generator score turns 8 times between 0.30 and 0.60' in (
+  found = watch.judge(records(won=wave(0.3, 0.7, 10)))
+  assert 'the generator score turns 9 times between 0.30 and 0.70' in (
     found.evidence
   )
 
