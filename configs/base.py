@@ -192,7 +192,20 @@ def get_config() -> ml_collections.ConfigDict:
     # Trains one more actor and critic per weight; each actor is offered as a
     # mover (0.1: actor_lambda_0.1).
     'more_distance_weights': (),
+    # At most one of these two is above 1: updates of the one network for each
+    # update of the other.
     'critic_steps_per_actor_step': 1,
+    'actor_steps_per_critic_step': 1,
+    # Against a critic or an actor that dominates, a collapse or an oscillation,
+    # see docs/instabilities.md. In training only; 0: off.
+    'critic_dropout': 0.0,  # share of the critic's hidden units left out
+    'label_noise': 0.0,  # share of rows whose real-or-fake label is flipped
+    # Weight with which real rows count as fakes; not for divergences that
+    # compare pairs.
+    'label_smoothing': 0.0,
+    # Noise on what the critic sees: standard deviation in units of that of
+    # encodings; decays linearly to 0 over the training.
+    'instance_noise': 0.0,
     # Decay of the debiased moving average of the parameters; 0: no average.
     'average_decay': 0.998,
     'actor_optimizer': _optimizer(1e-3, 'constant'),
@@ -582,6 +595,11 @@ RANGES = {
   ),
   'average_decay': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'critic_steps_per_actor_step': (lambda v: v >= 1, 'at least 1'),
+  'actor_steps_per_critic_step': (lambda v: v >= 1, 'at least 1'),
+  'critic_dropout': (lambda v: 0 <= v < 1, 'in [0, 1)'),
+  'label_noise': (lambda v: 0 <= v < 0.5, 'in [0, .5)'),
+  'label_smoothing': (lambda v: 0 <= v < 0.5, 'in [0, .5)'),
+  'instance_noise': (lambda v: v >= 0, 'at least 0'),
   'max_steps': (lambda v: v >= 0, 'at least 0'),
   'realism_threshold': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'attribute_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),

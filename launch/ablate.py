@@ -6,7 +6,7 @@ python -m launch.ablate --config=configs/digits.py --workdir=runs/ablate \
 The ablations are defined in the config file. Trainings that differ only in
 numbers are compiled as one program, the others run one after another. A
 training that several ablations share runs once. Afterwards WORKDIR/ABLATION is
-an ordinary run.
+an ordinary run. With --stages=vae,actor_critic, only these are trained.
 """
 
 import os
@@ -25,6 +25,7 @@ from lcjax import errors
 from lcjax.experiment import (
   ablate,
   ensembles,
+  stage,
 )
 
 ABLATIONS = flags.DEFINE_list(
@@ -37,6 +38,13 @@ MAX_ENSEMBLE = flags.DEFINE_integer(
   'max_ensemble', 64, 'Maximum number of trainings in one compiled program.'
 )
 flags.DEFINE_alias('max_together', 'max_ensemble')  # its former name
+STAGES = flags.DEFINE_list(
+  'stages',
+  [],
+  'Config sections of the only trainings to run, such as vae,actor_critic, '
+  'without a comparison: WORKDIR/states.md and .png show how adversarial '
+  'trainings went. Default: all trainings, and the comparison.',
+)
 
 # Folders of the workdir that do not belong to an ablation.
 _OWN_FOLDERS = 'cache', 'compare', 'groups'
@@ -77,6 +85,16 @@ def known_ablations(path: str) -> Mapping[str, Mapping[str, Any]]:
       'configs/digits.py'
     )
   return found
+
+
+def check_stages(sections: list[str], known: list[str]) -> None:
+  """Raises UserError unless these are config sections of trainings."""
+  for section in sections:
+    if section not in known:
+      raise errors.UserError(
+        f'--stages: {section!r} is no config section of a training: '
+        f'{errors.nearest(section, known)}'
+      )
 
 
 def check_overrides(
@@ -145,6 +163,8 @@ def read_flags() -> ablate.Ablations:
     )
   changes = {name: dict(known[name]) for name in names}
   check_overrides(overrides, changes)
+  sections = [name.strip() for name in STAGES.value]
+  check_stages(sections, [one.section for one in stage.trainings(whole.config)])
   jobs = {}
   for name in names:
     config = config_files.read(f'{path}:{name}')
@@ -170,8 +190,12 @@ def read_flags() -> ablate.Ablations:
     )
   command = whole.command('ablate')
   command += f' --ablations={",".join(names)} --num_seeds={num_seeds}'
+  if sections:
+    command += f' --stages={",".join(sections)}'
   assert whole.lock is not None
-  return ablate.Ablations(whole.workdir, whole.lock, jobs, changes, command)
+  return ablate.Ablations(
+    whole.workdir, whole.lock, jobs, changes, command, tuple(sections)
+  )
 
 
 def main() -> None:

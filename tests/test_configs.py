@@ -72,6 +72,11 @@ def test_trains_two_steps(name, ablation, shared):
   base.validate(config)
   if ablation == 'paper':
     pytest.skip('published sizes: see tests/models/test_published_sizes.py')
+  if name == 'instabilities' and ablation != 'healthy':
+    assert config.actor_critic.to_dict() != (
+      module.get_config().actor_critic.to_dict()
+    )
+    pytest.skip('as digits, with other numbers')
   if ablation in critics.NAMES and (name, ablation) != REVERSE_KL:
     assert config.actor_critic.divergence == ablation
     pytest.skip('trains alike: see tests/constraints/test_divergences.py')

@@ -89,6 +89,7 @@ PLOTS = (
   'lcjax/evaluation/paper_figures.py',
   'lcjax/evaluation/frontiers.py',
   'lcjax/evaluation/heat_maps.py',
+  'lcjax/evaluation/watch_plots.py',
 )
 PARALLEL = 'lcjax/training/parallel.py'
 

@@ -251,6 +251,7 @@ def markdown(report: Mapping[str, Any]) -> str:
   notes = [
     reports.spread(rows, report['num_seeds']),
     *reports.not_finite(report['not_finite']),
+    *reports.adversarial(report.get('adversarial', ())),
   ]
   return '\n'.join(tables) + reports.markdown_list(notes)
 

@@ -1,8 +1,8 @@
 """Figures of curves, as PNG bytes.
 
-Only this file, `frontiers`, `heat_maps` and `paper_figures` import matplotlib,
-and only its object-oriented API: no global figure, no display, the same image
-on every machine.
+Only this file, `frontiers`, `heat_maps`, `paper_figures` and `watch_plots`
+import matplotlib, and only its object-oriented API: no global figure, no
+display, the same image on every machine.
 """
 
 import io

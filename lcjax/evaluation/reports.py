@@ -35,6 +35,7 @@ _REPORT_DEFAULTS: dict[str, Any] = {
   'grid_labels': [], 'figures': [], 'commands': [], 'versions': {},
   'hardware': '', 'seconds': {}, 'config': {}, 'notes': [], 'not_finite': [],
   'row_descriptions': {}, 'differences': {}, 'choices': None,
+  'adversarial': [],
 }  # fmt: skip
 
 
@@ -87,6 +88,19 @@ def not_finite(found: Iterable[summary.NotFinite]) -> list[str]:
   return sentences
 
 
+def adversarial(found: Iterable[Mapping[str, Any]]) -> list[str]:
+  """The states of trainings against a critic as one sentence each.
+
+  Args:
+    found: 'name', 'seed', 'state' and 'evidence' of each.
+  """
+  return [
+    f'Training {one["name"]}, seed {one["seed"]}: {one["state"]}: '
+    f'{one["evidence"]}'
+    for one in found
+  ]
+
+
 def spread(rows: Rows, num_seeds: int) -> str:
   """What stands behind ± in the cells of a table, as one sentence."""
   if num_seeds > 1:
@@ -136,7 +150,8 @@ def render_html(report: Mapping[str, Any]) -> str:
       versions {name: text}, hardware, seconds {stage: float}, config, notes,
       not_finite (see `summary.not_finite`), differences (see
       `verdicts.differences`), choices {caption, columns: texts, rows: lists of
-      texts, png} or None. The page omits what is missing.
+      texts, png} or None, adversarial [{name, seed, state, evidence}] of
+      trainings against a critic. The page omits what is missing.
 
   Raises:
     TypeError: the report has an unknown key.

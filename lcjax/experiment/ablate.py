@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from etils import epath
@@ -36,6 +36,8 @@ class Ablations(NamedTuple):
     jobs: ablation -> its job.
     changes: ablation -> dotted config key -> value.
     command: the launcher command, shown in the report.
+    sections: config sections of the only trainings to run, without a
+      comparison; all trainings and the comparison if empty.
   """
 
   workdir: epath.Path
@@ -43,28 +45,34 @@ class Ablations(NamedTuple):
   jobs: dict[str, jobs_lib.Job]
   changes: dict[str, dict[str, Any]]
   command: str
+  sections: tuple[str, ...] = ()
 
 
-def _wanted(jobs: dict[str, jobs_lib.Job]) -> dict[str, list[tasks.Task]]:
-  """Every training of every seed of every ablation, by section."""
+def _wanted(
+  jobs: dict[str, jobs_lib.Job], sections: Collection[str] = ()
+) -> dict[str, list[tasks.Task]]:
+  """Every training of every seed of every ablation, or some, by section."""
   wanted: dict[str, list[tasks.Task]] = {}
   for name, job in jobs.items():
-    for which in stage.trainings(job.config):
+    for which in stage.trainings(job.config, sections or None):
       for replicate in stage.replicates(job.config, which):
         task = tasks.Task(name, job, which, replicate)
         wanted.setdefault(which.section, []).append(task)
   return wanted
 
 
-def check_memory(jobs: dict[str, jobs_lib.Job], limit: int) -> None:
+def check_memory(
+  jobs: dict[str, jobs_lib.Job], limit: int, sections: Collection[str] = ()
+) -> None:
   """Raises UserError if an ensemble that is to be trained cannot fit.
 
   Args:
     jobs: of the ablations, by name.
     limit: trainings in one program, at most.
+    sections: of the trainings; all if empty.
   """
   found = []
-  for those in _wanted(jobs).values():
+  for those in _wanted(jobs, sections).values():
     fresh = {
       task.identity: task for task in those if not tasks.is_finished(task)
     }
@@ -82,7 +90,10 @@ def check_memory(jobs: dict[str, jobs_lib.Job], limit: int) -> None:
 
 
 def train(
-  workdir: epath.Path, jobs: dict[str, jobs_lib.Job], limit: int
+  workdir: epath.Path,
+  jobs: dict[str, jobs_lib.Job],
+  limit: int,
+  sections: Collection[str] = (),
 ) -> None:
   """Trains every stage of every seed of every ablation.
 
@@ -90,8 +101,9 @@ def train(
     workdir: folder that contains the workdirs of all ablations.
     jobs: ablation -> its job.
     limit: maximum number of trainings per compiled program.
+    sections: of the trainings; all if empty.
   """
-  wanted = _wanted(jobs)
+  wanted = _wanted(jobs, sections)
   inputs = trainers.Inputs()
   for section, those in wanted.items():
     ensembles.train(
@@ -147,12 +159,19 @@ def train_and_compare(asked: Ablations, limit: int) -> None:
   """
   preflight.check_ablate_workdir(asked.workdir)
   for job in asked.jobs.values():
-    preflight.check_pipeline(job)
-  check_memory(asked.jobs, limit)
+    if asked.sections:
+      trainings = stage.trainings(job.config, asked.sections)
+      preflight.check(job, trainings, judges=False)
+    else:
+      preflight.check_pipeline(job)
+  check_memory(asked.jobs, limit, asked.sections)
   jobs_lib.claim(asked.workdir, asked.lock)
   files.write_json(asked.workdir / preflight.ABLATIONS, list(asked.jobs))
   ablation_report.check_logs(asked.jobs)
-  train(asked.workdir, asked.jobs, limit)
+  train(asked.workdir, asked.jobs, limit, asked.sections)
+  if asked.sections:
+    ablation_report.write_states(asked.workdir, asked.jobs, asked.command)
+    return
   for job in asked.jobs.values():
     compare.read(job)  # report damaged files before any judging
   for name, job in asked.jobs.items():

@@ -5,8 +5,14 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
-from lcjax.evaluation import ablations, glossary, plots, reports
-from lcjax.experiment import compare_report, files, stage, tasks
+from lcjax.evaluation import (
+  ablations,
+  glossary,
+  plots,
+  reports,
+  watch_plots,
+)
+from lcjax.experiment import compare_report, files, stage, tasks, watched
 from lcjax.experiment import jobs as jobs_lib
 from lcjax.training import metrics_log
 
@@ -68,6 +74,37 @@ def curves(jobs: Mapping[str, jobs_lib.Job]) -> Curves:
   return found
 
 
+def write_states(
+  workdir: epath.Path, jobs: Mapping[str, jobs_lib.Job], command: str
+) -> None:
+  """Writes WORKDIR/states.md and .png: how adversarial trainings went.
+
+  Args:
+    workdir: folder that contains the workdirs of all ablations.
+    jobs: ablation -> its job, already trained.
+    command: the launcher command.
+  """
+  lines = [
+    '| ablation | seed | state | evidence |',
+    '| --- | ---: | --- | --- |',
+  ]
+  for name, job in jobs.items():
+    for one in watched.states(job):
+      title = name
+      if one['name'] != stage.ACTOR_CRITIC.name:
+        title += f', {one["name"]}'
+      lines.append(
+        f'| {title} | {one["seed"]} | {one["state"]} | {one["evidence"]} |'
+      )
+  text = '\n'.join([*lines, '', f'    {command}', ''])
+  files.write(workdir / 'states.md', text)
+  logs = watched.logs(jobs)
+  if logs:
+    files.write(workdir / 'states.png', watch_plots.adversarial(logs))
+  print(text, end='')
+  print(f'report: {workdir / "states.md"}')
+
+
 def write(
   workdir: epath.Path,
   jobs: Mapping[str, jobs_lib.Job],
@@ -101,6 +138,11 @@ def write(
       for sentence in reports.not_finite(report['not_finite'])
     ),
     *drawn.gaps,
+    *(
+      f'{name}: {sentence}'
+      for name, job in jobs.items()
+      for sentence in reports.adversarial(watched.states(job))
+    ),
   ]
   folder = workdir / 'compare'
   figures = []
@@ -108,6 +150,11 @@ def write(
     png = plots.compared_curves(panels)
     files.write(folder / f'curves_{stage_name}.png', png)
     figures.append((stage_name, png))
+  logs = watched.logs(jobs)
+  if logs:
+    png = watch_plots.adversarial(logs)
+    files.write(folder / 'adversarial.png', png)
+    figures.append(('adversarial trainings of the first seed', png))
   facts = {
     'command': command,
     'seeds': num_seeds,

@@ -31,7 +31,7 @@ from lcjax.losses import divergences
 from lcjax.models import actor, apply, classifier, vae
 from lcjax.models import critic as critic_lib
 from lcjax.models import denoiser as denoiser_lib
-from lcjax.training import objectives, parallel, state, steps
+from lcjax.training import objectives, parallel, remedies, state, steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +158,27 @@ def check_divergences(
           for name in ('gradient_penalty', 'r1', 'r2')
         },
       )
+  if 'actor_critic' in sections:
+    section, key = config.actor_critic, 'config.actor_critic.'
+    remedies.check(
+      find_divergence(config, 'actor_critic'),
+      f'{key}divergence',
+      {
+        f'{key}{name}': section[name]
+        for name in (
+          'critic_dropout', 'label_noise', 'label_smoothing', 'instance_noise',
+        )
+      },
+    )  # fmt: skip
+    remedies.check_ratios(
+      {
+        f'{key}{name}': section[name]
+        for name in (
+          'critic_steps_per_actor_step',
+          'actor_steps_per_critic_step',
+        )
+      }
+    )
 
 
 def build_classifier(

@@ -23,6 +23,7 @@ from lcjax.experiment import (
   jobs,
   named_movers,
   stage,
+  watched,
 )
 
 _TRAINED_HERE = 'A variational autoencoder was trained once, without labels'
@@ -141,6 +142,7 @@ def summarize(
     'config': config.to_dict(),
     'notes': notes(config, judge, runs),
     'row_descriptions': named_movers.descriptions(config),
+    'adversarial': watched.states(job),
   }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 
 from lcjax import errors
-from lcjax.experiment import jobs, stage, tasks, training_parts
+from lcjax.experiment import jobs, stage, tasks, training_parts, watched
 from lcjax.training import checkpoints, ensemble, provenance, runner, steps
 
 # Builds a training from data and the results of earlier stages.
@@ -181,6 +181,7 @@ def train_group(
   ):
     if not tasks.is_finished(task):
       _hand_out(task, path, member_state, follows_from, share)
+    watched.tell(task.title, task.folder)
 
 
 def _begun(

@@ -25,7 +25,14 @@ from lcjax.generators import latent_model
 from lcjax.latent import encodings
 from lcjax.models import apply
 from lcjax.movers import starts
-from lcjax.training import latent_steps, parallel, state, steps
+from lcjax.training import (
+  latent_steps,
+  parallel,
+  remedies,
+  state,
+  steps,
+  watch,
+)
 
 CRITICS_OPTIMIZERS = ('attribute_optimizer', 'realism_optimizer')
 
@@ -236,7 +243,7 @@ def make_actor_optimizers(
   """The optimisers of actor and critic, built with their numbers of updates.
 
   The critic is updated at every step, the actor at every
-  `critic_steps_per_actor_step`-th.
+  `critic_steps_per_actor_step`-th; or the other way round.
   """
   section = config.actor_critic
   num_steps = section.train.num_steps
@@ -247,7 +254,9 @@ def make_actor_optimizers(
       'actor_critic.actor_optimizer',
     ),
     build.make_optimizer(
-      section.critic_optimizer, num_steps, 'actor_critic.critic_optimizer'
+      section.critic_optimizer,
+      num_steps // section.actor_steps_per_critic_step,
+      'actor_critic.critic_optimizer',
     ),
   )
 
@@ -329,9 +338,17 @@ def make_actor_training(
       axis_name,
       section.train.nonfinite == 'skip',
       constants['spread'],
+      actor_steps_per_critic_step=section.actor_steps_per_critic_step,
+      remedy=remedies.Remedies(
+        section.critic_dropout,
+        section.label_noise,
+        section.label_smoothing,
+        section.instance_noise,
+        section.train.num_steps,
+      ),
     )
 
-  y = latents.validation.attributes
+  y, unit = latents.validation.attributes, latents.train.mean_scale
   real = latents.validation.sample(0)
   start = config.actor_critic.moves_from
   prior = draw_starts(latents, start, latents.validation)
@@ -356,7 +373,7 @@ def make_actor_training(
       'discriminator_score': float(jnp.mean(true + 1.0 - fake) / 2.0),
       'moved_variance': float(jnp.mean(jnp.var(moved, axis=0))),
       'encodings_variance': float(np.mean(np.var(real, axis=0))),
-    }
+    } | watch.measure(moved, real, of_moved, of_real, y, unit)
 
   return training_parts.Training(
     make_actor_state(config, networks, y.shape[-1], latents.seed),

@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 
 from lcjax import errors
-from lcjax.experiment import fingerprint, jobs, stage
+from lcjax.experiment import fingerprint, jobs, stage, watched
 from lcjax.training import (
   checkpoints,
   metrics_log,
@@ -141,6 +141,7 @@ def train(
   if restored is not None and restored.step >= schedule.num_steps:
     _delete_backup(folder)  # if the last run was killed before doing so
     print(f'{title}: finished before, nothing to do')
+    watched.tell(title, folder)
     return
   jobs.note_config(job)
   if restored is None:
@@ -172,6 +173,7 @@ def train(
     runner.train(
       run, runner.alone(step), training.make_batches, training.key, should_stop
     )
+  watched.tell(title, folder)
   _delete_backup(folder)
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from lcjax.models import convolutions
@@ -18,6 +19,27 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   'gelu': nn.gelu,
   'tanh': nn.tanh,
 }
+
+
+# The keys [B] of every row, and the share of units in [0, 1) that are left out.
+Dropout = tuple[jax.Array, float | jax.Array]
+
+
+def drop(hidden: jax.Array, dropout: Dropout, layer: int) -> jax.Array:
+  """Leaves out units of a layer [B, H], of each row others, scales up the rest.
+
+  Args:
+    hidden: outputs of the layer.
+    dropout: keys and rate, which may be a tracer.
+    layer: its number; other units of another layer.
+  """
+  keys, rate = dropout
+
+  def kept(key: jax.Array) -> jax.Array:
+    own = jax.random.fold_in(key, layer)
+    return jax.random.bernoulli(own, 1.0 - rate, hidden.shape[1:])
+
+  return jnp.where(jax.vmap(kept)(keys), hidden, 0.0) / (1.0 - rate)
 
 
 class Mlp(nn.Module):
@@ -34,10 +56,12 @@ class Mlp(nn.Module):
   dtype: str = 'float32'
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Applies the layers to the last axis."""
-    for size in self.hidden_sizes:
+  def __call__(self, x: jax.Array, dropout: Dropout | None = None) -> jax.Array:
+    """Applies the layers to the last axis; dropout after each of them."""
+    for layer, size in enumerate(self.hidden_sizes):
       x = ACTIVATIONS[self.activation](nn.Dense(size, dtype=self.dtype)(x))
+      if dropout is not None:
+        x = drop(x, dropout, layer)
     return x
 
 

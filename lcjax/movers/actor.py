@@ -19,7 +19,14 @@ from lcjax.models import actor as actor_lib
 from lcjax.models import apply
 from lcjax.models import critic as critic_lib
 from lcjax.movers import base, starts
-from lcjax.training import fit, latent_steps, optimizer_spec, parallel, steps
+from lcjax.training import (
+  fit,
+  latent_steps,
+  optimizer_spec,
+  parallel,
+  remedies,
+  steps,
+)
 from lcjax.training import state as state_lib
 
 _ADAM = optimizer_spec.adam(1e-3)
@@ -99,6 +106,13 @@ class Adversary:
     r1: weight of |grad|^2 / 2 at real latents in units of their standard
       deviations, arXiv:1801.04406.
     r2: the same at moved latents.
+    dropout: share of D's hidden units left out in training; this and the next
+      three are for a training that fails, see docs/instabilities.md.
+    label_noise: share of rows whose real-or-fake label is flipped.
+    label_smoothing: weight with which real rows count as fakes; not for
+      'wasserstein' and 'pairing'.
+    instance_noise: standard deviation of noise on what D sees, in units of that
+      of encodings; decays linearly to 0.
   """
 
   weight: float = 1.0
@@ -109,6 +123,10 @@ class Adversary:
   divergence: str | divergences.Divergence = divergences.GAN
   r1: float = 0.0
   r2: float = 0.0
+  dropout: float = 0.0
+  label_noise: float = 0.0
+  label_smoothing: float = 0.0
+  instance_noise: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +141,7 @@ class _Recipe:
   optimizer: optimizer_spec.OptimizerSpec
   adversary: Adversary | None
   masked: bool
+  num_steps: int
 
   def cost(self, want: Any, z: jax.Array, rows: Any) -> jax.Array:
     """The constraint's loss of every moved row."""
@@ -182,6 +201,13 @@ class _Recipe:
       critic_steps_per_actor_step=1,
       average_decay=0.0,
       spread=spread,
+      remedy=remedies.Remedies(
+        own.dropout,
+        own.label_noise,
+        own.label_smoothing,
+        own.instance_noise,
+        self.num_steps,
+      ),
     )
 
     def step(state: Any, batch: steps.Batch, key: jax.Array) -> Any:
@@ -231,13 +257,25 @@ def learn_actor(
 
   Raises:
     UserError: a target is missing or has another number of rows, the
-      adversary's divergence does not exist or needs a gradient penalty, or the
-      loss is not finite.
+      adversary's divergence does not exist, needs a gradient penalty or has no
+      labels to smooth, or the loss is not finite.
   """
   if adversary is not None:
+    what = 'adversary: divergence'
+    divergence = divergences.find(adversary.divergence, what)
+    remedies.check(
+      divergence,
+      what,
+      {
+        'dropout': adversary.dropout,
+        'label_noise': adversary.label_noise,
+        'label_smoothing': adversary.label_smoothing,
+        'instance_noise': adversary.instance_noise,
+      },
+    )
     divergences.check_penalty(
-      divergences.find(adversary.divergence, 'adversary: divergence'),
-      'adversary: divergence',
+      divergence,
+      what,
       {
         'gradient_penalty': adversary.gradient_penalty,
         'r1': adversary.r1,
@@ -282,7 +320,15 @@ def learn_actor(
   actor_fn = apply.Apply(actor)
   state = fit.fit(
     'learn_actor',
-    _Recipe(actor_fn, apply.Apply(critic), optimizer, adversary, masked),
+    _Recipe(
+      actor_fn,
+      apply.Apply(critic),
+      optimizer,
+      adversary,
+      masked,
+      # Recipes that differ are compiled again: only if it is read.
+      num_steps if adversary and adversary.instance_noise else 1,
+    ),
     (want, found.aggregate_std),
     state_lib.create(networks),
     latent_model.make_batches(data, order_key, batch_size, told, begun),

@@ -131,7 +131,9 @@ def test_penalties_reach_the_step(stage, make, step, monkeypatch):
     networks_of(config), encoded(0), encoded(1), LABELS, seed=0
   )
   parts = getattr(train_actor_critic, make)(config, latents)
-  monkeypatch.setattr(latent_steps, step, lambda *arguments: arguments)
+  monkeypatch.setattr(
+    latent_steps, step, lambda *arguments, **options: arguments
+  )
   given = parts.make_step(config, parts.constants, None)
   (weights,) = [w for w in given if isinstance(w, latent_steps.CriticWeights)]
   assert weights[-3:] == (0.2, 0.3, 0.7)
