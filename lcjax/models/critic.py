@@ -23,11 +23,17 @@ class Critic(nn.Module):
   activation: str
 
   @nn.compact
-  def __call__(self, z: jax.Array, y: jax.Array | None = None) -> jax.Array:
+  def __call__(
+    self,
+    z: jax.Array,
+    y: jax.Array | None = None,
+    dropout: networks.Dropout | None = None,
+  ) -> jax.Array:
     """Logits [B] of latents [B, Z], given attributes [B, Y] or None."""
     if y is not None:
       z = jnp.concatenate([z, nn.Dense(self.label_size)(y)], axis=-1)
-    hidden = networks.Mlp(tuple(self.hidden_sizes), self.activation)(z)
+    mlp = networks.Mlp(tuple(self.hidden_sizes), self.activation)
+    hidden = mlp(z, dropout)
     return nn.Dense(1)(hidden)[..., 0]
 
 

@@ -6,8 +6,10 @@ float32 outputs cast them.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from lcjax.models import convolutions
@@ -18,6 +20,27 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   'gelu': nn.gelu,
   'tanh': nn.tanh,
 }
+
+
+class Dropout(NamedTuple):
+  """Units that are left out, of each row others; the rest is scaled up.
+
+  Attributes:
+    keys: [B], of every row.
+    rate: share of units in [0, 1); may be a tracer.
+  """
+
+  keys: jax.Array
+  rate: float | jax.Array
+
+  def __call__(self, hidden: jax.Array, layer: int) -> jax.Array:
+    """Leaves out units of a layer [B, H]; other ones of another layer."""
+
+    def kept(key: jax.Array) -> jax.Array:
+      own = jax.random.fold_in(key, layer)
+      return jax.random.bernoulli(own, 1.0 - self.rate, hidden.shape[1:])
+
+    return jnp.where(jax.vmap(kept)(self.keys), hidden, 0.0) / (1.0 - self.rate)
 
 
 class Mlp(nn.Module):
@@ -34,10 +57,12 @@ class Mlp(nn.Module):
   dtype: str = 'float32'
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Applies the layers to the last axis."""
-    for size in self.hidden_sizes:
+  def __call__(self, x: jax.Array, dropout: Dropout | None = None) -> jax.Array:
+    """Applies the layers to the last axis; dropout after each of them."""
+    for layer, size in enumerate(self.hidden_sizes):
       x = ACTIVATIONS[self.activation](nn.Dense(size, dtype=self.dtype)(x))
+      if dropout is not None:
+        x = dropout(x, layer)
     return x
 
 

@@ -16,7 +16,7 @@ import optax
 from lcjax import types
 from lcjax.latent import noise, optimize
 from lcjax.losses import adversarial, distance, divergences
-from lcjax.training import objectives, steps
+from lcjax.training import objectives, remedies, steps
 from lcjax.training import state as state_lib
 
 
@@ -55,10 +55,11 @@ def draw_latents(
 
 def critic_loss(
   critic_fn: Callable[[jax.Array, jax.Array], jax.Array],
-  rows: dict[str, jax.Array],
+  rows: dict[str, Any],
   weights: CriticWeights,
   divergence: divergences.Divergence,
   spread: jax.Array | float = 1.0,
+  label_smoothing: jax.Array | float = 0.0,
 ) -> tuple[jax.Array, steps.Metrics]:
   """L_D of arXiv:1711.05772, section 4: real rows against fakes.
 
@@ -71,10 +72,12 @@ def critic_loss(
   Args:
     critic_fn: (z [B, Z], y [B, Y]) -> outputs v [B].
     rows: 'real', 'moved' and 'prior' latents [B, Z], 'attributes' and
-      'other_attributes' [B, Y], 'mix' [B] for the gradient penalty.
+      'other_attributes' [B, Y], 'mix' [B] for the gradient penalty; 'flips' of
+      `remedies.Drawn`, if labels are noisy.
     weights: of the kinds of rows.
     divergence: that the critic estimates.
     spread: [Z] standard deviations of encodings, the unit of r1 and r2.
+    label_smoothing: see `remedies.Remedies`.
 
   Returns:
     The scalar loss and its metrics. Scores are means of D = ratio / (1 +
@@ -83,17 +86,24 @@ def critic_loss(
   """
   y, other = rows['attributes'], rows['other_attributes']
   real, moved = critic_fn(rows['real'], y), critic_fn(rows['moved'], y)
-  loss = jnp.mean(divergence.real_loss(real))
-  loss += weights.moved * jnp.mean(divergence.pair_loss(moved, real))
+  flips = rows.get('flips', {})
+
+  def of_fakes(kind: str, fake: jax.Array) -> jax.Array:
+    return remedies.fake_loss(divergence, fake, real, flips.get(kind))
+
+  loss = jnp.mean(
+    remedies.real_loss(divergence, real, label_smoothing, flips.get('real'))
+  )
+  loss += weights.moved * jnp.mean(of_fakes('moved', moved))
   if steps.may_be_nonzero(weights.prior):
     prior = critic_fn(rows['prior'], y)
-    loss += weights.prior * jnp.mean(divergence.pair_loss(prior, real))
+    loss += weights.prior * jnp.mean(of_fakes('prior', prior))
   if steps.may_be_nonzero(weights.mismatched):
     # The other row may have the same attributes; then there is no mismatch.
     # Divided by B, not by the number of mismatches: a mean over devices is then
     # the same as on one device.
     mismatched = jnp.any(y != other, axis=-1)
-    losses = divergence.pair_loss(critic_fn(rows['real'], other), real)
+    losses = of_fakes('mismatched', critic_fn(rows['real'], other))
     loss += weights.mismatched * jnp.mean(mismatched * losses)
   if steps.may_be_nonzero(weights.gradient_penalty):
     loss += weights.gradient_penalty * jnp.mean(
@@ -135,7 +145,7 @@ def distance_to_start(
 
 def make_actor_critic_step(
   actor_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
-  critic_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
+  critic_fn: Callable[..., jax.Array],
   distance_fn: Callable[[jax.Array, steps.Batch], jax.Array],
   actor_tx: optax.GradientTransformation,
   critic_tx: optax.GradientTransformation,
@@ -148,15 +158,18 @@ def make_actor_critic_step(
   axis_name: str | None = None,
   skip_nonfinite: bool = False,
   spread: jax.Array | float = 1.0,
+  actor_steps_per_critic_step: int = 1,
+  remedy: remedies.Remedies = remedies.NONE,
 ) -> steps.Step:
   """Builds the step of G(z, y) against D(z, y).
 
   Every step updates the critic; one step in `critic_steps_per_actor_step` also
-  updates the actor.
+  updates the actor; or the other way round.
 
   Args:
     actor_fn: (params, z [B, Z], y [B, Y]) -> moved [B, Z].
-    critic_fn: (params, z [B, Z], y [B, Y]) -> outputs v [B].
+    critic_fn: (params, z [B, Z], y [B, Y]) -> outputs v [B]; with dropout, its
+      fourth argument is a `networks.Dropout`.
     distance_fn: (moved [B, Z], rows) -> [B], the loss of the actor beside the
       critic's, where `rows` is the batch with the moves' 'start': the
       distance to it, or any other constraint.
@@ -174,9 +187,13 @@ def make_actor_critic_step(
     axis_name: axis to average over, if any.
     skip_nonfinite: as in `steps.make_update`, for each network.
     spread: as in `critic_loss`.
+    actor_steps_per_critic_step: the update ratio the other way round.
+    remedy: noise of the critic.
 
   Returns:
-    The step of a state with the networks 'actor' and 'critic'.
+    The step of a state with the networks 'actor' and 'critic'. Its metrics
+    include the norms of their gradients, 'mover_grad_norm' and
+    'critic_grad_norm', 0 in a step that does not update the network.
   """
 
   def critic_objective(
@@ -184,11 +201,12 @@ def make_actor_critic_step(
   ) -> tuple[jax.Array, steps.Metrics]:
     del key
     return critic_loss(
-      lambda z, y: critic_fn(params, z, y),
+      lambda z, y: critic_fn(params, z, y, *rows['dropout']),
       rows,
       critic_weights,
       divergence,
       spread,
+      remedy.label_smoothing,
     )
 
   def step(
@@ -198,27 +216,42 @@ def make_actor_critic_step(
     latent_key, mix_key = jax.random.split(key)
     real, prior = draw_latents(batch, latent_key)
     y = batch['attributes']
+    drawn = remedies.draw(
+      remedy, key, state.step, batch['row'], real.shape[-1], spread
+    )
 
     rows = {
-      'real': real,
-      'prior': prior,
-      'moved': actor_fn(state['actor'].params, prior, y),
+      'real': drawn.seen('real', real),
+      'prior': drawn.seen('prior', prior),
+      'moved': drawn.seen('moved', actor_fn(state['actor'].params, prior, y)),
       'mix': noise.uniform(mix_key, batch['row']),
       'attributes': y,
       'other_attributes': batch['other_attributes'],
+      'dropout': drawn.dropout,
+      'flips': drawn.flips,
     }
     update_critic = steps.make_update(
-      critic_objective, critic_tx, average_decay, axis_name, skip_nonfinite
+      critic_objective,
+      critic_tx,
+      average_decay,
+      axis_name,
+      skip_nonfinite,
+      'critic_grad_norm',
+      every=actor_steps_per_critic_step,
     )
-    critic, metrics = update_critic(state['critic'], rows, key)
+    critic, metrics = update_critic(state['critic'], rows, key, state.step)
 
     def move_loss(
       params: Any, start: jax.Array
     ) -> tuple[jax.Array, steps.Metrics]:
       z = actor_fn(params, start, y)
       penalty = distance_fn(z, {**batch, 'start': start})
-      outputs = critic_fn(critic.params, z, y)
-      reference = critic_fn(critic.params, real, y)  # read by few divergences
+      outputs = critic_fn(
+        critic.params, drawn.seen('moved', z), y, *drawn.dropout
+      )
+      reference = critic_fn(  # read by few divergences
+        critic.params, rows['real'], y, *drawn.dropout
+      )
       loss = jnp.mean(
         divergence.mover_loss(outputs, reference) + distance_weight * penalty
       )
@@ -235,30 +268,16 @@ def make_actor_critic_step(
         loss = jnp.where(distance_weight > 0, (loss + own) / 2.0, loss)
       return loss, found
 
-    move_actor = steps.make_update(
-      actor_objective, actor_tx, average_decay, axis_name, skip_nonfinite
+    update_actor = steps.make_update(
+      actor_objective,
+      actor_tx,
+      average_decay,
+      axis_name,
+      skip_nonfinite,
+      'mover_grad_norm',
+      every=critic_steps_per_actor_step,
     )
-
-    def keep_actor(actor: state_lib.NetworkState) -> tuple:
-      # Metrics are computed without an update, too: any step may be logged.
-      found = actor_objective(actor.params, batch, key)[1]
-      if axis_name is not None:
-        found = jax.lax.pmean(found, axis_name)
-      return actor, found
-
-    def update_actor(actor: state_lib.NetworkState) -> tuple:
-      return move_actor(actor, batch, key)
-
-    ratio = critic_steps_per_actor_step
-    if ratio == 1:
-      actor, found = update_actor(state['actor'])
-    else:
-      actor, found = jax.lax.cond(
-        state.step % ratio == ratio - 1,
-        update_actor,
-        keep_actor,
-        state['actor'],
-      )
+    actor, found = update_actor(state['actor'], batch, key, state.step)
     networks = {'actor': actor, 'critic': critic}
     return state_lib.TrainState(state.step + 1, networks), metrics | found
 

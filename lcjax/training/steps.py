@@ -20,10 +20,8 @@ Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 # loss_fn(params, batch, key) -> (scalar mean over the batch, metrics)
 LossFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
-Update = Callable[
-  [state_lib.NetworkState, Any, jax.Array],
-  tuple[state_lib.NetworkState, Metrics],
-]
+# (network, batch, key), and the step's number if it does not update in each
+Update = Callable[..., tuple[state_lib.NetworkState, Metrics]]
 
 
 class Step(Protocol):
@@ -77,6 +75,8 @@ def make_update(
   average_decay: float = 0.0,
   axis_name: str | None = None,
   skip_nonfinite: bool = False,
+  norm: str = '',
+  every: int = 1,
 ) -> Update:
   """Builds `update(network, batch, key) -> (network, metrics)`.
 
@@ -89,6 +89,10 @@ def make_update(
     axis_name: axis to average gradients and metrics over, if any.
     skip_nonfinite: whether an update with gradients that are not finite only
       changes the counters; otherwise it is applied and ruins the network.
+    norm: name of the metric that is the norm of all gradients, 0 in steps
+      without an update; none if empty.
+    every: updates in one of this many steps, the last of them. If not 1, the
+      update takes the number of the step as a fourth argument.
 
   Returns:
     The update, not compiled.
@@ -102,6 +106,8 @@ def make_update(
     (_, metrics), grads = grad_fn(network.params, batch, key)
     if axis_name is not None:
       grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+    if norm:
+      metrics = metrics | {norm: optax.tree.norm(grads)}
     updates, opt_state = tx.update(grads, network.opt_state, network.params)
     params = optax.apply_updates(network.params, updates)
     average = network.average
@@ -122,7 +128,31 @@ def make_update(
       new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, kept)
     return new, metrics
 
-  return update
+  def keep(
+    network: state_lib.NetworkState, batch: Batch, key: jax.Array
+  ) -> tuple[state_lib.NetworkState, Metrics]:
+    # Metrics are computed without an update, too: any step may be logged.
+    found = loss_fn(network.params, batch, key)[1]
+    if axis_name is not None:
+      found = jax.lax.pmean(found, axis_name)
+    return network, found | ({norm: jnp.zeros(())} if norm else {})
+
+  def in_turn(
+    network: state_lib.NetworkState,
+    batch: Batch,
+    key: jax.Array,
+    step: jax.Array | int = 0,
+  ) -> tuple[state_lib.NetworkState, Metrics]:
+    if every == 1:
+      return update(network, batch, key)
+    return jax.lax.cond(
+      step % every == every - 1,
+      lambda own: update(own, batch, key),
+      lambda own: keep(own, batch, key),
+      network,
+    )
+
+  return in_turn
 
 
 def make_train_step(

@@ -382,7 +382,49 @@ class ActorCriticStepTest(parameterized.TestCase):
       _, one = self.make(critic_steps_per_actor_step=1)[0](
         before, make_batch(), KEY
       )
+      norm = metrics.pop('mover_grad_norm')
+      expected = one.pop('mover_grad_norm')
+      np.testing.assert_allclose(norm, 0.0 if number % ratio else expected)
+      self.assertGreater(expected, 0.0)
       chex.assert_trees_all_close(metrics, one)
+
+  @parameterized.parameters(2, 3)
+  def test_actor_every_step_critic_one_in_n(self, ratio):
+    step, state = self.make(actor_steps_per_critic_step=ratio)
+    for number in range(1, 7):
+      before = state
+      state, metrics = step(state, make_batch(), KEY)
+      self.assertEqual(state['actor'].step, number)
+      self.assertEqual(state['critic'].step, number // ratio)
+      self.assertNotEqual(
+        state['actor'].params['w'], before['actor'].params['w']
+      )
+      _, one = self.make()[0](before, make_batch(), KEY)
+      norm, expected = metrics['critic_grad_norm'], one['critic_grad_norm']
+      if number % ratio:
+        chex.assert_trees_all_equal(state['critic'], before['critic'])
+        self.assertEqual(norm, 0.0)
+      else:
+        np.testing.assert_allclose(norm, expected)
+      np.testing.assert_allclose(metrics['critic_loss'], one['critic_loss'])
+
+  def test_norms_of_the_gradients(self):
+    step, state = self.make(
+      actor_fn=lambda params, z, y: jnp.full_like(z, params['w']),
+      critic_weights=latent_steps.CriticWeights(2.0, 0.0, 0.0, 0.0),
+    )
+    new, metrics = step(state, make_batch(mean=1.5), KEY)
+    # SGD with a learning rate of .1 shows them.
+    for norm, name in (('mover', 'actor'), ('critic', 'critic')):
+      moves = [
+        (after - then) / 0.1
+        for after, then in zip(
+          new[name].params.values(), state[name].params.values(), strict=True
+        )
+      ]
+      np.testing.assert_allclose(
+        metrics[f'{norm}_grad_norm'], np.linalg.norm(moves), rtol=1e-4
+      )
 
   @parameterized.product(
     weight=(0.0, 0.1), on_encodings=(True, False), ratio=(1, 2)
