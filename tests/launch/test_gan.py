@@ -15,6 +15,7 @@ from lcjax.experiment import (
   build,
   compare_report,
   external,
+  gan_row,
   jobs,
   preflight,
   stage,
@@ -158,8 +159,6 @@ def test_a_row_beside_another_model(tmp_path, one_device):
   assert stage.GAN in stage.trainings(job.config)
   assert stage.VAE in stage.trainings(job.config)
   trainers.train_all(job, 'gan')
-  from lcjax.experiment import gan_row  # after the trainings
-
   row = gan_row.contender(job, 0, None, build.load_data(job, 'train'))
   key = jax.random.key(5)
   images = row.mover(None, {}, np.arange(7), key)
