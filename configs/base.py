@@ -108,17 +108,19 @@ def get_config() -> ml_collections.ConfigDict:
     'background': 'black',
   }
 
-  # The generative model. 'vae': that of the next section, trained here. With
-  # 'external', it is your own: 'module' is 'my_file:load', a function of your
+  # The generative model. 'vae': that of the next section, trained here; 'gan':
+  # that of the section `gan`, likewise, which has no encoder. With 'external',
+  # it is your own: 'module' is 'my_file:load', a function of your
   # own file that takes `arguments` and returns a lcjax.LatentModel of images
   # [H, W, C] in [0, 1]. All seeds share it.
   config.generator = {
-    'kind': 'vae',  # vae | external
+    'kind': 'vae',  # vae | gan | external
     'module': '',
     'arguments': {},
   }
 
-  # Further rows of the comparison, of models that are trained for it: none yet.
+  # Further rows of the comparison, of models that are trained for it: names in
+  # `ALTERNATIVES`, at the end of this file.
   config.alternatives = ()
 
   config.vae = {
@@ -133,6 +135,32 @@ def get_config() -> ml_collections.ConfigDict:
     'beta': 1.0,  # weight of the KL divergence
     'optimizer': _optimizer(1e-3, 'cosine'),
     'train': _train(5000, 64),
+  }
+
+  # A GAN without labels, for the `generator` of its kind and a row of
+  # `alternatives`: g(z), and its discriminator D(x) of images.
+  config.gan = {
+    'latent_size': 16,
+    'architecture': 'mlp',  # mlp | conv; the generator mirrors D(x)
+    'hidden_sizes': (256, 256),  # mlp
+    'conv_channels': (32, 64, 128, 256),  # conv; every layer has stride 2
+    'conv_kernels': (5, 5, 3, 3),  # conv
+    'activation': 'silu',
+    'matmul_dtype': 'float32',  # float32 | bfloat16; parameters stay float32
+    'divergence': 'gan',  # as in actor_critic, and the next three, too, but the
+    # gradients are by pixels in [0, 1].
+    'gradient_penalty_weight': 0.0,
+    'r1_weight': 1.0,
+    'r2_weight': 0.0,
+    'discriminator_steps_per_generator_step': 1,
+    # Decay of the debiased moving average of the generator's parameters, with
+    # which it samples; 0: no average.
+    'average_decay': 0.999,
+    # Without momentum, as usual: with it, samples are less varied.
+    'generator_optimizer': _optimizer(5e-4, 'cosine') | {'b1': 0.0, 'b2': 0.99},
+    'discriminator_optimizer': _optimizer(5e-4, 'cosine')
+    | {'b1': 0.0, 'b2': 0.99},
+    'train': _train(5000, 128),
   }
 
   # The judge of test images, which reports, and the second judge, of validation
@@ -548,8 +576,8 @@ OPEN = (
 _WITH_ARGUMENTS = ('generator',)
 
 # The kinds of `config.generator`, and the rows of `config.alternatives`.
-KINDS = 'vae', 'external'
-ALTERNATIVES: tuple[str, ...] = ()
+KINDS = 'vae', 'external', 'gan'
+ALTERNATIVES: tuple[str, ...] = ('gan',)
 
 # Used by `validate`: the last parts of a dotted key -> (test, requirement).
 RANGES = {
@@ -600,6 +628,7 @@ RANGES = {
   'label_noise': (lambda v: 0 <= v < 0.5, 'in [0, .5)'),
   'label_smoothing': (lambda v: 0 <= v < 0.5, 'in [0, .5)'),
   'instance_noise': (lambda v: v >= 0, 'at least 0'),
+  'discriminator_steps_per_generator_step': (lambda v: v >= 1, 'at least 1'),
   'max_steps': (lambda v: v >= 0, 'at least 0'),
   'realism_threshold': (lambda v: 0 <= v < 1, 'in [0, 1)'),
   'attribute_tolerance': (lambda v: 0 < v <= 1, 'in (0, 1]'),
@@ -888,8 +917,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
     ('num_seeds', config.num_seeds - 1),
     ('classifier.seed', config.classifier.seed),
     ('second_classifier.seed', config.second_classifier.seed),
-    # Without a model of one's own, nothing is labelled.
-    ('labeller.seed', config.labeller.seed * external),
+    # Draws of other models' priors are not labelled.
+    (
+      'labeller.seed',
+      config.labeller.seed * (config.generator.kind in ('external', 'gan')),
+    ),
   ):
     last_seed = config.seed + further
     if last_seed > MOST_SEED:

@@ -63,6 +63,15 @@ ABLATIONS: dict[str, dict[str, Any]] = {
   # On the validation split, one seed, the actor's accuracy is .78 with .5, .98
   # with .1 and .99 with .02.
   **critics.ablations(gamma=0.02),
+  # A GAN as the model: no encoder, so draws of its prior are what is learned
+  # from, and the labeller says what they are.
+  'gan': {
+    'generator.kind': 'gan',
+    'gan.hidden_sizes': (256, 256),
+    'gan.r1_weight': 1.0,
+    'gan.r2_weight': 1.0,
+    'gan.train.num_steps': 6000,
+  },
   # Other judges of the same samples: how far scores depend on the judge.
   'judge_2': {'classifier.seed': 2},
   'judge_3': {'classifier.seed': 3},

@@ -68,6 +68,20 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.critic_optimizer.schedule': 'cosine',
     'actor_critic.train.num_steps': 10_000,
   },
+  # A GAN as the model: no encoder, so draws of its prior are what is learned
+  # from, and the labeller says what they are.
+  'gan': {
+    'generator.kind': 'gan',
+    'gan.latent_size': 64,
+    'gan.architecture': 'conv',
+    'gan.conv_channels': (32, 64),
+    'gan.conv_kernels': (5, 5),
+    'gan.train.num_steps': 8000,
+    'gan.train.batch_size': 64,
+    'gan.train.steps_per_call': 1,
+    'labeller.num_samples': 60_000,
+    'labeller.train.num_steps': 3000,
+  },
   # The published sizes, for an accelerator.
   'paper': {
     **published.shared(vae_batch_size=512),

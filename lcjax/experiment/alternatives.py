@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from lcjax.data import dataset
 from lcjax.evaluation import moving
-from lcjax.experiment import jobs, loading, stage
+from lcjax.experiment import gan_row, jobs, loading, stage
 
 # (job, replicate, models of the replicate, training split) -> what makes a row
 Maker = Callable[
@@ -19,7 +19,9 @@ Maker = Callable[
 # By the name of the row; without a requested label, and with one. A contender
 # returns `Moved` latents of the model of the run, or uint8 images [N, H, W, C]
 # of its own.
-UNLABELLED: dict[str, Maker] = {}
+UNLABELLED: dict[str, Maker] = {
+  'gan': gan_row.contender,
+}
 LABELLED: dict[str, Maker] = {}
 
 

@@ -6,7 +6,7 @@ import ml_collections
 from flax import linen as nn
 
 from lcjax import errors
-from lcjax.models import classifier, networks, vae
+from lcjax.models import classifier, gan, networks, vae
 
 
 def check_convolutions(
@@ -74,34 +74,47 @@ def build_encoder(
   )
 
 
-def build_vae(
+def build_decoder(
   section: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
-) -> vae.Vae:
-  """Builds the VAE; its decoder mirrors its encoder."""
-  strides = (2,) * len(section.conv_channels)
-  encoder = build_encoder(section, strides, image_shape, 'vae')
-  decoder: nn.Module
+) -> nn.Module:
+  """Builds the decoder that mirrors a section's encoder of stride 2."""
   if section.architecture == 'mlp':
-    decoder = networks.MlpDecoder(
+    return networks.MlpDecoder(
       image_shape=image_shape,
       hidden_sizes=section.hidden_sizes[::-1],
       activation=section.activation,
       dtype=section.matmul_dtype,
     )
-  else:
-    decoder = networks.ConvDecoder(
-      image_shape=image_shape,
-      channels=section.conv_channels[::-1],
-      kernels=section.conv_kernels[::-1],
-      activation=section.activation,
-      dtype=section.matmul_dtype,
-    )
+  return networks.ConvDecoder(
+    image_shape=image_shape,
+    channels=section.conv_channels[::-1],
+    kernels=section.conv_kernels[::-1],
+    activation=section.activation,
+    dtype=section.matmul_dtype,
+  )
+
+
+def build_vae(
+  section: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
+) -> vae.Vae:
+  """Builds the VAE; its decoder mirrors its encoder."""
+  strides = (2,) * len(section.conv_channels)
   return vae.Vae(
-    encoder=encoder,
-    decoder=decoder,
+    encoder=build_encoder(section, strides, image_shape, 'vae'),
+    decoder=build_decoder(section, image_shape),
     latent_size=section.latent_size,
     dtype=section.matmul_dtype,
   )
+
+
+def build_gan(
+  section: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
+) -> tuple[gan.Generator, gan.Discriminator]:
+  """Builds a generator that mirrors its discriminator, and this."""
+  strides = (2,) * len(section.conv_channels)
+  encoder = build_encoder(section, strides, image_shape, 'gan')
+  decoder = build_decoder(section, image_shape)
+  return gan.Generator(decoder), gan.Discriminator(encoder)
 
 
 def build_classifier(

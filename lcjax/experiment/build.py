@@ -38,7 +38,7 @@ from lcjax.training import objectives, parallel, remedies, state, steps
 class Networks:
   """The modules but the classifiers, and what the two critics estimate.
 
-  The VAE is None if the model is the user's own.
+  The VAE is None if the model is another.
   """
 
   vae: vae.Vae | None
@@ -148,7 +148,7 @@ def check_divergences(
     config: of the experiment.
     sections: of the trainings to check.
   """
-  for stage in ('latent_critics', 'actor_critic'):
+  for stage in ('latent_critics', 'actor_critic', 'gan'):
     if stage in sections:
       divergences.check_penalty(
         find_divergence(config, stage),
@@ -202,11 +202,11 @@ def build_networks(
   """Builds the modules; each stage's `make_state` creates the parameters."""
   stage, latent_critics = config.actor_critic, config.latent_critics
   num_attributes = len(data.attribute_names)
-  latent_size, own = external.latent_size(config), external.find(config)
+  latent_size = external.latent_size(config)
   return Networks(
-    vae=None
-    if own is not None
-    else architectures.build_vae(config.vae, data.image_shape),
+    vae=architectures.build_vae(config.vae, data.image_shape)
+    if config.generator.kind == 'vae'
+    else None,
     actor=actor.Actor(
       latent_size=latent_size,
       label_size=stage.label_size,

@@ -26,7 +26,11 @@ from lcjax.experiment import (
   watched,
 )
 
-_TRAINED_HERE = 'A variational autoencoder was trained once, without labels'
+# By `config.generator.kind`.
+_TRAINED_HERE = {
+  'vae': 'A variational autoencoder was trained once, without labels',
+  'gan': 'A generative adversarial network was trained once, without labels',
+}
 _OWN = 'A generative model was trained elsewhere ({module})'
 _OF_THE_PRIOR = (
   ' It has no encoder: wherever encodings are spoken of, they are draws of its '
@@ -47,10 +51,9 @@ _DESCRIPTION = (
 
 def description(config: ml_collections.ConfigDict) -> str:
   """What was done, for the head of the report."""
-  if external.find(config) is None:
-    return _TRAINED_HERE + _DESCRIPTION
-  own = _OWN.format(module=config.generator.module) + _DESCRIPTION
-  return own + _OF_THE_PRIOR if external.from_prior(config) else own
+  own = _OWN.format(module=config.generator.module)
+  found = _TRAINED_HERE.get(config.generator.kind, own) + _DESCRIPTION
+  return found + _OF_THE_PRIOR if external.from_prior(config) else found
 
 
 def notes(

@@ -1,4 +1,7 @@
-"""The model of a user's own file that `config.generator` names, if any."""
+"""The model of a user's own file that `config.generator` names, if any.
+
+And what is known of a model of any kind before it is trained.
+"""
 
 import functools
 import inspect
@@ -13,6 +16,8 @@ from lcjax.generators import external, latent_model
 from lcjax.training import checkpoints
 
 _KEY = 'config.generator'
+# Kinds of models that are trained here, and have no encoder.
+DECODERS = ('gan',)
 
 
 def find(
@@ -32,14 +37,17 @@ def find(
 def from_prior(config: ml_collections.ConfigDict) -> bool:
   """Whether the model is a decoder alone, so that there is no q(z)."""
   model = find(config)
-  return model is not None and model.encode_fn is None
+  if model is None:
+    return config.generator.kind in DECODERS
+  return model.encode_fn is None
 
 
 def latent_size(config: ml_collections.ConfigDict) -> int:
   """Z of the model."""
   model = find(config)
   if model is None:
-    return int(config.vae.latent_size)
+    kind = config.generator.kind
+    return int(config[kind if kind in DECODERS else 'vae'].latent_size)
   return model.latent_size
 
 

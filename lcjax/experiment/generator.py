@@ -18,6 +18,7 @@ from lcjax.experiment import (
   jobs,
   stage,
   train_classifier,
+  train_gan,
   train_vae,
 )
 from lcjax.generators import invert, latent_model, vae
@@ -97,6 +98,17 @@ def _load_vae(
   return model, {'vae': loaded.seconds}
 
 
+def _load_gan(
+  job: jobs.Job,
+  networks: build.Networks,
+  data: dataset.Dataset,
+  replicate: int,
+) -> tuple[latent_model.LatentModel, dict[str, float]]:
+  del networks
+  model, seconds = train_gan.load_model(job, data, replicate)
+  return model, {'gan': seconds}
+
+
 def _load_external(
   job: jobs.Job, *_: Any
 ) -> tuple[latent_model.LatentModel, dict[str, float]]:
@@ -108,7 +120,11 @@ def _load_external(
 # By `config.generator.kind`: the model, and the seconds of its trainings.
 _KINDS: dict[
   str, Callable[..., tuple[latent_model.LatentModel, dict[str, float]]]
-] = {'vae': _load_vae, 'external': _load_external}
+] = {
+  'vae': _load_vae,
+  'external': _load_external,
+  'gan': _load_gan,
+}
 
 
 def of_vae(

@@ -18,6 +18,7 @@ from lcjax.experiment import (
   train_actor_critic,
   train_classifier,
   train_denoiser,
+  train_gan,
   train_vae,
 )
 
@@ -153,6 +154,7 @@ def _state_makers(
   # either.
   return {
     'vae': lambda: train_vae.make_state(config, networks, train, 0)(),
+    'gan': lambda: train_gan.make_state(config, train, 0)(),
     **{
       which.section: functools.partial(_classifier_state, config, which, train)
       for which in stage.CLASSIFIERS

@@ -58,13 +58,20 @@ class Stage(Node):
 
 # Sections of the model and its latents, of any kind; `model_sections` has those
 # of an experiment's kind.
-GENERATOR = 'generator', 'vae', 'labeller'
+GENERATOR = 'generator', 'vae', 'gan', 'labeller'
 VAE = Stage(
   ('data', 'vae'),
   labels=False,
   name='vae',
   launcher='train_vae',
   shown=('train/elbo_nats', 'train/kl_nats', 'validation/elbo_nats'),
+)
+GAN = Stage(
+  ('data', 'gan'),
+  labels=False,
+  name='gan',
+  launcher='train_models',
+  shown=('train/generator_score', 'train/diversity', 'validation/diversity'),
 )
 CLASSIFIER = Stage(
   ('data', 'classifier'),
@@ -84,9 +91,15 @@ LABELLER = dataclasses.replace(
 )
 CLASSIFIERS = *JUDGES, LABELLER
 # What trains the generative model, by `config.generator.kind`, in order.
-MODELS: dict[str, tuple[Stage, ...]] = {'vae': (VAE,), 'external': ()}
+MODELS: dict[str, tuple[Stage, ...]] = {
+  'vae': (VAE,),
+  'external': (),
+  'gan': (GAN,),
+}
 # What trains a row of `config.alternatives`, by its name.
-ALTERNATIVES: dict[str, Stage] = {}
+ALTERNATIVES: dict[str, Stage] = {
+  'gan': GAN,
+}
 # All that learn a model of images, or are trained on one before the critics.
 MODEL_STAGES = tuple(
   dict.fromkeys(

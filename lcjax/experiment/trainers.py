@@ -13,6 +13,7 @@ from lcjax.experiment import (
   train_actor_critic,
   train_classifier,
   train_denoiser,
+  train_gan,
   train_vae,
   training_parts,
 )
@@ -20,7 +21,8 @@ from lcjax.experiment import (
 # (config, training split, validation split, replicate) -> a training that sees
 # images, and no latents.
 _OF_IMAGES: dict[stage.Stage, Callable[..., training_parts.Training]] = {
-  stage.VAE: train_vae.make_training
+  stage.VAE: train_vae.make_training,
+  stage.GAN: train_gan.make_training,
 }
 
 

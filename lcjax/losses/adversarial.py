@@ -1,4 +1,4 @@
-"""Gradient penalties of a critic."""
+"""Gradient penalties of a critic, of latents or of images."""
 
 from collections.abc import Callable
 
@@ -19,20 +19,22 @@ def gradient_penalty(
   is a weight in the config.
 
   Args:
-    critic_fn: z [B, Z] -> outputs v [B]; output i may depend on row i only.
-    real: [B, Z].
-    fake: [B, Z].
+    critic_fn: rows [B, ...] -> outputs v [B]; output i may depend on row i
+      only.
+    real: [B, ...].
+    fake: [B, ...].
     mix: [B] in [0, 1]: 1 evaluates at `real`, 0 at `fake`.
 
   Returns:
     [B] penalties.
   """
   chex.assert_equal_shape([real, fake])
-  between = mix[:, None] * real + (1.0 - mix[:, None]) * fake
+  mix = mix.reshape(-1, *(1,) * (real.ndim - 1))
+  between = mix * real + (1.0 - mix) * fake
   # Rows are independent, so the gradient of the sum has every row's gradient.
   grads = jax.grad(lambda z: jnp.sum(critic_fn(z)))(between)
   # The small constant keeps the gradient of the norm finite at 0.
-  norms = jnp.sqrt(jnp.sum(jnp.square(grads), axis=-1) + 1e-12)
+  norms = jnp.sqrt(_sum_of_squares(grads) + 1e-12)
   return jnp.square(norms - 1.0)
 
 
@@ -48,13 +50,20 @@ def zero_centred_penalty(
   so that a weight means the same for latents of another scale.
 
   Args:
-    critic_fn: z [B, Z] -> outputs v [B]; output i may depend on row i only.
-    z: [B, Z] where the gradient is taken.
-    spread: [Z] standard deviations of encodings; 1 for gradients of z itself.
+    critic_fn: rows [B, ...] -> outputs v [B]; output i may depend on row i
+      only.
+    z: [B, ...] where the gradient is taken.
+    spread: [...] standard deviations of encodings; 1 for gradients of z itself,
+      as of images.
 
   Returns:
     [B] penalties.
   """
   grads = jax.grad(lambda rows: jnp.sum(critic_fn(rows)))(z)
   scaled = jnp.broadcast_to(spread, grads.shape) * grads
-  return 0.5 * jnp.sum(jnp.square(scaled), axis=-1)
+  return 0.5 * _sum_of_squares(scaled)
+
+
+def _sum_of_squares(rows: jax.Array) -> jax.Array:
+  """Of each row [B, ...]: [B]."""
+  return jnp.sum(jnp.square(rows), axis=tuple(range(1, rows.ndim)))

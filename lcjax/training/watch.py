@@ -75,21 +75,21 @@ def measure(
     for rows in (moved, real)
   )
   of_moved, of_real = np.asarray(of_moved), np.asarray(of_real)
-  whole = np.zeros(size, int)
-  groups = whole
+  whole = groups = np.zeros(size, int)
   if labels is not None:
-    groups = np.unique(labels, axis=0, return_inverse=True)[1].ravel()
+    found = np.unique(labels, axis=0, return_inverse=True)[1]
+    groups = np.asarray(found, int).ravel()
     if groups.max() + 1 > size / 2:  # most labels are of one row
       groups = whole
   means_of_moved, inner = _within(z, groups)
   means, own = _within(x, groups)
   counts = np.bincount(groups)
-  apart = np.sum(counts * np.mean(np.square(means_of_moved - means), axis=1))
-  apart -= len(counts) * (inner + own)
+  squares = np.mean(np.square(means_of_moved - means), axis=1)
+  apart = float(np.sum(counts * squares)) - len(counts) * (inner + own)
   return {
     'diversity': _ratio(_within(z, whole)[1], _within(x, whole)[1]),
     'label_diversity': _ratio(inner, own),
-    'gap': max(float(apart) / size / own, 0.0) if own > 0 else 0.0,
+    'gap': max(apart / size / own, 0.0) if own > 0 else 0.0,
     'real_above_moved': float(
       np.mean((of_real > of_moved) + 0.5 * (of_real == of_moved))
     ),

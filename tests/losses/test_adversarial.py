@@ -45,3 +45,30 @@ class GradientPenaltyTest(chex.TestCase):
       ).sum()
 
     chex.assert_tree_all_finite(jax.value_and_grad(penalty)(jnp.zeros(3)))
+
+
+class ImagesTest(chex.TestCase):
+  """Penalties sum over all axes of a row, as of latents with as many values."""
+
+  def setUp(self):
+    super().setUp()
+    rng = np.random.default_rng(1)
+    self.real, self.fake = rng.normal(size=(2, 4, 2, 3, 1)).astype(np.float32)
+    self.w = rng.normal(size=6).astype(np.float32)
+
+  def critic_fn(self, x):
+    return jnp.sum(x.reshape(len(x), -1) ** 2 * self.w, axis=-1)
+
+  def test_penalties_of_images_are_those_of_flat_rows(self):
+    mix = jnp.array([0.0, 0.25, 0.5, 1.0])
+    flat = [x.reshape(4, 6) for x in (self.real, self.fake)]
+    np.testing.assert_allclose(
+      adversarial.gradient_penalty(self.critic_fn, self.real, self.fake, mix),
+      adversarial.gradient_penalty(self.critic_fn, *flat, mix),
+      rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+      adversarial.zero_centred_penalty(self.critic_fn, self.real, 1.0),
+      0.5 * np.sum((2 * self.w * flat[0]) ** 2, axis=1),
+      rtol=1e-5,
+    )
