@@ -163,6 +163,52 @@ def get_config() -> ml_collections.ConfigDict:
     'train': _train(5000, 128),
   }
 
+  # Rows of `alternatives` that are trained from scratch with labels: p(x|z, y)
+  # and q(z|x, y), with bodies as those of `vae`, which see y by a linear map.
+  # Its samples are means of p(x|z, y).
+  config.conditional_vae = {
+    'latent_size': 16,
+    'label_size': 64,  # width of the linear map of y
+    'architecture': 'mlp',  # mlp | conv, and the rest as in `vae`
+    'hidden_sizes': (256, 256),
+    'conv_channels': (32, 64, 128, 256),
+    'conv_kernels': (5, 5, 3, 3),
+    'activation': 'relu',
+    'matmul_dtype': 'float32',
+    # gaussian | bernoulli: p(x|z, y). The second takes pixels in [0, 1] as
+    # shares of ones; it suits images that are nearly black and white.
+    'likelihood': 'gaussian',
+    'sigma_x': 0.1,  # ignored by `bernoulli`
+    'beta': 1.0,
+    'optimizer': _optimizer(1e-3, 'cosine'),
+    'train': _train(5000, 64),
+  }
+
+  # g(z, y) and D(x, y), with bodies as the decoder and the encoder of `vae`.
+  config.conditional_gan = {
+    'latent_size': 64,
+    'label_size': 64,  # width of the linear map of y, in g(z, y)
+    'architecture': 'mlp',  # mlp | conv, and the rest as in `vae`
+    'hidden_sizes': (256, 256),
+    'conv_channels': (32, 64, 128, 256),
+    'conv_kernels': (5, 5, 3, 3),
+    'activation': 'relu',
+    'matmul_dtype': 'float32',
+    # Weight of real images with labels of other rows, as fakes; real images and
+    # generated ones count 1.
+    'mismatched_weight': 1.0,
+    # Gradient penalties as in `actor_critic`, per unit of a pixel in [0, 1].
+    'gradient_penalty_weight': 0.0,
+    'r1_weight': 1.0,
+    'r2_weight': 0.0,
+    'divergence': 'gan',  # as in `actor_critic`
+    'discriminator_steps_per_generator_step': 1,
+    'average_decay': 0.998,  # of the generator's parameters; 0: no average
+    'generator_optimizer': _optimizer(1e-3, 'cosine') | {'b1': 0.0},
+    'discriminator_optimizer': _optimizer(1e-3, 'cosine') | {'b1': 0.0},
+    'train': _train(10_000, 64),
+  }
+
   # The judge of test images, which reports, and the second judge, of validation
   # images, by which settings are chosen. Give them different networks.
   config.classifier = _classifier('mlp', seed=0)
@@ -577,7 +623,7 @@ _WITH_ARGUMENTS = ('generator',)
 
 # The kinds of `config.generator`, and the rows of `config.alternatives`.
 KINDS = 'vae', 'external', 'gan'
-ALTERNATIVES: tuple[str, ...] = ('gan',)
+ALTERNATIVES: tuple[str, ...] = ('gan', 'conditional_vae', 'conditional_gan')
 
 # Used by `validate`: the last parts of a dotted key -> (test, requirement).
 RANGES = {
@@ -590,6 +636,10 @@ RANGES = {
   'attributes': (
     lambda v: all(all(names.split(',')) for names in v),
     'a tuple of names',
+  ),
+  'likelihood': (
+    lambda v: v in ('gaussian', 'bernoulli'),
+    "'gaussian' or 'bernoulli'",
   ),
   'sigma_x': (lambda v: v > 0, 'above 0'),
   'beta': (lambda v: v >= 0, 'at least 0'),

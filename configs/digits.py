@@ -59,6 +59,11 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'compare_wants.num_samples': 2000,
     'compare_wants.actor_num_steps': 1500,
   },
+  # Beside the default's rows: models trained from scratch with labels.
+  'conditional': {
+    'alternatives': ('conditional_vae', 'conditional_gan'),
+    'conditional_vae.likelihood': 'bernoulli',
+  },
   # What both critics estimate, by name: hinge, pairing, ...
   # On the validation split, one seed, the actor's accuracy is .78 with .5, .98
   # with .1 and .99 with .02.

@@ -46,6 +46,19 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'wants.no_hole_and_digit': 'all(not(hole), attributes)',
     'wants.slanted_or_thick': 'any(slanted, thick)',
   },
+  # Beside the default's rows: models trained from scratch with labels.
+  'conditional': {
+    'alternatives': ('conditional_vae', 'conditional_gan'),
+    'conditional_vae.likelihood': 'bernoulli',
+    'conditional_vae.latent_size': 64,
+    'conditional_vae.hidden_sizes': (512, 512),
+    'conditional_vae.train.num_steps': 5500,
+    'conditional_vae.train.batch_size': 256,
+    'conditional_gan.architecture': 'conv',
+    'conditional_gan.conv_channels': (32, 64),
+    'conditional_gan.conv_kernels': (5, 5),
+    'conditional_gan.train.steps_per_call': 1,  # see configs/base.py
+  },
   # What both critics estimate, by name: hinge, pairing, ...
   **critics.ablations(gamma=0.5),
   # A more varied actor from the prior. With pairs and penalties of both kinds

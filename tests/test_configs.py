@@ -38,7 +38,9 @@ REVERSE_KL = 'digits', 'reverse_kl'
 
 
 def shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  for name in (*STAGES, 'gan', 'labeller'):
+  for name in (*STAGES, *base.ALTERNATIVES, 'labeller'):
+    if 'train' not in config.get(name, {}):
+      continue  # an alternative of another section, or of none
     config[name].train.num_steps = 2
     config[name].train.steps_per_call = 1
     config[name].train.log_every = 1
@@ -98,7 +100,8 @@ def test_trains_two_steps(name, ablation, shared):
     trainers.train_all(job, 'vae')
     trainers.train_all(job, 'latent_critics', 'actor_critic')
     trainers.train_all(job, 'denoiser')
-    trained = STAGES
+    trainers.train_all(job, *config.alternatives)
+    trained = *STAGES, *config.alternatives
   for stage in trained:
     steps = [r['step'] for r in metrics_log.read(tmp_path / stage)]
     assert steps == [1, 2, 2], stage  # two training lines, one validation

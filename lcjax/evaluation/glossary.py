@@ -92,6 +92,12 @@ ROW_DESCRIPTIONS = {
   'split as the second judge sees it.',
   'varied_walk': 'As short_walk, of highest k-NN recall instead of least '
   'Frechet distance.',
+  'conditional_vae': 'Samples of another model, a conditional VAE that was '
+  'trained from scratch with labels: means of p(x|z, y), where z is drawn from '
+  'N(0, I) and y is the requested label.',
+  'conditional_gan': 'Samples of another model, a conditional GAN that was '
+  'trained from scratch with labels: g(z, y), where z is drawn from N(0, I) '
+  'and y is the requested label.',
 }
 # Prefix of the rows of additional actors; their distance weight follows.
 FURTHER_ACTOR = 'actor_lambda_'
@@ -398,7 +404,8 @@ METRICS = {
   'training_seconds': Metric(
     'Training s', COST, 'lower', ',.0f',
     'Seconds to train or fit what moves or draws the latents, excluding the '
-    'VAE; the trainings of an ensemble share its time equally.',
+    'VAE; of a row that is a model of its own, of all of it. The trainings of '
+    'an ensemble share its time equally.',
     's',
   ),
   'judges_agree': Metric(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from lcjax.data import dataset
 from lcjax.evaluation import moving
-from lcjax.experiment import gan_row, jobs, loading, stage
+from lcjax.experiment import conditional, gan_row, jobs, loading, stage
 
 # (job, replicate, models of the replicate, training split) -> what makes a row
 Maker = Callable[
@@ -22,7 +22,10 @@ Maker = Callable[
 UNLABELLED: dict[str, Maker] = {
   'gan': gan_row.contender,
 }
-LABELLED: dict[str, Maker] = {}
+LABELLED: dict[str, Maker] = {
+  'conditional_vae': conditional.vae_contender,
+  'conditional_gan': conditional.gan_contender,
+}
 
 
 def makers(

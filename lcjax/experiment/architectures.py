@@ -6,7 +6,7 @@ import ml_collections
 from flax import linen as nn
 
 from lcjax import errors
-from lcjax.models import classifier, gan, networks, vae
+from lcjax.models import classifier, conditional, gan, networks, vae
 
 
 def check_convolutions(
@@ -115,6 +115,36 @@ def build_gan(
   encoder = build_encoder(section, strides, image_shape, 'gan')
   decoder = build_decoder(section, image_shape)
   return gan.Generator(decoder), gan.Discriminator(encoder)
+
+
+def build_conditional_vae(
+  section: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
+) -> conditional.ConditionalVae:
+  """Builds the conditional VAE of bodies as `build_vae` builds."""
+  strides = (2,) * len(section.conv_channels)
+  return conditional.ConditionalVae(
+    encoder=build_encoder(section, strides, image_shape, 'conditional_vae'),
+    decoder=build_decoder(section, image_shape),
+    latent_size=section.latent_size,
+    label_size=section.label_size,
+    dtype=section.matmul_dtype,
+  )
+
+
+def build_conditional_gan(
+  section: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
+) -> tuple[
+  conditional.ConditionalGenerator, conditional.ConditionalDiscriminator
+]:
+  """Builds g(z, y) and D(x, y) of bodies as `build_vae` builds."""
+  strides = (2,) * len(section.conv_channels)
+  return conditional.ConditionalGenerator(
+    decoder=build_decoder(section, image_shape),
+    label_size=section.label_size,
+    dtype=section.matmul_dtype,
+  ), conditional.ConditionalDiscriminator(
+    encoder=build_encoder(section, strides, image_shape, 'conditional_gan')
+  )
 
 
 def build_classifier(

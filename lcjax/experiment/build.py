@@ -148,7 +148,7 @@ def check_divergences(
     config: of the experiment.
     sections: of the trainings to check.
   """
-  for stage in ('latent_critics', 'actor_critic', 'gan'):
+  for stage in ('latent_critics', 'actor_critic', 'gan', 'conditional_gan'):
     if stage in sections:
       divergences.check_penalty(
         find_divergence(config, stage),
@@ -396,17 +396,29 @@ def make_image_state(
   module: nn.Module,
   data: dataset.Dataset,
   seed: int,
+  labelled: bool = False,
 ) -> Callable[[], state.TrainState]:
-  """Builds the function that makes the first state of a network of images."""
+  """Builds the function that makes the first state of a network of images.
+
+  Args:
+    config: of the experiment.
+    section: of the network, and its name in the state.
+    module: of images, or of images and label vectors.
+    data: gives the sizes of images and labels.
+    seed: of the initial parameters.
+    labelled: whether the module sees labels.
+  """
   key = stage_key(seed, f'{section}/init')
-  image = np.zeros((1, *data.image_shape), np.float32)
+  inputs = [np.zeros((1, *data.image_shape), np.float32)]
+  if labelled:
+    inputs.append(np.zeros((1, len(data.labels)), np.float32))
   own = config[section]
   tx = make_optimizer(
     own.optimizer, own.train.num_steps, f'{section}.optimizer'
   )
 
   def make() -> state.TrainState:
-    params = module.init(key, image)
+    params = module.init(key, *inputs)
     return state.create({section: state.create_network(params, tx, False)})
 
   return make
@@ -488,15 +500,15 @@ def make_encode(encode_fn: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.lru_cache(maxsize=16)  # replicates share one jitted function
 def make_decode(decode_fn: Callable[..., Any]) -> Callable[..., Any]:
-  """Builds jitted `(params, z) -> uint8 images`.
+  """Builds jitted `(params, z, ...) -> uint8 images`.
 
   Args:
-    decode_fn: (params, z) -> images in [0, 1].
+    decode_fn: (params, z, ...) -> images in [0, 1].
   """
 
   @jax.jit
-  def decode(params: Any, z: jax.Array) -> jax.Array:
-    pixels = jnp.clip(decode_fn(params, z), 0.0, 1.0)
+  def decode(params: Any, *arrays: jax.Array) -> jax.Array:
+    pixels = jnp.clip(decode_fn(params, *arrays), 0.0, 1.0)
     return jnp.round(255.0 * pixels).astype(jnp.uint8)
 
   return decode

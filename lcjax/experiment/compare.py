@@ -132,7 +132,11 @@ def compare_once(
   scores, errors, rows = comparison.judge_seed(
     judge, rows, section.num_neighbours, terms
   )
-  seconds = bound.seconds.copy()
+  seconds = bound.seconds | {
+    name: asked[name].contender.scores['training_seconds']
+    for name in config.alternatives
+    if 'training_seconds' in asked[name].contender.scores
+  }
   seconds['second_features'] = judge.second.space.seconds
   if not seconds['class_mixture']:  # the denoiser uses none
     seconds.pop('class_mixture')

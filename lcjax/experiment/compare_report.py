@@ -22,6 +22,7 @@ from lcjax.experiment import (
   files,
   jobs,
   named_movers,
+  new_attribute,
   stage,
   watched,
 )
@@ -134,16 +135,19 @@ def summarize(
   tables = [run['rows'] for run in runs]
   errors = [run.get('errors') for run in runs]
   seeds = [config.seed + replicate for replicate in range(len(runs))]
+  summary = comparison.summarise(tables, errors, seeds, judge.test.labels)
+  cost = new_attribute.find(config, summary['rows'], seconds)
   return {
     'title': f'Latent constraints on {config.data.name}',
     'description': description(config),
-    **comparison.summarise(tables, errors, seeds, judge.test.labels),
+    **summary,
+    'new_attribute': cost._asdict(),
     'curve': runs[0]['curve'],
     'seconds': {stage.judge_of(config).name: judge.seconds} | seconds,
     'commands': [job.command('pipeline'), job.command('compare')],
     **measured_on_all(runs),
     'config': config.to_dict(),
-    'notes': notes(config, judge, runs),
+    'notes': [*notes(config, judge, runs), *new_attribute.sentences(cost)],
     'row_descriptions': named_movers.descriptions(config),
     'adversarial': watched.states(job),
   }

@@ -17,6 +17,8 @@ from lcjax.experiment import (
   stage,
   train_actor_critic,
   train_classifier,
+  train_conditional_gan,
+  train_conditional_vae,
   train_denoiser,
   train_gan,
   train_vae,
@@ -155,6 +157,12 @@ def _state_makers(
   return {
     'vae': lambda: train_vae.make_state(config, networks, train, 0)(),
     'gan': lambda: train_gan.make_state(config, train, 0)(),
+    'conditional_gan': lambda: train_conditional_gan.make_state(
+      config, train, 0
+    )(),
+    'conditional_vae': lambda: train_conditional_vae.make_state(
+      config, train, 0
+    )(),
     **{
       which.section: functools.partial(_classifier_state, config, which, train)
       for which in stage.CLASSIFIERS

@@ -96,9 +96,23 @@ MODELS: dict[str, tuple[Stage, ...]] = {
   'external': (),
   'gan': (GAN,),
 }
+CONDITIONAL_VAE = Stage(
+  ('data', 'conditional_vae'),
+  name='conditional_vae',
+  launcher='train_models',
+  shown=('train/elbo_nats', 'train/kl_nats', 'validation/elbo_nats'),
+)
+CONDITIONAL_GAN = Stage(
+  ('data', 'conditional_gan'),
+  name='conditional_gan',
+  launcher='train_models',
+  shown=('train/diversity', 'validation/joint_frechet'),
+)
 # What trains a row of `config.alternatives`, by its name.
 ALTERNATIVES: dict[str, Stage] = {
   'gan': GAN,
+  'conditional_vae': CONDITIONAL_VAE,
+  'conditional_gan': CONDITIONAL_GAN,
 }
 # All that learn a model of images, or are trained on one before the critics.
 MODEL_STAGES = tuple(

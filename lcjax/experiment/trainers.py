@@ -12,6 +12,8 @@ from lcjax.experiment import (
   tasks,
   train_actor_critic,
   train_classifier,
+  train_conditional_gan,
+  train_conditional_vae,
   train_denoiser,
   train_gan,
   train_vae,
@@ -23,6 +25,8 @@ from lcjax.experiment import (
 _OF_IMAGES: dict[stage.Stage, Callable[..., training_parts.Training]] = {
   stage.VAE: train_vae.make_training,
   stage.GAN: train_gan.make_training,
+  stage.CONDITIONAL_VAE: train_conditional_vae.make_training,
+  stage.CONDITIONAL_GAN: train_conditional_gan.make_training,
 }
 
 

@@ -1,4 +1,4 @@
-"""The evidence lower bound (ELBO) with a Gaussian likelihood, in nats."""
+"""The evidence lower bound (ELBO), in nats."""
 
 import chex
 import jax
@@ -24,6 +24,26 @@ def gaussian_log_likelihood(
   squared = jnp.square((x - mean) / sigma_x)
   normaliser = jnp.log(2.0 * jnp.pi) + 2.0 * jnp.log(sigma_x)
   return -0.5 * jnp.sum(squared + normaliser, axis=tuple(range(1, x.ndim)))
+
+
+def bernoulli_log_likelihood(x: jax.Array, logits: jax.Array) -> jax.Array:
+  """Log of the Bernoulli likelihood of every row, in nats.
+
+  Kingma & Welling, arXiv:1312.6114, appendix C.1. For x strictly between 0 and
+  1, it is minus a cross-entropy and no density: values compare neither with a
+  Gaussian's nor, as evidence, with those of binary data.
+
+  Args:
+    x: [B, ...] in [0, 1].
+    logits: [B, ...]; their sigmoid is the mean of x.
+
+  Returns:
+    [B] values of at most 0, summed over all axes but the first.
+  """
+  chex.assert_equal_shape([x, logits])
+  # x log s(l) + (1 - x) log(1 - s(l)) = x l - softplus(l)
+  each = x * logits - jax.nn.softplus(logits)
+  return jnp.sum(each, axis=tuple(range(1, x.ndim)))
 
 
 def gaussian_kl(mean: jax.Array, scale: jax.Array) -> jax.Array:

@@ -21,6 +21,16 @@ def to_unit(images: jax.Array) -> jax.Array:
   return images.astype(jnp.float32) / 255.0
 
 
+Likelihood = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def gaussian_likelihood(sigma_x: float) -> Likelihood:
+  """(x, logits) -> log N(x; sigmoid(logits), sigma_x^2 I) of every row."""
+  return lambda x, logits: elbo.gaussian_log_likelihood(
+    x, jax.nn.sigmoid(logits), sigma_x
+  )
+
+
 def make_vae_loss(
   encode_fn: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]],
   decode_fn: Callable[[Any, jax.Array], jax.Array],
@@ -38,15 +48,59 @@ def make_vae_loss(
   Returns:
     The loss over batches with 'image' and 'row'. It uses no labels.
   """
+  return _make_elbo_loss(
+    lambda params, images, batch: encode_fn(params, images),
+    lambda params, z, batch: decode_fn(params, z),
+    gaussian_likelihood(sigma_x),
+    beta,
+  )
+
+
+def make_conditional_vae_loss(
+  encode_fn: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
+  decode_fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
+  likelihood_fn: Likelihood,
+  beta: float,
+) -> steps.LossFn:
+  """The negative ELBO of log p(x|y), Sohn et al. 2015, with p(z|y) = N(0, I).
+
+  Kingma et al., arXiv:1406.5298, equation 6.
+
+  Args:
+    encode_fn: (params, images in [0, 1], y) -> (mean, scale), each [B, Z].
+    decode_fn: (params, z, y) -> logits of the mean of p(x|z,y).
+    likelihood_fn: (x, logits) -> log p(x|z,y) of every row.
+    beta: weight of the KL divergence.
+
+  Returns:
+    The loss over batches with 'image', 'attributes' and 'row'.
+  """
+  return _make_elbo_loss(
+    lambda params, images, batch: encode_fn(
+      params, images, batch['attributes']
+    ),
+    lambda params, z, batch: decode_fn(params, z, batch['attributes']),
+    likelihood_fn,
+    beta,
+  )
+
+
+def _make_elbo_loss(
+  encode_fn: Callable[..., tuple[jax.Array, jax.Array]],
+  decode_fn: Callable[..., jax.Array],
+  likelihood_fn: Likelihood,
+  beta: float,
+) -> steps.LossFn:
+  """The loss of functions that see the batch, too, as their last argument."""
 
   def loss_fn(
     params: Any, batch: steps.Batch, key: jax.Array
   ) -> tuple[jax.Array, steps.Metrics]:
     images = to_unit(batch['image'])
-    mean, scale = encode_fn(params, images)
+    mean, scale = encode_fn(params, images, batch)
     z = mean + scale * noise.normal(key, batch['row'], mean.shape[-1])
-    decoded = jax.nn.sigmoid(decode_fn(params, z))
-    log_likelihood = elbo.gaussian_log_likelihood(images, decoded, sigma_x)
+    logits = decode_fn(params, z, batch)
+    log_likelihood = likelihood_fn(images, logits)
     kl = elbo.gaussian_kl(mean, scale)
     loss = jnp.mean(elbo.negative_elbo(log_likelihood, kl, beta))
     metrics = {
@@ -54,7 +108,7 @@ def make_vae_loss(
       'elbo_nats': jnp.mean(log_likelihood - kl),
       'reconstruction_nats': jnp.mean(log_likelihood),
       'kl_nats': jnp.mean(kl),
-      'pixel_mse': jnp.mean(jnp.square(images - decoded)),
+      'pixel_mse': jnp.mean(jnp.square(images - jax.nn.sigmoid(logits))),
     }
     return loss, metrics
 

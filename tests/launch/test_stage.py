@@ -111,6 +111,8 @@ def test_every_section_belongs_to_a_node():
   sections |= {*compare_wants.NODE.sections}
   for one in stage.trainings(base.get_config()):
     assert sections.issuperset(one.sections)
+  # A result has those of its model and of its alternatives.
+  sections |= {one.section for one in stage.MODEL_STAGES}
   scalars = {'seed', 'num_seeds', 'parallel'}
   # Each rule of `constraints` has its values, which `train_rules` compares.
   assert sections | scalars | {'rules'} == {*base.get_config()}

@@ -43,6 +43,34 @@ class LogLikelihoodTest(chex.TestCase):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+class BernoulliLogLikelihoodTest(chex.TestCase):
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_is_a_sum_over_pixels_of_log_probabilities(self):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4, 3, 2, 2)).astype(np.float32)
+    x = (rng.uniform(size=logits.shape) < 0.5).astype(np.float32)
+    p = 1.0 / (1.0 + np.exp(-logits))
+    expected = scipy.stats.bernoulli.logpmf(x, p).sum(axis=(1, 2, 3))
+    found = self.variant(elbo.bernoulli_log_likelihood)(x, logits)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+  def test_a_grey_pixel_is_a_share_of_ones(self):
+    found = elbo.bernoulli_log_likelihood(
+      jnp.array([[0.25]]), jnp.log(jnp.array([[3.0]]))
+    )
+    expected = 0.25 * np.log(0.75) + 0.75 * np.log(0.25)
+    np.testing.assert_allclose(found, [expected], rtol=1e-6)
+
+  def test_is_finite_and_right_far_from_zero(self):
+    x, logits = jnp.array([[0.0], [1.0]]), jnp.array([[200.0], [200.0]])
+    found = elbo.bernoulli_log_likelihood(x, logits)
+    np.testing.assert_allclose(found, [-200.0, 0.0])
+
+  def test_shapes_must_agree(self):
+    with self.assertRaises(AssertionError):
+      elbo.bernoulli_log_likelihood(jnp.zeros((5, 3)), jnp.ones((5, 1)))
+
+
 def test_negative_elbo_weighs_the_divergence():
   loss = elbo.negative_elbo(jnp.array([-10.0, 2.0]), jnp.array([1.0, 3.0]), 0.5)
   np.testing.assert_allclose(loss, [10.5, -0.5])

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 
 from lcjax import types
 from lcjax.latent import noise
+from lcjax.losses import elbo
 from lcjax.training import objectives
 
 KEY = jax.random.key(0)
@@ -46,6 +47,53 @@ class VaeLossTest(parameterized.TestCase):
     kl = (0.5 * (mean**2 + 0.49 - 1) - np.log(0.7)).sum(1)
     expected = {
       'loss': np.mean(beta * kl - log_likelihood),
+      'elbo_nats': np.mean(log_likelihood - kl),
+      'reconstruction_nats': np.mean(log_likelihood),
+      'kl_nats': np.mean(kl),
+      'pixel_mse': np.mean((units - pixels) ** 2),
+    }
+    self.assertEqual(set(metrics), set(expected))
+    for name, value in expected.items():
+      np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
+    np.testing.assert_allclose(loss, expected['loss'], rtol=1e-4)
+
+
+class ConditionalVaeLossTest(parameterized.TestCase):
+  """The mean of z and the logits are shifted by the row's label."""
+
+  def encode(self, params, images, y):
+    flat = images.reshape(-1, 2)
+    return flat + params * y, jnp.full(flat.shape, 0.7)
+
+  def decode(self, params, z, y):
+    return (2.0 * z - 3.0 * y).reshape(-1, 2, 1, 1)
+
+  @parameterized.parameters('gaussian', 'bernoulli')
+  def test_by_hand(self, likelihood):
+    y = np.array([[0, 1], [1, 0], [1, 0]], np.float32)
+    loss_fn = objectives.make_conditional_vae_loss(
+      self.encode,
+      self.decode,
+      objectives.gaussian_likelihood(0.3)
+      if likelihood == 'gaussian'
+      else elbo.bernoulli_log_likelihood,
+      beta=0.25,
+    )
+    batch = {'image': IMAGES, 'attributes': y, 'row': ROW}
+    loss, metrics = loss_fn(1.5, batch, KEY)
+
+    units = IMAGES.reshape(3, 2) / 255
+    mean = units + 1.5 * y
+    z = mean + 0.7 * np.array(noise.normal(KEY, ROW, 2))
+    pixels = 1 / (1 + np.exp(3.0 * y - 2.0 * z))
+    if likelihood == 'gaussian':
+      each = scipy.stats.norm.logpdf(units, pixels, 0.3)
+    else:
+      each = units * np.log(pixels) + (1 - units) * np.log(1 - pixels)
+    log_likelihood = each.sum(1)
+    kl = (0.5 * (mean**2 + 0.49 - 1) - np.log(0.7)).sum(1)
+    expected = {
+      'loss': np.mean(0.25 * kl - log_likelihood),
       'elbo_nats': np.mean(log_likelihood - kl),
       'reconstruction_nats': np.mean(log_likelihood),
       'kl_nats': np.mean(kl),
