@@ -18,13 +18,14 @@ from etils import epath
 from launch import startup
 from launch.benchmarks import rounds
 from lcjax.experiment import (
+  binding,
   build,
   ensembles,
-  generator,
   jobs,
   stage,
   tasks,
   train_actor_critic,
+  train_vae,
   trainers,
   training_parts,
 )
@@ -54,9 +55,9 @@ def untrained(
     seed = config.seed + task.replicate
     assert networks.vae is not None
     params = networks.vae.init(build.stage_key(seed, 'vae/init'), image)
-    model = generator.of_vae(config, networks, params)
+    model = train_vae.of_vae(config, networks, params)
     train, validation = (
-      generator.encode(config, model, split) for split in (data, held_out)
+      binding.encode(config, model, split) for split in (data, held_out)
     )
     latents = train_actor_critic.LatentData(
       networks, train, validation, data.labels, seed

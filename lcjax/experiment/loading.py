@@ -13,6 +13,7 @@ from lcjax.constraints import attributes, critics, learn
 from lcjax.data import dataset
 from lcjax.evaluation import judging
 from lcjax.experiment import (
+  binding,
   build,
   class_mixture,
   extensions,
@@ -208,7 +209,7 @@ def load_critics(
     divergence=divergence,
     quantiles=quantiles,
   )
-  bind = functools.partial(generator.bind, config)
+  bind = functools.partial(binding.bind, config)
   bound = BoundCritics(
     model=made.model,
     encode=made.encode,
@@ -288,7 +289,7 @@ def load_movers(
         apply.Apply(networks.actor),
         batch_size=base.batch_size,
       ),
-      generator.bind(config, critic_fn, pair.state['critic'].params),
+      binding.bind(config, critic_fn, pair.state['critic'].params),
       pair.seconds,
       networks.divergence,
     )
