@@ -101,11 +101,11 @@ def draw(
   if steps.may_be_nonzero(remedies.instance_noise):
     left = jnp.maximum(1.0 - step / remedies.num_steps, 0.0)
     keys = jax.random.split(noise_key, len(KINDS))
+    size_of_noise = jnp.broadcast_to(
+      remedies.instance_noise * left * spread, (len(rows), size)
+    )
     added = {
-      kind: remedies.instance_noise
-      * left
-      * spread
-      * noise.normal(keys[i], rows, size)
+      kind: size_of_noise * noise.normal(keys[i], rows, size)
       for i, kind in enumerate(KINDS)
     }
   return Drawn(dropout, flips, added)
