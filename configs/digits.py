@@ -77,7 +77,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'gan.hidden_sizes': (256, 256),
     'gan.r1_weight': 1.0,
     'gan.r2_weight': 1.0,
-    'gan.train.num_steps': 6000,
+    'gan.train.num_steps': 4000,
   },
   # Other judges of the same samples: how far scores depend on the judge.
   'judge_2': {'classifier.seed': 2},
