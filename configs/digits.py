@@ -71,9 +71,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
   # with .1 and .99 with .02.
   **critics.ablations(gamma=0.02),
   # A GAN as the model: no encoder, so draws of its prior are what is learned
-  # from, and the labeller says what they are. Frechet distance of the prior's
-  # 2,000 samples on the validation split, after 3,000 steps, one seed: .014 with
-  # this, and with 'pairing'.
+  # from, and the labeller says what they are. On the validation split, 2,000
+  # samples of the prior have a Frechet distance of .014 after 3,000 steps, with
+  # this divergence or with 'pairing' (one seed).
   'gan': {
     'generator.kind': 'gan',
     'gan.r1_weight': 1.0,
