@@ -90,7 +90,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'gan.latent_size': 64,
     'gan.architecture': 'conv',
     'gan.conv_channels': (32, 64),
-    'gan.conv_kernels': (5, 5),
+    'gan.conv_kernels': (4, 4),
     'gan.train.num_steps': 8000,
     'gan.train.batch_size': 64,
     'gan.train.steps_per_call': 1,

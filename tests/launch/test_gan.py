@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from etils import epath
 
+import lcjax
 from configs import base, digits
 from lcjax import errors
+from lcjax.constraints import rules
 from lcjax.experiment import (
   build,
   compare_report,
@@ -18,8 +20,10 @@ from lcjax.experiment import (
   gan_row,
   jobs,
   preflight,
+  rule_entries,
   stage,
   train_gan,
+  train_rules,
   trainers,
   training_parts,
 )
@@ -170,6 +174,42 @@ def test_a_row_beside_another_model(tmp_path, one_device):
   assert row.scores == {'training_seconds': seconds}
   pixels = model.decode(noise.draw(key, np.arange(7), 4))
   np.testing.assert_allclose(images / 255.0, pixels, atol=0.51 / 255)
+
+
+def test_a_rule_is_obeyed_without_labels(tmp_path, one_device):
+  rule = {
+    'kind': 'rule',
+    'rule': 'ink',
+    'arguments': {'high': 0.3, 'brightness': 0.5, 'softness': 0.1},
+  }
+  job = job_of(
+    tmp_path,
+    300,
+    **{
+      'generator.kind': 'gan',
+      'labeller.architecture': 'mlp',
+      'labeller.hidden_sizes': (32,),
+      'labeller.num_samples': 1000,
+      'labeller.train.num_steps': 200,
+      'labeller.train.steps_per_call': 50,
+      'gan.hidden_sizes': (32,),
+      'gan.train.batch_size': 64,
+    },
+  )
+  job.config.rules.update(
+    num_samples=400, rounds=1, num_held_out=100, hidden_sizes=(32, 32),
+    num_steps=300, batch_size=32, start_components=1,
+  )  # fmt: skip
+  job.config.constraints.light = rule
+  trainers.train_all(job, 'gan', 'labeller')
+  train_rules.train_all(job)
+  entry = rule_entries.entries(job.config)['light']
+  model, _ = load(job)
+  z = noise.draw(jax.random.key(3), np.arange(100), 4)
+  score_fn = rules.TABLE['ink'](**rule['arguments'])
+  moved = lcjax.optimizer(train_rules.load(job, 0, entry))(z, {}).z
+  before, after = (np.mean(score_fn(model.decode(x)) > 0.5) for x in (z, moved))
+  assert before < 0.8 and after > before + 0.15
 
 
 def test_what_follows_from_a_gan():

@@ -57,7 +57,7 @@ class ImagesTest(chex.TestCase):
     self.w = rng.normal(size=6).astype(np.float32)
 
   def critic_fn(self, x):
-    return jnp.sum(x.reshape(len(x), -1) ** 2 * self.w, axis=-1)
+    return x.reshape(len(x), -1) ** 2 @ self.w
 
   def test_penalties_of_images_are_those_of_flat_rows(self):
     mix = jnp.array([0.0, 0.25, 0.5, 1.0])
