@@ -82,7 +82,7 @@ def trained(make, config, section):
   state = parts.make_state()
   for first in range(0, schedule.num_steps, schedule.steps_per_call):
     state, _ = step(
-      state, parts.make_batches(first, schedule.steps_per_call), key=parts.key
+      state, parts.make_batches(first, schedule.steps_per_call), parts.key
     )
   return state, parts
 
