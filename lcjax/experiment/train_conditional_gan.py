@@ -63,24 +63,23 @@ def make_state(
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
   section = config.conditional_gan
-  modules = build_modules(config, data)
+  generator, discriminator = build_modules(config, data)
   key = build.stage_key(config.seed + replicate, f'{_NAME}/init')
-  keys = jax.random.split(key)
   y = np.zeros((1, len(data.labels)), np.float32)
   z = np.zeros((1, section.latent_size), np.float32)
   image = np.zeros((1, *data.image_shape), np.float32)
-  txs = _optimizers(config)
+  generator_tx, discriminator_tx = _optimizers(config)
 
   def make() -> state.TrainState:
-    params = [
-      module.init(key, x, y)
-      for module, key, x in zip(modules, keys, (z, image), strict=True)
-    ]
-    average = section.average_decay > 0
+    own_key, other_key = jax.random.split(key)
     return state.create(
       {
-        'generator': state.create_network(params[0], txs[0], average),
-        'discriminator': state.create_network(params[1], txs[1], False),
+        'generator': state.create_network(
+          generator.init(own_key, z, y), generator_tx, section.average_decay > 0
+        ),
+        'discriminator': state.create_network(
+          discriminator.init(other_key, image, y), discriminator_tx, False
+        ),
       }
     )
 
