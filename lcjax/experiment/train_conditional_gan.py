@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import ml_collections
 import numpy as np
+import optax
 
 from lcjax.data import batches, dataset
 from lcjax.evaluation import features, metrics
@@ -21,7 +22,6 @@ from lcjax.models import apply, conditional
 from lcjax.training import gan_steps, latent_steps, parallel, state, steps
 
 _NAME = 'conditional_gan'
-_OPTIMIZERS = 'generator_optimizer', 'discriminator_optimizer'
 # Of the validation metric: rows at most, and pixels of a side.
 _MOST_ROWS, _PIXELS = 5000, 14
 
@@ -37,29 +37,49 @@ def build_modules(
   )
 
 
+def _optimizers(
+  config: ml_collections.ConfigDict,
+) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+  """Those of the generator, which may take fewer steps, and of D."""
+  section = config.conditional_gan
+  num_steps = section.train.num_steps
+  ratio = section.discriminator_steps_per_generator_step
+  return (
+    build.make_optimizer(
+      section.generator_optimizer,
+      max(num_steps // ratio, 1),
+      f'{_NAME}.generator_optimizer',
+    ),
+    build.make_optimizer(
+      section.discriminator_optimizer,
+      num_steps,
+      f'{_NAME}.discriminator_optimizer',
+    ),
+  )
+
+
 def make_state(
   config: ml_collections.ConfigDict, data: dataset.Dataset, replicate: int
 ) -> Callable[[], state.TrainState]:
   """Builds the function that makes the state before the first step."""
   section = config.conditional_gan
-  modules = build_modules(config, data)
+  generator, discriminator = build_modules(config, data)
   key = build.stage_key(config.seed + replicate, f'{_NAME}/init')
-  keys = jax.random.split(key)
   y = np.zeros((1, len(data.labels)), np.float32)
   z = np.zeros((1, section.latent_size), np.float32)
   image = np.zeros((1, *data.image_shape), np.float32)
-  txs = build.make_optimizers(config, _NAME, _OPTIMIZERS)
+  generator_tx, discriminator_tx = _optimizers(config)
 
   def make() -> state.TrainState:
-    params = [
-      module.init(key, x, y)
-      for module, key, x in zip(modules, keys, (z, image), strict=True)
-    ]
-    average = section.average_decay > 0
+    own_key, other_key = jax.random.split(key)
     return state.create(
       {
-        'generator': state.create_network(params[0], txs[0], average),
-        'discriminator': state.create_network(params[1], txs[1], False),
+        'generator': state.create_network(
+          generator.init(own_key, z, y), generator_tx, section.average_decay > 0
+        ),
+        'discriminator': state.create_network(
+          discriminator.init(other_key, image, y), discriminator_tx, False
+        ),
       }
     )
 
@@ -121,15 +141,11 @@ def make_training(
   ) -> steps.Step:
     del constants
     section = config.conditional_gan
-    generator_tx, discriminator_tx = build.make_optimizers(
-      config, _NAME, _OPTIMIZERS
-    )
     return gan_steps.make_gan_step(
       apply.Apply(generator),
       apply.Apply(discriminator),
       section.latent_size,
-      generator_tx,
-      discriminator_tx,
+      *_optimizers(config),
       critic_weights(section),
       divergence,
       section.average_decay,
