@@ -108,14 +108,13 @@ def get_config() -> ml_collections.ConfigDict:
     'background': 'black',
   }
 
-  # The generative model, trained here: that of the section `vae`; with
-  # 'two_stage', also a second VAE of its latents; with 'gan', that of the
-  # section `gan`, which has no encoder. With 'external', it is your own:
-  # 'module' is 'my_file:load', a function of your own file that takes
-  # `arguments` and returns a lcjax.LatentModel of images [H, W, C] in [0, 1].
-  # All seeds share it.
+  # The generative model. 'vae': that of the next section, trained here; 'gan':
+  # that of the section `gan`, likewise, which has no encoder. With 'external',
+  # it is your own: 'module' is 'my_file:load', a function of your
+  # own file that takes `arguments` and returns a lcjax.LatentModel of images
+  # [H, W, C] in [0, 1]. All seeds share it.
   config.generator = {
-    'kind': 'vae',  # vae | two_stage | gan | external
+    'kind': 'vae',  # vae | gan | external
     'module': '',
     'arguments': {},
   }
@@ -136,18 +135,6 @@ def get_config() -> ml_collections.ConfigDict:
     'beta': 1.0,  # weight of the KL divergence
     'optimizer': _optimizer(1e-3, 'cosine'),
     'train': _train(5000, 64),
-  }
-
-  # A second VAE, of encodings by the first. With generator.kind='two_stage',
-  # its latents are those of the model, twice as many as the first VAE's; with
-  # 'two_stage' in `alternatives`, its draws are a row of the first's.
-  config.two_stage = {
-    'hidden_sizes': (512, 512),  # of encoder and decoder
-    'activation': 'silu',
-    # Decay of the debiased moving average of the parameters; 0: no average.
-    'average_decay': 0.999,
-    'optimizer': _optimizer(1e-3, 'cosine'),
-    'train': _train(5000, 256),
   }
 
   # A GAN without labels, for the `generator` of its kind and a row of
@@ -635,10 +622,8 @@ OPEN = (
 _WITH_ARGUMENTS = ('generator',)
 
 # The kinds of `config.generator`, and the rows of `config.alternatives`.
-KINDS = 'vae', 'external', 'two_stage', 'gan'
-ALTERNATIVES: tuple[str, ...] = (
-  'two_stage', 'gan', 'conditional_vae', 'conditional_gan',
-)  # fmt: skip
+KINDS = 'vae', 'external', 'gan'
+ALTERNATIVES: tuple[str, ...] = ('gan', 'conditional_vae', 'conditional_gan')
 
 # Used by `validate`: the last parts of a dotted key -> (test, requirement).
 RANGES = {
@@ -971,12 +956,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
         f'config.alternatives={tuple(config.alternatives)}: {name!r} is no row '
         f'of another model: {errors.nearest(name, ALTERNATIVES)}'
       )
-  if 'two_stage' in config.alternatives and config.generator.kind != 'vae':
-    raise errors.UserError(
-      f"config.alternatives={tuple(config.alternatives)}: 'two_stage' draws "
-      'latents of the VAE, but config.generator.kind='
-      f"{config.generator.kind!r}: leave it out, or set kind to 'vae'"
-    )
   external = config.generator.kind == 'external'
   if external != bool(config.generator.module):
     raise errors.UserError(

@@ -15,8 +15,6 @@ def _rule(rule: str, **arguments: float) -> dict[str, Any]:
 
 
 ABLATIONS: dict[str, dict[str, Any]] = {
-  # Constraints on a second VAE, of the first one's latents.
-  'two_stage': {'generator.kind': 'two_stage'},
   'default': {},
   'no_distance': {'actor_critic.distance_weight': 0.0},
   'no_encodings': {'actor_critic.actor_on_encodings': False},

@@ -16,8 +16,6 @@ def _rule(rule: str, **arguments: float) -> dict[str, Any]:
 
 
 ABLATIONS: dict[str, dict[str, Any]] = {
-  # Constraints on a second VAE, of the first one's latents.
-  'two_stage': {'generator.kind': 'two_stage'},
   'default': {},
   # The denoiser's networks at every noise level.
   'no_mixture_denoiser': {

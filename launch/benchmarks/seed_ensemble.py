@@ -18,14 +18,13 @@ from etils import epath
 from launch import startup
 from launch.benchmarks import rounds
 from lcjax.experiment import (
-  binding,
   build,
   ensembles,
+  generator,
   jobs,
   stage,
   tasks,
   train_actor_critic,
-  train_vae,
   trainers,
   training_parts,
 )
@@ -55,9 +54,9 @@ def untrained(
     seed = config.seed + task.replicate
     assert networks.vae is not None
     params = networks.vae.init(build.stage_key(seed, 'vae/init'), image)
-    model = train_vae.of_vae(config, networks, params)
+    model = generator.of_vae(config, networks, params)
     train, validation = (
-      binding.encode(config, model, split) for split in (data, held_out)
+      generator.encode(config, model, split) for split in (data, held_out)
     )
     latents = train_actor_critic.LatentData(
       networks, train, validation, data.labels, seed

@@ -26,7 +26,7 @@ KEPT_WALK = 'short_walk_kept'  # chosen by what rejection sampling keeps
 REALISM_WALK = 'realism_walk'
 UNLABELLED_ROWS = (
   UNLABELLED_BASELINE, 'mixture_narrow', 'realism_optimizer',
-  'realism_denoiser', REALISM_WALK, 'two_stage', 'gan',
+  'realism_denoiser', REALISM_WALK, 'gan',
 )  # fmt: skip
 _NARROW_DESCRIPTION = (
   'As {}, with the standard deviation of every component times a factor of at '
@@ -55,8 +55,6 @@ ROW_DESCRIPTIONS = {
   'few steps of the denoiser without guidance. Labels are neither used nor '
   'requested. Of the searched settings, the one of least Frechet distance on '
   'the validation split.',
-  'two_stage': 'Latents drawn by a second VAE, trained on encodings: u from '
-  'N(0, I), then z from p(z|u). Labels are neither used nor requested.',
   'gan': 'Samples of another model as they are, a generative adversarial '
   'network: images of latents drawn from N(0, I). No labels are requested.',
   'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '

@@ -9,14 +9,7 @@ from collections.abc import Callable
 
 from lcjax.data import dataset
 from lcjax.evaluation import moving
-from lcjax.experiment import (
-  conditional,
-  gan_row,
-  jobs,
-  loading,
-  stage,
-  two_stage_row,
-)
+from lcjax.experiment import conditional, gan_row, jobs, loading, stage
 
 # (job, replicate, models of the replicate, training split) -> what makes a row
 Maker = Callable[
@@ -27,7 +20,6 @@ Maker = Callable[
 # returns `Moved` latents of the model of the run, or uint8 images [N, H, W, C]
 # of its own.
 UNLABELLED: dict[str, Maker] = {
-  'two_stage': two_stage_row.contender,
   'gan': gan_row.contender,
 }
 LABELLED: dict[str, Maker] = {

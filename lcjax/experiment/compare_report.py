@@ -30,8 +30,6 @@ from lcjax.experiment import (
 # By `config.generator.kind`.
 _TRAINED_HERE = {
   'vae': 'A variational autoencoder was trained once, without labels',
-  'two_stage': 'A variational autoencoder was trained once, without labels, '
-  'and a second one on its encodings',
   'gan': 'A generative adversarial network was trained once, without labels',
 }
 _OWN = 'A generative model was trained elsewhere ({module})'

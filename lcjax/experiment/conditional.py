@@ -5,8 +5,8 @@ import jax
 from lcjax.data import dataset
 from lcjax.evaluation import moving
 from lcjax.experiment import (
-  binding,
   build,
+  generator,
   jobs,
   loading,
   train_conditional_gan,
@@ -35,7 +35,7 @@ def vae_contender(
   config = job.config
   found = train_conditional_vae.load(job, train, replicate)
   module = train_conditional_vae.build_module(config, train)
-  decode = binding.bind(
+  decode = generator.bind(
     config,
     build.make_decode(apply.Apply(module, _mean_image)),
     found.state['conditional_vae'].params,
@@ -57,7 +57,7 @@ def gan_contender(
   config, section = job.config, job.config.conditional_gan
   found = train_conditional_gan.load(job, train, replicate)
   module, _ = train_conditional_gan.build_modules(config, train)
-  decode = binding.bind(
+  decode = generator.bind(
     config,
     build.make_decode(apply.Apply(module)),
     state.averaged(found.state['generator'], section.average_decay),

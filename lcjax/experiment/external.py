@@ -47,8 +47,7 @@ def latent_size(config: ml_collections.ConfigDict) -> int:
   model = find(config)
   if model is None:
     kind = config.generator.kind
-    size = config[kind if kind in DECODERS else 'vae'].latent_size
-    return int(size) * (2 if kind == 'two_stage' else 1)
+    return int(config[kind if kind in DECODERS else 'vae'].latent_size)
   return model.latent_size
 
 

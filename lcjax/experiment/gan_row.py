@@ -7,7 +7,7 @@ import numpy as np
 
 from lcjax.data import dataset
 from lcjax.evaluation import moving
-from lcjax.experiment import binding, build, jobs, loading, train_gan
+from lcjax.experiment import build, generator, jobs, loading, train_gan
 
 
 def contender(
@@ -19,7 +19,7 @@ def contender(
   """Decoded draws of the prior of a replicate's GAN."""
   del bound
   model, seconds = train_gan.load_model(job, train, replicate)
-  decode = binding.bind(
+  decode = generator.bind(
     job.config, build.make_decode(model.decode_fn), model.params
   )
 

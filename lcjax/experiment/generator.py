@@ -13,19 +13,17 @@ from lcjax import errors, types
 from lcjax.data import dataset
 from lcjax.evaluation import judging
 from lcjax.experiment import (
-  binding,
   build,
   external,
   jobs,
   stage,
   train_classifier,
   train_gan,
-  train_two_stage,
   train_vae,
 )
-from lcjax.generators import invert, latent_model
+from lcjax.generators import invert, latent_model, vae
 from lcjax.latent import encodings
-from lcjax.training import objectives
+from lcjax.training import objectives, parallel
 
 _LEAST_ROWS = 2  # of a class among draws of the prior; a mixture needs two
 
@@ -49,6 +47,19 @@ class Generator:
   encode: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
   latents: Callable[[dataset.Dataset, str], encodings.Encodings]
   seconds: dict[str, float]
+
+
+def bind(
+  config: ml_collections.ConfigDict,
+  fn: Callable[..., Any],
+  *params: Any,
+) -> Callable[..., Any]:
+  """Binds the first arguments of `fn` and batches any number of rows."""
+  return lambda *arrays: encodings.in_batches(
+    parallel.over_devices(lambda *parts: fn(*params, *parts)),
+    *arrays,
+    batch_size=config.generate.batch_size,
+  )
 
 
 def load(
@@ -83,7 +94,7 @@ def _load_vae(
   replicate: int,
 ) -> tuple[latent_model.LatentModel, dict[str, float]]:
   loaded = train_vae.load(job, networks, data, replicate)
-  model = train_vae.of_vae(job.config, networks, loaded.state['vae'].params)
+  model = of_vae(job.config, networks, loaded.state['vae'].params)
   return model, {'vae': loaded.seconds}
 
 
@@ -106,16 +117,6 @@ def _load_external(
   return model, {}
 
 
-def _load_two_stage(
-  job: jobs.Job,
-  networks: build.Networks,
-  data: dataset.Dataset,
-  replicate: int,
-) -> tuple[latent_model.LatentModel, dict[str, float]]:
-  del networks
-  return train_two_stage.load_model(job, data, replicate)
-
-
 # By `config.generator.kind`: the model, and the seconds of its trainings.
 _KINDS: dict[
   str, Callable[..., tuple[latent_model.LatentModel, dict[str, float]]]
@@ -123,8 +124,24 @@ _KINDS: dict[
   'vae': _load_vae,
   'external': _load_external,
   'gan': _load_gan,
-  'two_stage': _load_two_stage,
 }
+
+
+def of_vae(
+  config: ml_collections.ConfigDict, networks: build.Networks, params: Any
+) -> latent_model.LatentModel:
+  """The experiment's VAE as a model."""
+  assert networks.vae is not None  # the model is not the user's own
+  return vae.of_vae(networks.vae, params, config.vae.latent_size)
+
+
+def encode(
+  config: ml_collections.ConfigDict,
+  model: latent_model.LatentModel,
+  data: dataset.Dataset,
+) -> encodings.Encodings:
+  """Encodes one split."""
+  return _with_encoder(config, model, {}).latents(data, '')
 
 
 def _with_encoder(
@@ -132,15 +149,15 @@ def _with_encoder(
   model: latent_model.LatentModel,
   seconds: dict[str, float],
 ) -> Generator:
-  encode_fn = binding.encoder(config, model)
+  assert model.encode_fn is not None
+  encode_fn = bind(config, build.make_encode(model.encode_fn), model.params)
 
   def latents(data: dataset.Dataset, split: str) -> encodings.Encodings:
     del split
-    return binding.encode(config, model, data)
+    mean, scale = encode_fn(data.images)
+    return encodings.Encodings(mean, scale, data.attributes)
 
-  decode = binding.bind(
-    config, build.make_decode(model.decode_fn), model.params
-  )
+  decode = bind(config, build.make_decode(model.decode_fn), model.params)
   return Generator(model, decode, encode_fn, latents, seconds)
 
 
@@ -155,12 +172,10 @@ def _decoder_only(
   found = train_classifier.load(job, stage.LABELLER, train)
   section = stage.LABELLER.section
   classifier = build.build_classifier(config, section, train)
-  label = binding.bind(
+  label = bind(
     config, build.make_judge(classifier), found.state[section].params
   )
-  decode = binding.bind(
-    config, build.make_decode(model.decode_fn), model.params
-  )
+  decode = bind(config, build.make_decode(model.decode_fn), model.params)
 
   def latents(data: dataset.Dataset, split: str) -> encodings.Encodings:
     count = config.labeller.num_samples

@@ -13,7 +13,6 @@ from lcjax.constraints import attributes, critics, learn
 from lcjax.data import dataset
 from lcjax.evaluation import judging
 from lcjax.experiment import (
-  binding,
   build,
   class_mixture,
   extensions,
@@ -209,7 +208,7 @@ def load_critics(
     divergence=divergence,
     quantiles=quantiles,
   )
-  bind = functools.partial(binding.bind, config)
+  bind = functools.partial(generator.bind, config)
   bound = BoundCritics(
     model=made.model,
     encode=made.encode,
@@ -289,7 +288,7 @@ def load_movers(
         apply.Apply(networks.actor),
         batch_size=base.batch_size,
       ),
-      binding.bind(config, critic_fn, pair.state['critic'].params),
+      generator.bind(config, critic_fn, pair.state['critic'].params),
       pair.seconds,
       networks.divergence,
     )

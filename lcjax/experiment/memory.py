@@ -21,15 +21,12 @@ from lcjax.experiment import (
   train_conditional_vae,
   train_denoiser,
   train_gan,
-  train_two_stage,
   train_vae,
 )
 
 # Sections of trainings on images; the others see encodings.
 _OF_IMAGES = tuple(
-  which.section
-  for which in (*stage.MODEL_STAGES, *stage.CLASSIFIERS)
-  if which is not stage.TWO_STAGE  # of encodings
+  which.section for which in (*stage.MODEL_STAGES, *stage.CLASSIFIERS)
 )
 
 
@@ -159,7 +156,6 @@ def _state_makers(
   # either.
   return {
     'vae': lambda: train_vae.make_state(config, networks, train, 0)(),
-    'two_stage': lambda: train_two_stage.make_state(config, 0)(),
     'gan': lambda: train_gan.make_state(config, train, 0)(),
     'conditional_gan': lambda: train_conditional_gan.make_state(
       config, train, 0

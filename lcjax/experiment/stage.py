@@ -58,7 +58,7 @@ class Stage(Node):
 
 # Sections of the model and its latents, of any kind; `model_sections` has those
 # of an experiment's kind.
-GENERATOR = 'generator', 'vae', 'gan', 'two_stage', 'labeller'
+GENERATOR = 'generator', 'vae', 'gan', 'labeller'
 VAE = Stage(
   ('data', 'vae'),
   labels=False,
@@ -90,20 +90,11 @@ LABELLER = dataclasses.replace(
   CLASSIFIER, sections=('data', 'labeller'), name='labeller'
 )
 CLASSIFIERS = *JUDGES, LABELLER
-# Trained on encodings by the VAE, whatever the kind of the model.
-TWO_STAGE = Stage(
-  ('data', 'vae', 'two_stage'),
-  labels=False,
-  name='two_stage',
-  launcher='train_models',
-  shown=('train/elbo_nats', 'train/gamma', 'validation/elbo_nats'),
-)
 # What trains the generative model, by `config.generator.kind`, in order.
 MODELS: dict[str, tuple[Stage, ...]] = {
   'vae': (VAE,),
   'external': (),
   'gan': (GAN,),
-  'two_stage': (VAE, TWO_STAGE),
 }
 CONDITIONAL_VAE = Stage(
   ('data', 'conditional_vae'),
@@ -119,7 +110,6 @@ CONDITIONAL_GAN = Stage(
 )
 # What trains a row of `config.alternatives`, by its name.
 ALTERNATIVES: dict[str, Stage] = {
-  'two_stage': TWO_STAGE,
   'gan': GAN,
   'conditional_vae': CONDITIONAL_VAE,
   'conditional_gan': CONDITIONAL_GAN,

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import ml_collections
@@ -11,7 +10,6 @@ import numpy as np
 from lcjax.data import batches, dataset
 from lcjax.evaluation import metrics
 from lcjax.experiment import build, jobs, stage, training_parts
-from lcjax.generators import latent_model, vae
 from lcjax.latent import encodings
 from lcjax.models import apply
 from lcjax.training import objectives, parallel, state, steps
@@ -39,14 +37,6 @@ def load(
   config = job.config
   make = make_state(config, networks, data, replicate)
   return training_parts.load(job, stage.VAE, replicate, make)
-
-
-def of_vae(
-  config: ml_collections.ConfigDict, networks: build.Networks, params: Any
-) -> latent_model.LatentModel:
-  """The experiment's VAE as a model."""
-  assert networks.vae is not None  # the model is not the user's own
-  return vae.of_vae(networks.vae, params, config.vae.latent_size)
 
 
 def make_loss(

@@ -16,7 +16,6 @@ from lcjax.experiment import (
   train_conditional_vae,
   train_denoiser,
   train_gan,
-  train_two_stage,
   train_vae,
   training_parts,
 )
@@ -54,8 +53,6 @@ def make_training(inputs: Inputs, task: tasks.Task) -> training_parts.Training:
   if task.which in stage.CLASSIFIERS:
     data = build.load_splits(task.job)
     return train_classifier.make_training(task.config, task.which, *data)
-  if task.which is stage.TWO_STAGE:
-    return train_two_stage.make_training(task.job, task.config, task.replicate)
   if task.which in _OF_IMAGES:
     data = build.load_splits(task.job)
     make = _OF_IMAGES[task.which]

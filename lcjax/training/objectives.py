@@ -115,47 +115,6 @@ def _make_elbo_loss(
   return loss_fn
 
 
-def make_second_vae_loss(
-  encode_fn: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]],
-  decode_fn: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]],
-) -> steps.LossFn:
-  """The negative ELBO of encodings; Dai & Wipf, arXiv:1903.05789, section 4.
-
-  The standard deviation of p(z|u) is learned, so its logarithm belongs to the
-  loss: without it, the second stage seeks means.
-
-  Args:
-    encode_fn: (params, z) -> (mean, scale) of q(u|z), each [B, Z].
-    decode_fn: (params, u) -> (mean [B, Z], standard deviation) of p(z|u).
-
-  Returns:
-    The loss over batches with 'mean' and 'scale' of q(z|x), [B, Z], in standard
-    units, and 'row'. It uses no labels.
-  """
-
-  def loss_fn(
-    params: Any, batch: steps.Batch, key: jax.Array
-  ) -> tuple[jax.Array, steps.Metrics]:
-    first, second = jax.random.split(key)
-    size = batch['mean'].shape[-1]
-    eps = noise.normal(first, batch['row'], size)
-    z = batch['mean'] + batch['scale'] * eps
-    mean, scale = encode_fn(params, z)
-    u = mean + scale * noise.normal(second, batch['row'], size)
-    decoded, gamma = decode_fn(params, u)
-    log_likelihood = elbo.gaussian_log_likelihood(z, decoded, gamma)
-    kl = elbo.gaussian_kl(mean, scale)
-    loss = jnp.mean(elbo.negative_elbo(log_likelihood, kl, 1.0))
-    return loss, {
-      'loss': loss,
-      'elbo_nats': jnp.mean(log_likelihood - kl),
-      'kl_nats': jnp.mean(kl),
-      'gamma': jnp.asarray(gamma),
-    }
-
-  return loss_fn
-
-
 def classification(
   logits: jax.Array, y: jax.Array, labels: types.Labels
 ) -> tuple[jax.Array, jax.Array]:
