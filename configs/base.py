@@ -109,12 +109,14 @@ def get_config() -> ml_collections.ConfigDict:
   }
 
   # The generative model. 'vae': that of the next section, trained here; 'gan':
-  # that of the section `gan`, likewise, which has no encoder. With 'external',
-  # it is your own: 'module' is 'my_file:load', a function of your
-  # own file that takes `arguments` and returns a lcjax.LatentModel of images
+  # that of the section `gan`, likewise, which has no encoder; 'two_stage': that
+  # VAE and a second one of its latents, of the section `two_stage`; 'aae': that
+  # of the section `aae`. With 'external', it is your own: 'module' is
+  # 'my_file:load', a function of your own file that takes `arguments` and
+  # returns a lcjax.LatentModel of images
   # [H, W, C] in [0, 1]. All seeds share it.
   config.generator = {
-    'kind': 'vae',  # vae | gan | external
+    'kind': 'vae',  # vae | two_stage | aae | gan | external
     'module': '',
     'arguments': {},
   }
@@ -160,6 +162,52 @@ def get_config() -> ml_collections.ConfigDict:
     'generator_optimizer': _optimizer(5e-4, 'cosine') | {'b1': 0.0, 'b2': 0.99},
     'discriminator_optimizer': _optimizer(5e-4, 'cosine')
     | {'b1': 0.0, 'b2': 0.99},
+    'train': _train(5000, 128),
+  }
+
+  # A second VAE, of latents of the first, for a `generator` of its kind and a
+  # row of `alternatives`: u ~ N(0, I), z ~ N(f(u), gamma^2 I), of the same
+  # latent size, with a learned gamma. Of the kind, latents are [u, e] of twice
+  # the size, with z = f(u) + gamma e.
+  config.two_stage = {
+    'hidden_sizes': (256, 256),
+    'activation': 'silu',
+    'average_decay': 0.998,  # of the parameters; 0: no average
+    'optimizer': _optimizer(1e-3, 'cosine'),
+    'train': _train(5000, 256),
+  }
+
+  # An adversarial autoencoder, for the `generator` of its kind and a row of
+  # `alternatives`: reconstruction, and a critic between q(z) and the prior p(z)
+  # in place of the VAE's KL divergence.
+  config.aae = {
+    'latent_size': 16,
+    'architecture': 'mlp',  # mlp | conv, and the rest as in `vae`
+    'hidden_sizes': (256, 256),
+    'conv_channels': (32, 64, 128, 256),
+    'conv_kernels': (5, 5, 3, 3),
+    'activation': 'relu',
+    'matmul_dtype': 'float32',
+    # gaussian: N(0, I); uniform: on [-1, 1]^Z; mixture: ten fixed Gaussians.
+    # See lcjax/latent/priors.py.
+    'prior': 'gaussian',
+    'sigma_x': 0.1,  # standard deviation of p(x|z), for pixels in [0, 1]
+    # Added to the encoder's own standard deviation, in units of the prior's:
+    # nothing else keeps that of an autoencoder from 0.
+    'least_scale': 0.1,
+    # Weight of what keeps q(z) at p(z), beside a reconstruction in nats.
+    'match_weight': 10.0,
+    # What the critic estimates, as in `actor_critic`; or mmd: no critic, but a
+    # maximum mean discrepancy of the batch (WAE-MMD), times the batch size.
+    'divergence': 'gan',
+    'critic_hidden_sizes': (256, 256),
+    # Gradient penalties as in `actor_critic`, per standard deviation of p(z).
+    'gradient_penalty_weight': 0.0,
+    'r1_weight': 0.1,
+    'r2_weight': 0.1,
+    'average_decay': 0.998,  # of the autoencoder's parameters; 0: no average
+    'optimizer': _optimizer(1e-3, 'cosine'),
+    'critic_optimizer': _optimizer(1e-3, 'cosine') | {'b1': 0.5},
     'train': _train(5000, 128),
   }
 
@@ -622,8 +670,14 @@ OPEN = (
 _WITH_ARGUMENTS = ('generator',)
 
 # The kinds of `config.generator`, and the rows of `config.alternatives`.
-KINDS = 'vae', 'external', 'gan'
-ALTERNATIVES: tuple[str, ...] = ('gan', 'conditional_vae', 'conditional_gan')
+KINDS = 'vae', 'external', 'gan', 'two_stage', 'aae'
+ALTERNATIVES: tuple[str, ...] = (
+  'gan',
+  'two_stage',
+  'aae',
+  'conditional_vae',
+  'conditional_gan',
+)
 
 # Used by `validate`: the last parts of a dotted key -> (test, requirement).
 RANGES = {
@@ -637,6 +691,11 @@ RANGES = {
     lambda v: all(all(names.split(',')) for names in v),
     'a tuple of names',
   ),
+  'prior': (
+    lambda v: v in ('gaussian', 'uniform', 'mixture'),
+    'gaussian, uniform or mixture',
+  ),
+  'least_scale': (lambda v: v > 0, 'above 0'),
   'likelihood': (
     lambda v: v in ('gaussian', 'bernoulli'),
     "'gaussian' or 'bernoulli'",
@@ -956,6 +1015,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
         f'config.alternatives={tuple(config.alternatives)}: {name!r} is no row '
         f'of another model: {errors.nearest(name, ALTERNATIVES)}'
       )
+  if 'two_stage' in config.alternatives and config.generator.kind != 'vae':
+    raise errors.UserError(
+      "config.alternatives: 'two_stage' draws latents of the VAE, but "
+      f"config.generator.kind={config.generator.kind!r}: set it to 'vae'"
+    )
   external = config.generator.kind == 'external'
   if external != bool(config.generator.module):
     raise errors.UserError(

@@ -192,7 +192,7 @@ def compare(
     found = encodings.Encodings(
       *model.encode(real_train.images), real_train.attributes
     )
-    data = latent_model.LatentData(found, labels)
+    data = latent_model.LatentData(found, labels, draw_prior=model.own_prior)
   _check_fit(data)
   if not callable(movers):
     _check_names(movers)

@@ -26,7 +26,7 @@ KEPT_WALK = 'short_walk_kept'  # chosen by what rejection sampling keeps
 REALISM_WALK = 'realism_walk'
 UNLABELLED_ROWS = (
   UNLABELLED_BASELINE, 'mixture_narrow', 'realism_optimizer',
-  'realism_denoiser', REALISM_WALK, 'gan',
+  'realism_denoiser', REALISM_WALK, 'gan', 'two_stage', 'aae',
 )  # fmt: skip
 _NARROW_DESCRIPTION = (
   'As {}, with the standard deviation of every component times a factor of at '
@@ -57,6 +57,12 @@ ROW_DESCRIPTIONS = {
   'the validation split.',
   'gan': 'Samples of another model as they are, a generative adversarial '
   'network: images of latents drawn from N(0, I). No labels are requested.',
+  'two_stage': 'Latents drawn by a second VAE of the encodings, with a learned '
+  'standard deviation: u from N(0, I), then the latent around f(u). No labels '
+  'are requested.',
+  'aae': 'Samples of another model as they are, an adversarial autoencoder, '
+  'whose encodings were trained to follow its prior: images of draws of that '
+  'prior. No labels are requested.',
   'class_gaussian': 'Latents drawn from a Gaussian fitted to the encodings of '
   'each class.',
   'class_mixture': 'Latents drawn from a full-covariance Gaussian mixture '

@@ -9,7 +9,14 @@ from collections.abc import Callable
 
 from lcjax.data import dataset
 from lcjax.evaluation import moving
-from lcjax.experiment import conditional, gan_row, jobs, loading, stage
+from lcjax.experiment import (
+  conditional,
+  jobs,
+  loading,
+  prior_rows,
+  stage,
+  two_stage_row,
+)
 
 # (job, replicate, models of the replicate, training split) -> what makes a row
 Maker = Callable[
@@ -20,7 +27,9 @@ Maker = Callable[
 # returns `Moved` latents of the model of the run, or uint8 images [N, H, W, C]
 # of its own.
 UNLABELLED: dict[str, Maker] = {
-  'gan': gan_row.contender,
+  'gan': prior_rows.gan,
+  'two_stage': two_stage_row.contender,
+  'aae': prior_rows.aae,
 }
 LABELLED: dict[str, Maker] = {
   'conditional_vae': conditional.vae_contender,

@@ -95,12 +95,14 @@ def build_decoder(
 
 
 def build_vae(
-  section: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
+  section: ml_collections.ConfigDict,
+  image_shape: tuple[int, int, int],
+  key: str = 'vae',
 ) -> vae.Vae:
-  """Builds the VAE; its decoder mirrors its encoder."""
+  """Builds a VAE; its decoder mirrors its encoder; key is its section's."""
   strides = (2,) * len(section.conv_channels)
   return vae.Vae(
-    encoder=build_encoder(section, strides, image_shape, 'vae'),
+    encoder=build_encoder(section, strides, image_shape, key),
     decoder=build_decoder(section, image_shape),
     latent_size=section.latent_size,
     dtype=section.matmul_dtype,

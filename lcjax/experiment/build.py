@@ -119,6 +119,10 @@ def digests(
   return found
 
 
+# Instead of the name of a divergence: no critic, see `lcjax.losses.mmd`.
+MMD = 'mmd'
+
+
 def find_divergence(
   config: ml_collections.ConfigDict, stage: str
 ) -> divergences.Divergence:
@@ -148,8 +152,10 @@ def check_divergences(
     config: of the experiment.
     sections: of the trainings to check.
   """
-  for stage in ('latent_critics', 'actor_critic', 'gan', 'conditional_gan'):
-    if stage in sections:
+  for stage in (
+    'latent_critics', 'actor_critic', 'gan', 'conditional_gan', 'aae',
+  ):  # fmt: skip
+    if stage in sections and (stage, config[stage].divergence) != ('aae', MMD):
       divergences.check_penalty(
         find_divergence(config, stage),
         f'config.{stage}.divergence',
@@ -205,7 +211,7 @@ def build_networks(
   latent_size = external.latent_size(config)
   return Networks(
     vae=architectures.build_vae(config.vae, data.image_shape)
-    if config.generator.kind == 'vae'
+    if config.generator.kind in external.OF_VAES
     else None,
     actor=actor.Actor(
       latent_size=latent_size,

@@ -31,7 +31,6 @@ from lcjax.experiment import (
   stage,
 )
 from lcjax.experiment import rows as rows_lib
-from lcjax.latent import samplers
 from lcjax.training import metrics_log
 
 # An inversion of all images would take longer than everything else.
@@ -108,7 +107,7 @@ def compare_once(
   assert isinstance(judge.train, dataset.Dataset)  # images, from `read`
   bound = loading.load_movers(job, replicate, judge.train)
   y = judging.requested_attributes(judge.test, section.num_samples)
-  start = samplers.prior(len(y), bound.model.latent_size, seed)
+  start = bound.model.start(len(y), seed)
   encode = None if bound.model.encode_fn is None else bound.encode
   rows = baselines.real_rows(judge, bound.decode, encode)
   rows['prior'] = judging.Row(bound.decode(start), y, start, {})

@@ -30,6 +30,9 @@ from lcjax.experiment import (
 # By `config.generator.kind`.
 _TRAINED_HERE = {
   'vae': 'A variational autoencoder was trained once, without labels',
+  'two_stage': 'A variational autoencoder was trained once, without labels, '
+  'and a second one on its encodings, and both are one model',
+  'aae': 'An adversarial autoencoder was trained once, without labels',
   'gan': 'A generative adversarial network was trained once, without labels',
 }
 _OWN = 'A generative model was trained elsewhere ({module})'

@@ -18,6 +18,10 @@ from lcjax.training import checkpoints
 _KEY = 'config.generator'
 # Kinds of models that are trained here, and have no encoder.
 DECODERS = ('gan',)
+# Kinds that have a section of their own name, with the key latent_size.
+_OWN_SECTION = *DECODERS, 'aae'
+# Kinds of which the VAE of `config.vae` is a part.
+OF_VAES = 'vae', 'two_stage'
 
 
 def find(
@@ -47,7 +51,8 @@ def latent_size(config: ml_collections.ConfigDict) -> int:
   model = find(config)
   if model is None:
     kind = config.generator.kind
-    return int(config[kind if kind in DECODERS else 'vae'].latent_size)
+    size = config[kind if kind in _OWN_SECTION else 'vae'].latent_size
+    return int(2 * size if kind == 'two_stage' else size)
   return model.latent_size
 
 

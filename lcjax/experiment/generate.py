@@ -29,7 +29,6 @@ from lcjax.experiment import (
   requests,
   stage,
 )
-from lcjax.latent import samplers
 from lcjax.movers import base
 from lcjax.movers import starts as starts_lib
 from lcjax.training import parallel
@@ -85,8 +84,7 @@ def make_starts(
       f'--images needs --start=encodings, not --start={start}'
     )
   if start in ('prior', OWN):
-    size = bound.train.mean.shape[1]
-    z = samplers.prior(len(numbers), size, config.seed)
+    z = bound.model.start(len(numbers), config.seed)
     return Starts(lambda _, rows, key: z[rows], None, numbers, is_noise=True)
   if start != 'encodings':
     draw = named_movers.make_start(config, bound, chosen, start)

@@ -17,8 +17,10 @@ from lcjax.experiment import (
   external,
   jobs,
   stage,
+  train_aae,
   train_classifier,
   train_gan,
+  train_two_stage,
   train_vae,
 )
 from lcjax.generators import invert, latent_model, vae
@@ -109,6 +111,27 @@ def _load_gan(
   return model, {'gan': seconds}
 
 
+def _load_two_stage(
+  job: jobs.Job,
+  networks: build.Networks,
+  data: dataset.Dataset,
+  replicate: int,
+) -> tuple[latent_model.LatentModel, dict[str, float]]:
+  del networks
+  return train_two_stage.load_model(job, data, replicate)
+
+
+def _load_aae(
+  job: jobs.Job,
+  networks: build.Networks,
+  data: dataset.Dataset,
+  replicate: int,
+) -> tuple[latent_model.LatentModel, dict[str, float]]:
+  del networks
+  model, seconds = train_aae.load_model(job, data, replicate)
+  return model, {'aae': seconds}
+
+
 def _load_external(
   job: jobs.Job, *_: Any
 ) -> tuple[latent_model.LatentModel, dict[str, float]]:
@@ -124,6 +147,8 @@ _KINDS: dict[
   'vae': _load_vae,
   'external': _load_external,
   'gan': _load_gan,
+  'two_stage': _load_two_stage,
+  'aae': _load_aae,
 }
 
 

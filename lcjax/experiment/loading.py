@@ -105,7 +105,9 @@ class BoundCritics:
   def data(self) -> latent_model.LatentData:
     """The encodings with their labels."""
     from_prior = self.model.encode_fn is None
-    return latent_model.LatentData(self.train, self.labels, from_prior)
+    return latent_model.LatentData(
+      self.train, self.labels, from_prior, self.model.own_prior
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,18 +15,22 @@ from lcjax.experiment import (
   external,
   named_movers,
   stage,
+  train_aae,
   train_actor_critic,
   train_classifier,
   train_conditional_gan,
   train_conditional_vae,
   train_denoiser,
   train_gan,
+  train_two_stage,
   train_vae,
 )
 
 # Sections of trainings on images; the others see encodings.
 _OF_IMAGES = tuple(
-  which.section for which in (*stage.MODEL_STAGES, *stage.CLASSIFIERS)
+  which.section
+  for which in (*stage.MODEL_STAGES, *stage.CLASSIFIERS)
+  if which is not stage.TWO_STAGE
 )
 
 
@@ -157,6 +161,8 @@ def _state_makers(
   return {
     'vae': lambda: train_vae.make_state(config, networks, train, 0)(),
     'gan': lambda: train_gan.make_state(config, train, 0)(),
+    'aae': lambda: train_aae.make_state(config, train, 0)(),
+    'two_stage': lambda: train_two_stage.make_state(config, 0)(),
     'conditional_gan': lambda: train_conditional_gan.make_state(
       config, train, 0
     )(),

@@ -160,7 +160,12 @@ def make_denoiser(
     )
   )
   return denoiser.Denoiser(
-    mean, std, tuple(phases), start_time is not None, bound.batch_size
+    mean,
+    std,
+    tuple(phases),
+    # A start that is drawn from another prior than N(0, I) is no noise.
+    start_time is not None or bound.model.prior_fn is not None,
+    bound.batch_size,
   )
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from lcjax.evaluation import glossary, heat_maps, reports
 from lcjax.experiment import movers, named_movers, stage
 from lcjax.experiment.loaded_run import Drawn, LoadedRun, spaced
-from lcjax.latent import samplers
 
 _WORST = 3  # pairs that the caption names
 
@@ -64,7 +63,7 @@ def measure(loaded: LoadedRun) -> dict[tuple[int, int], np.ndarray]:
     others = learnt[place:]
     y, mask = requests_with(first, others, len(bound.labels), count)
     # It draws a start of its own, by the request.
-    noise = samplers.prior(len(y), bound.train.mean.shape[1], config.seed)
+    noise = bound.model.start(len(y), config.seed)
     moved = movers.move(mover, noise, y, mask)
     decided = loaded.predict(bound.decode(moved.z))
     parts = decided.reshape(len(others), count, -1)

@@ -18,7 +18,6 @@ from lcjax.experiment import (
   trainers,
 )
 from lcjax.experiment.loaded_run import Drawn, LoadedRun, pictured_actors
-from lcjax.latent import samplers
 from lcjax.movers.base import Moved
 
 # Columns of the paper's CelebA figure: a bit for each of its ten attributes.
@@ -65,7 +64,7 @@ def model_block(
   config, test = loaded.job.config, loaded.test
   section, num_columns = config.figures, config.figures.num_columns
   mean, _ = model.encode(test.images)
-  start = samplers.prior(section.num_samples, mean.shape[1], config.seed)
+  start = model.model.start(section.num_samples, config.seed)
   moved = movers.make_realistic(model, config.optimize)(start)
   images = {
     'data': test.images,
@@ -145,7 +144,7 @@ def realism_contours(loaded: LoadedRun) -> Drawn:
   config, bound = loaded.job.config, loaded.bound
   mean_scale = bound.train.mean_scale
   first, second = (int(i) for i in np.argsort(mean_scale)[:2])
-  prior = samplers.prior(1, len(mean_scale), config.seed)
+  prior = bound.model.start(1, config.seed)
   moved = movers.make_realistic(bound, config.optimize)(prior)
   encoded, _ = bound.encode(loaded.test.images[:1])
   latents = {
@@ -250,9 +249,8 @@ def attribute_grid(loaded: LoadedRun) -> Drawn:
     test.labels.name_of(vector).replace('_', ' ').replace('+', '\n')
     for vector in vectors
   ]
-  size = bound.train.mean.shape[1]
-  start = samplers.prior(
-    max(section.num_rows, section.num_samples), size, config.seed
+  start = bound.model.start(
+    max(section.num_rows, section.num_samples), config.seed
   )
   blocks, numbers, lines = [], {}, []
   for mover, title in actor_titles(config).items():
@@ -307,7 +305,7 @@ def optimizer_path(loaded: LoadedRun) -> Drawn:
   section = config.figures
   count = max(section.num_rows, section.num_samples)
   y = judging.requested_attributes(test, count)
-  start = samplers.prior(count, bound.train.mean.shape[1], config.seed)
+  start = bound.model.start(count, config.seed)
 
   def move(steps: int) -> Moved:
     mover = movers.make_optimizer(bound, config.optimize, max_steps=steps)

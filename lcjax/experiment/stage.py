@@ -58,7 +58,7 @@ class Stage(Node):
 
 # Sections of the model and its latents, of any kind; `model_sections` has those
 # of an experiment's kind.
-GENERATOR = 'generator', 'vae', 'gan', 'labeller'
+GENERATOR = 'generator', 'vae', 'gan', 'two_stage', 'aae', 'labeller'
 VAE = Stage(
   ('data', 'vae'),
   labels=False,
@@ -72,6 +72,20 @@ GAN = Stage(
   name='gan',
   launcher='train_models',
   shown=('train/generator_score', 'train/diversity', 'validation/diversity'),
+)
+TWO_STAGE = Stage(
+  ('data', 'vae', 'two_stage'),
+  labels=False,
+  name='two_stage',
+  launcher='train_models',
+  shown=('train/elbo_nats', 'train/gamma', 'validation/elbo_nats'),
+)
+AAE = Stage(
+  ('data', 'aae'),
+  labels=False,
+  name='aae',
+  launcher='train_models',
+  shown=('train/pixel_mse', 'validation/pixel_mse', 'validation/match_mmd'),
 )
 CLASSIFIER = Stage(
   ('data', 'classifier'),
@@ -95,6 +109,8 @@ MODELS: dict[str, tuple[Stage, ...]] = {
   'vae': (VAE,),
   'external': (),
   'gan': (GAN,),
+  'two_stage': (VAE, TWO_STAGE),
+  'aae': (AAE,),
 }
 CONDITIONAL_VAE = Stage(
   ('data', 'conditional_vae'),
@@ -111,6 +127,8 @@ CONDITIONAL_GAN = Stage(
 # What trains a row of `config.alternatives`, by its name.
 ALTERNATIVES: dict[str, Stage] = {
   'gan': GAN,
+  'two_stage': TWO_STAGE,
+  'aae': AAE,
   'conditional_vae': CONDITIONAL_VAE,
   'conditional_gan': CONDITIONAL_GAN,
 }

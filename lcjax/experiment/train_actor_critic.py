@@ -50,6 +50,8 @@ class LatentData:
   labels: types.Labels
   seed: int
   from_prior: bool = False
+  # (rows, key) -> z, draws of the model's prior; None if it is N(0, I).
+  draw_prior: Callable[[np.ndarray, jax.Array], np.ndarray] | None = None
 
   @property
   def mean_scale(self) -> jax.Array:
@@ -75,6 +77,7 @@ def prepare(job: jobs.Job, replicate: int) -> LatentData:
     data.labels,
     config.seed + replicate,
     external.from_prior(config),
+    made.model.own_prior,
   )
 
 
@@ -88,17 +91,20 @@ def draw_starts(
 
   Args:
     latents: what a mixture is fitted to.
-    start: 'class_mixture', or 'prior' for None: new noise in every step.
+    start: 'class_mixture'; or 'prior': None for N(0, I), as every step draws
+      new noise, and a draw of any other prior.
     split: whose labels are requested.
   """
+  rows = np.arange(len(split.mean))
   if start == 'prior':
-    return None
+    if latents.draw_prior is None:
+      return None
+    return latents.draw_prior(rows, jax.random.key(latents.seed))
   draw = starts.mixture_start(
     latent_model.LatentData(latents.train, latents.labels, latents.from_prior),
     _COMPONENTS,
     seed=latents.seed,
   )
-  rows = np.arange(len(split.mean))
   return draw({'attributes': split.attributes}, rows, jax.random.key(0))
 
 

@@ -181,7 +181,9 @@ def _prepare(job: jobs.Job, replicate: int, data: dataset.Dataset) -> _Inputs:
   made = generator.load(job, networks, data, replicate)
   from_prior = external.from_prior(config)
   found = made.latents(data, 'train')
-  return _Inputs(made.model, latent_model.LatentData(found, None, from_prior))
+  own = made.model.own_prior
+  source = latent_model.LatentData(found, None, from_prior, own)
+  return _Inputs(made.model, source)
 
 
 def _make_start(

@@ -10,12 +10,14 @@ from lcjax.experiment import (
   jobs,
   stage,
   tasks,
+  train_aae,
   train_actor_critic,
   train_classifier,
   train_conditional_gan,
   train_conditional_vae,
   train_denoiser,
   train_gan,
+  train_two_stage,
   train_vae,
   training_parts,
 )
@@ -25,6 +27,7 @@ from lcjax.experiment import (
 _OF_IMAGES: dict[stage.Stage, Callable[..., training_parts.Training]] = {
   stage.VAE: train_vae.make_training,
   stage.GAN: train_gan.make_training,
+  stage.AAE: train_aae.make_training,
   stage.CONDITIONAL_VAE: train_conditional_vae.make_training,
   stage.CONDITIONAL_GAN: train_conditional_gan.make_training,
 }
@@ -57,6 +60,9 @@ def make_training(inputs: Inputs, task: tasks.Task) -> training_parts.Training:
     data = build.load_splits(task.job)
     make = _OF_IMAGES[task.which]
     return make(task.config, *data, task.replicate)
+  if task.which is stage.TWO_STAGE:  # of latents of its own, without labels
+    data = build.load_splits(task.job)
+    return train_two_stage.make_training(task.job, *data, task.replicate)
   return make_latent_training(task, inputs.latents(task))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lcjax import errors, types
 from lcjax.data import batches
-from lcjax.latent import encodings, noise
+from lcjax.latent import encodings, noise, samplers
 from lcjax.training import fit, optimizer_spec, steps
 
 _BATCH_SIZE = 512
@@ -28,12 +28,17 @@ class LatentModel:
     latent_size: Z; static.
     encode_fn: (params, x) -> (mean, scale), each [B, Z]; None for a generator
       without an encoder; static.
+    prior_fn: (params, key, rows [B]) -> z [B, Z], draws of its prior; None for
+      N(0, I); static.
   """
 
   params: Any
   decode_fn: Callable[..., Any] = flax.struct.field(pytree_node=False)
   latent_size: int = flax.struct.field(pytree_node=False)
   encode_fn: Callable[..., Any] | None = flax.struct.field(pytree_node=False)
+  prior_fn: Callable[..., Any] | None = flax.struct.field(
+    pytree_node=False, default=None
+  )
 
   def decode(self, z: np.ndarray) -> np.ndarray:
     """Samples x [B, ...] of latents [B, Z], on the host.
@@ -95,8 +100,37 @@ class LatentModel:
     return mean, scale
 
   def draw_prior(self, rows: np.ndarray, key: jax.Array) -> np.ndarray:
-    """Latents [B, Z] from N(0, I); a row depends on its number and the key."""
-    return noise.draw(key, np.asarray(rows), self.latent_size)
+    """Latents [B, Z] from the prior; a row depends on its number and the key.
+
+    Raises:
+      UserError: `prior_fn` gives another shape, or values that are not finite.
+    """
+    rows = np.asarray(rows)
+    if self.prior_fn is None:
+      return noise.draw(key, rows, self.latent_size)
+    fn = functools.partial(_jit(self.prior_fn), self.params, key)
+    z = encodings.in_batches(fn, rows, batch_size=_BATCH_SIZE, one_shape=True)
+    if np.shape(z) != (len(rows), self.latent_size):
+      raise errors.UserError(
+        f'prior: {len(rows)} rows give an array of shape {np.shape(z)}, it '
+        f'must be {(len(rows), self.latent_size)}'
+      )
+    if not np.isfinite(z).all():
+      raise errors.UserError('prior: the draws have a NaN or an infinity')
+    return np.asarray(z, np.float32)
+
+  @property
+  def own_prior(
+    self,
+  ) -> Callable[[np.ndarray, jax.Array], np.ndarray] | None:
+    """`draw_prior`; None if it is N(0, I)."""
+    return None if self.prior_fn is None else self.draw_prior
+
+  def start(self, num_rows: int, seed: int) -> np.ndarray:
+    """Draws of the prior [num_rows, Z], where every result of a seed starts."""
+    if self.prior_fn is None:
+      return samplers.prior(num_rows, self.latent_size, seed)
+    return self.draw_prior(np.arange(num_rows), jax.random.key(seed))
 
 
 @functools.lru_cache(maxsize=64)  # one program for every function
@@ -118,10 +152,11 @@ def latent_model(
   decode: Callable[..., Any],
   latent_size: int,
   encode: Callable[..., Any] | None = None,
+  prior: Callable[..., Any] | None = None,
 ) -> LatentModel:
   """Makes a `LatentModel` of a user's functions, and tries them on three rows.
 
-  Both are called under `jax.jit`; use the same function objects throughout, so
+  All are called under `jax.jit`; use the same function objects throughout, so
   that nothing is compiled twice.
 
   Args:
@@ -131,6 +166,10 @@ def latent_model(
     latent_size: Z.
     encode: (params, x) -> (mean, scale), each [B, Z]; scale is the standard
       deviation. None for a decoder alone.
+    prior: (params, key, rows [B]) -> z [B, Z], draws of its prior, of which
+      row i depends on rows[i], the key and `params` alone, such as
+      `jax.vmap(lambda row: jax.random.uniform(jax.random.fold_in(key, row),
+      (Z,)))(rows)`. None for N(0, I).
 
   Raises:
     UserError: one of them gives another shape or values that are not finite, or
@@ -138,8 +177,8 @@ def latent_model(
   """
   if latent_size < 1:
     raise errors.UserError(f'latent_size={latent_size} must be at least 1')
-  model = LatentModel(params, decode, latent_size, encode)
-  z = model.draw_prior(np.arange(_PROBED_ROWS), jax.random.key(0))
+  model = LatentModel(params, decode, latent_size, encode, prior)
+  z = _probe_prior(model)
   try:
     x = model.decode(z)
   except TypeError as error:  # of a product of other shapes, too
@@ -152,6 +191,25 @@ def latent_model(
   return model
 
 
+def _probe_prior(model: LatentModel) -> np.ndarray:
+  """Three draws of the prior; UserError unless each depends on its row only."""
+  key, rows = jax.random.key(0), np.arange(_PROBED_ROWS)
+  try:
+    z = model.draw_prior(rows, key)
+    again = model.draw_prior(rows[1:], key)
+  except TypeError as error:  # of other arguments, too
+    raise errors.UserError(
+      f'prior: of (params, key, rows), it raises {type(error).__name__}: '
+      f'{str(error).splitlines()[0]}'
+    ) from error
+  if not np.allclose(z[1:], again, rtol=1e-4, atol=1e-6):
+    raise errors.UserError(
+      'prior: a draw depends on other rows than its own: fold the number of '
+      'the row into the key, as in jax.random.fold_in(key, row)'
+    )
+  return z
+
+
 @dataclasses.dataclass(frozen=True)
 class LatentData:
   """Latents of data, and their labels.
@@ -160,11 +218,14 @@ class LatentData:
     encodings: q(z|x) of every row; attributes [N, Y], Y = 0 without labels.
     labels: what the attributes are; None without labels.
     from_prior: whether these are draws of the prior rather than encodings.
+    draw_prior: (rows, key) -> z [B, Z], what constraints and movers learn to
+      tell from the data and to move; None for N(0, I).
   """
 
   encodings: encodings.Encodings
   labels: types.Labels | None
   from_prior: bool = False
+  draw_prior: Callable[[np.ndarray, jax.Array], np.ndarray] | None = None
 
   def rows(self, which: np.ndarray) -> Self:
     """Some rows: numbers, or [N] booleans such as whether a rule is obeyed."""
@@ -258,7 +319,9 @@ def encode(
   """
   mean, scale = model.encode(samples)
   y, kind = find_labels('labels', labels, len(mean), names)
-  return LatentData(encodings.Encodings(mean, scale, y), kind)
+  return LatentData(
+    encodings.Encodings(mean, scale, y), kind, draw_prior=model.own_prior
+  )
 
 
 def label_prior(
@@ -283,7 +346,9 @@ def label_prior(
   z = model.draw_prior(np.arange(num_samples), key)
   found = label_fn(model.decode(z))
   y, kind = find_labels('labels', found, num_samples, names)
-  return LatentData(encodings.Encodings(z, np.zeros_like(z), y), kind, True)
+  return LatentData(
+    encodings.Encodings(z, np.zeros_like(z), y), kind, True, model.own_prior
+  )
 
 
 def begin(
@@ -292,13 +357,21 @@ def begin(
   target: Mapping[str, Any],
   key: jax.Array,
 ) -> np.ndarray | None:
-  """Draws a start [N, Z] for each row of the data; None for no start.
+  """Draws a start [N, Z] for each row of the data; None for noise.
+
+  Args:
+    start: None for the prior.
+    data: has the prior, if it is not N(0, I).
+    target: of every row.
+    key: of the draws.
 
   Raises:
     UserError: it has another shape, or is not finite.
   """
   if start is None:
-    return None
+    if data.draw_prior is None:
+      return None
+    return data.draw_prior(np.arange(len(data.encodings.mean)), key)
   shape = data.encodings.mean.shape
   begun = np.asarray(start(target, np.arange(shape[0]), key), np.float32)
   if begun.shape != shape:

@@ -9,7 +9,8 @@ from lcjax.generators import latent_model
 from lcjax.models import apply
 
 
-def _decode(vae: nn.Module, z: jax.Array) -> jax.Array:
+def decode(vae: nn.Module, z: jax.Array) -> jax.Array:
+  """Images [B, H, W, C] in [0, 1]: a method of a `models.vae.Vae`."""
   return jax.nn.sigmoid(vae.decode(z))
 
 
@@ -25,7 +26,7 @@ def of_vae(
   """
   return latent_model.LatentModel(
     params,
-    apply.Apply(vae, _decode),
+    apply.Apply(vae, decode),
     latent_size,
     apply.Apply(vae, 'encode'),
   )

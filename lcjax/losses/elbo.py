@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 
 def gaussian_log_likelihood(
-  x: jax.Array, mean: jax.Array, sigma_x: float
+  x: jax.Array, mean: jax.Array, sigma_x: float | jax.Array
 ) -> jax.Array:
   """Log N(x; mean, sigma_x^2 I) of every row, in nats.
 

@@ -237,7 +237,9 @@ def denoiser(
   return dataclasses.replace(
     learned,
     phases=(Phase(velocity, want, scale, schedule, eta),),
-    noised=start_time is not None,
+    # It stays so for a model whose prior is not N(0, I): such a start is no
+    # noise, and is replaced by it.
+    noised=start_time is not None or learned.noised,
   )
 
 
@@ -315,6 +317,7 @@ def learn_denoiser(
         Velocity(params, velocity_fn), None, 1.0, denoise.make_schedule(1), 0.0
       ),
     ),
-    noised=False,
+    # Draws of another prior than N(0, I) are no noise.
+    noised=data.draw_prior is not None,
   )
   return denoiser(learned)

@@ -115,6 +115,50 @@ def _make_elbo_loss(
   return loss_fn
 
 
+def make_second_vae_loss(
+  encode_fn: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]],
+  decode_fn: Callable[[Any, jax.Array], jax.Array],
+  gamma_fn: Callable[[Any], jax.Array],
+) -> steps.LossFn:
+  """The negative ELBO of latents z with a learned standard deviation gamma.
+
+  Dai & Wipf, arXiv:1903.05789, section 4. The log-likelihood keeps its term
+  -Z log gamma: without it gamma would grow, and f(u) seek the mean.
+
+  Args:
+    encode_fn: (params, z) -> (mean, scale) of q(u|z), each [B, Z].
+    decode_fn: (params, u) -> f(u), the mean of p(z|u), [B, Z].
+    gamma_fn: params -> the standard deviation of p(z|u), a scalar.
+
+  Returns:
+    The loss over batches with 'mean' and 'scale' of q(z|x) and 'row'. Every
+    step draws new z and u.
+  """
+
+  def loss_fn(
+    params: Any, batch: steps.Batch, key: jax.Array
+  ) -> tuple[jax.Array, steps.Metrics]:
+    z_key, u_key = jax.random.split(key)
+    rows, size = batch['row'], batch['mean'].shape[-1]
+    z = batch['mean'] + batch['scale'] * noise.normal(z_key, rows, size)
+    mean, scale = encode_fn(params, z)
+    u = mean + scale * noise.normal(u_key, rows, mean.shape[-1])
+    decoded, gamma = decode_fn(params, u), gamma_fn(params)
+    log_likelihood = elbo.gaussian_log_likelihood(z, decoded, gamma)
+    kl = elbo.gaussian_kl(mean, scale)
+    loss = jnp.mean(elbo.negative_elbo(log_likelihood, kl, 1.0))
+    return loss, {
+      'loss': loss,
+      'elbo_nats': -loss,
+      'reconstruction_nats': jnp.mean(log_likelihood),
+      'kl_nats': jnp.mean(kl),
+      'latent_mse': jnp.mean(jnp.square(z - decoded)),
+      'gamma': gamma,
+    }
+
+  return loss_fn
+
+
 def classification(
   logits: jax.Array, y: jax.Array, labels: types.Labels
 ) -> tuple[jax.Array, jax.Array]:

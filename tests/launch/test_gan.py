@@ -17,9 +17,9 @@ from lcjax.experiment import (
   build,
   compare_report,
   external,
-  gan_row,
   jobs,
   preflight,
+  prior_rows,
   rule_entries,
   stage,
   train_gan,
@@ -163,7 +163,7 @@ def test_a_row_beside_another_model(tmp_path, one_device):
   assert stage.GAN in stage.trainings(job.config)
   assert stage.VAE in stage.trainings(job.config)
   trainers.train_all(job, 'gan')
-  row = gan_row.contender(job, 0, None, build.load_data(job, 'train'))
+  row = prior_rows.gan(job, 0, None, build.load_data(job, 'train'))
   key = jax.random.key(5)
   images = row.mover(None, {}, np.arange(7), key)
   assert images.shape == (7, 8, 8, 1) and images.dtype == np.uint8
