@@ -206,6 +206,7 @@ def launch(launcher, workdir, *arguments):
     f'--workdir={workdir}',
     *FLAGS,
     *arguments,
+    timeout=900,
   )
 
 
