@@ -54,10 +54,13 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'conditional_vae.hidden_sizes': (512, 512),
     'conditional_vae.train.num_steps': 5500,
     'conditional_vae.train.batch_size': 256,
-    'conditional_gan.architecture': 'conv',
-    'conditional_gan.conv_channels': (32, 64),
-    'conditional_gan.conv_kernels': (5, 5),
-    'conditional_gan.train.steps_per_call': 1,  # see configs/base.py
+    # The sizes of the VAE.
+    'conditional_gan.hidden_sizes': (512, 512),
+    'conditional_gan.activation': 'silu',
+    'conditional_gan.generator_optimizer.learning_rate': 5e-4,
+    'conditional_gan.discriminator_optimizer.learning_rate': 5e-4,
+    'conditional_gan.train.num_steps': 40_000,
+    'conditional_gan.train.evaluate_every': 1000,
   },
   # What both critics estimate, by name: hinge, pairing, ...
   **critics.ablations(gamma=0.5),
