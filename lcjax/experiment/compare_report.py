@@ -240,7 +240,8 @@ def write(
         'png': transformed.read_bytes(),
       },
     )
-  page = {k: v for k, v in report.items() if k != 'curve'}
+  unseen = 'curve', 'new_attribute'  # the notes have the second
+  page = {k: v for k, v in report.items() if k not in unseen}
   page['figures'] = figures
   page['choices'] = choices_report.make(workdir, config.num_seeds, score)
   text = comparison.html(page, rows, config.compare.grid_rows)
