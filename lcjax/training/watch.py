@@ -161,11 +161,14 @@ def judge(records: Sequence[Mapping[str, Any]]) -> Verdict | None:
   by_rows = (
     f'variance of moved rows{within} {diversity:.2f} of that of real ones'
   )
+  far = (
+    f'means of moved and real rows{within} are {np.sqrt(apart):.2f} standard '
+    'deviations apart'
+  )
   if right > _CERTAIN:
+    known = f'; {far}' if gap else ''
     return Verdict(
-      CRITIC_DOMINATES,
-      f'{by_scores}: it is certain of moved rows, and they are no better for '
-      'it.',
+      CRITIC_DOMINATES, f'{by_scores}: it is certain of moved rows{known}.'
     )
   if diversity < _NARROW:
     return Verdict(COLLAPSE, f'{by_rows}; {by_scores}.')
@@ -182,11 +185,13 @@ def judge(records: Sequence[Mapping[str, Any]]) -> Verdict | None:
         f'{what} turns {turned} times between {min(values):.2f} and '
         f'{max(values):.2f}; {by_scores}.',
       )
-  if right < _AT_CHANCE and apart > _APART:
+  if apart > _APART and right < _AT_CHANCE:
     return Verdict(
-      MOVER_DOMINATES,
-      f'{by_scores}: the critic cannot tell, though means of moved and real '
-      f'rows{within} are {np.sqrt(apart):.2f} standard deviations apart.',
+      MOVER_DOMINATES, f'{by_scores}: the critic cannot tell, though {far}.'
+    )
+  if apart > _APART:  # noise or a penalty may bound the scores of such a critic
+    return Verdict(
+      CRITIC_DOMINATES, f'{by_scores}: the critic can tell, and still {far}.'
     )
   return Verdict(HEALTHY, f'{by_scores}; {by_rows}.')
 

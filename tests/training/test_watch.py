@@ -51,7 +51,7 @@ def wave(low, high, periods):
     (watch.HEALTHY, {'varied': 0.27}),  # narrow
     (watch.HEALTHY, {'right': 0.5, 'won': 0.5, 'gap': 0.2}),
     # The critic sees that means are apart: the mover is on its way.
-    (watch.HEALTHY, {'right': 0.65, 'won': 0.35, 'gap': 0.6}),
+    (watch.CRITIC_DOMINATES, {'right': 0.65, 'won': 0.35, 'gap': 0.6}),
     (watch.HEALTHY, {'won': wave(0.4, 0.52, 10)}),  # noise
     (watch.HEALTHY, {'won': lambda done: 0.1 + 0.4 * done}),  # one way only
     # The first half does not count.
