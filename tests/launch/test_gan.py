@@ -184,15 +184,17 @@ def test_a_rule_is_obeyed_without_labels(tmp_path, one_device):
   }
   job = job_of(
     tmp_path,
-    300,
+    2000,
     **{
       'generator.kind': 'gan',
       'labeller.architecture': 'mlp',
       'labeller.hidden_sizes': (32,),
-      'labeller.num_samples': 1000,
-      'labeller.train.num_steps': 200,
+      'labeller.num_samples': 3000,
+      'labeller.kept_share': 1.0,
+      'labeller.train.num_steps': 500,
       'labeller.train.steps_per_call': 50,
-      'gan.hidden_sizes': (32,),
+      'gan.hidden_sizes': (128,),
+      'gan.train.steps_per_call': 50,
       'gan.train.batch_size': 64,
     },
   )
