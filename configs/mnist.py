@@ -15,6 +15,17 @@ def _rule(rule: str, **arguments: float) -> dict[str, Any]:
   return {'kind': 'rule', 'rule': rule, 'arguments': arguments}
 
 
+_STAGES: dict[str, Any] = {
+  'two_stage.hidden_sizes': (512, 512),
+  'two_stage.train.num_steps': 10_000,
+}
+_AAE: dict[str, Any] = {
+  'aae.latent_size': 32,
+  'aae.hidden_sizes': (512, 512),
+  'aae.train.num_steps': 5500,
+  'aae.train.batch_size': 256,
+}
+
 ABLATIONS: dict[str, dict[str, Any]] = {
   'default': {},
   # The denoiser's networks at every noise level.
@@ -79,6 +90,16 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.critic_optimizer.schedule': 'cosine',
     'actor_critic.train.num_steps': 10_000,
   },
+  # Beside the rows of the default: realism without labels, by a second VAE
+  # of the encodings and by an adversarial autoencoder.
+  'realism': _STAGES | _AAE | {'alternatives': ('two_stage', 'aae')},
+  # These as the model; also the autoencoder without a critic, and with other
+  # priors than N(0, I).
+  'two_stage': _STAGES | {'generator.kind': 'two_stage'},
+  'aae': _AAE | {'generator.kind': 'aae'},
+  'aae_mmd': _AAE | {'generator.kind': 'aae', 'aae.divergence': 'mmd'},
+  'aae_uniform': _AAE | {'generator.kind': 'aae', 'aae.prior': 'uniform'},
+  'aae_mixture': _AAE | {'generator.kind': 'aae', 'aae.prior': 'mixture'},
   # A GAN as the model: no encoder, so draws of its prior are what is learned
   # from, and the labeller says what they are.
   'gan': {

@@ -15,9 +15,11 @@ from lcjax.experiment import (
   jobs,
   trainers,
 )
+from lcjax.experiment import stage as stages
 from lcjax.training import metrics_log
 from tests.data import fake_celeba, test_idx
 
+JUDGES = 'classifier', 'second_classifier'
 ROOT = pathlib.Path(__file__).parent.parent
 STAGES = (
   'vae', 'classifier', 'second_classifier', 'latent_critics', 'actor_critic',
@@ -96,12 +98,11 @@ def test_trains_two_steps(name, ablation, shared):
     trainers.train_all(job, 'gan', 'labeller')
     trained = 'gan', 'labeller'
   else:
-    trainers.train_all(job, 'classifier', 'second_classifier')
-    trainers.train_all(job, 'vae')
-    trainers.train_all(job, 'latent_critics', 'actor_critic')
-    trainers.train_all(job, 'denoiser')
-    trainers.train_all(job, *config.alternatives)
-    trained = *STAGES, *config.alternatives
+    model = [one.section for one in stages.MODELS[config.generator.kind]]
+    latent = 'latent_critics', 'actor_critic', 'denoiser'
+    trained = *model, *JUDGES, *latent, *config.alternatives
+    trainers.train_all(job, *JUDGES, *model)
+    trainers.train_all(job, *latent, *config.alternatives)
   for stage in trained:
     steps = [r['step'] for r in metrics_log.read(tmp_path / stage)]
     assert steps == [1, 2, 2], stage  # two training lines, one validation

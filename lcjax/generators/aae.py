@@ -29,7 +29,7 @@ class Encode:
   def __call__(self, params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Each [B, Z]."""
     mean, scale = apply.Apply(self.vae, 'encode')(params, x)
-    return mean, scale + self.least_scale * self.prior.std
+    return mean, scale + self.least_scale * self.prior.std[None]
 
 
 def of_aae(

@@ -39,7 +39,8 @@ class Move:
     u, e = jnp.split(latents, 2, axis=-1)
     unit = apply.Apply(self.module, 'decode')(params['second'], u)
     gamma = apply.Apply(self.module, 'gamma')(params['second'])
-    return params['mean'] + params['std'] * (unit + gamma * e)
+    moved = unit + gamma * e
+    return params['mean'][None] + params['std'][None] * moved
 
   def from_first(
     self, params: Any, mean: jax.Array, scale: jax.Array
@@ -51,12 +52,13 @@ class Move:
     [u, e] is mapped back to exactly the mean of z. In a draw, u and e are
     independent, and z has the noise of f(u) beside that of q(z|x).
     """
-    unit = (mean - params['mean']) / params['std']
+    std = params['std'][None]
+    unit = (mean - params['mean'][None]) / std
     second = params['second']
     u, u_scale = apply.Apply(self.module, 'encode')(second, unit)
     gamma = apply.Apply(self.module, 'gamma')(second)
     e = (unit - apply.Apply(self.module, 'decode')(second, u)) / gamma
-    e_scale = scale / (params['std'] * gamma)
+    e_scale = scale / (std * gamma)
     return (
       jnp.concatenate([u, e], axis=-1),
       jnp.concatenate([u_scale, e_scale], axis=-1),

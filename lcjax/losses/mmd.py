@@ -44,8 +44,9 @@ def mmd(x: jax.Array, y: jax.Array, size: jax.Array | float) -> jax.Array:
   count = len(x)
 
   def kernel(a: jax.Array, b: jax.Array) -> jax.Array:
-    squared = jnp.sum(jnp.square(a), -1)[:, None] + jnp.sum(jnp.square(b), -1)
-    squared = jnp.maximum(squared - 2.0 * a @ b.T, 0.0)
+    of_a, of_b = (jnp.sum(jnp.square(one), axis=-1) for one in (a, b))
+    squared = of_a[:, None] + of_b[None] - 2.0 * a @ b.T
+    squared = jnp.maximum(squared, 0.0)
     return inverse_multiquadratic(squared, size)
 
   others = 1.0 - jnp.eye(count)
