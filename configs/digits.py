@@ -74,16 +74,6 @@ ABLATIONS: dict[str, dict[str, Any]] = {
   # On the validation split, one seed, the actor's accuracy is .78 with .5, .98
   # with .1 and .99 with .02.
   **critics.ablations(gamma=0.02),
-  # Beside the rows of the default: realism without labels, by a second VAE
-  # of the encodings and by an adversarial autoencoder.
-  'realism': {'alternatives': ('two_stage', 'aae')},
-  # These as the model; also the autoencoder without a critic, and with other
-  # priors than N(0, I).
-  'two_stage': {'generator.kind': 'two_stage'},
-  'aae': {'generator.kind': 'aae'},
-  'aae_mmd': {'generator.kind': 'aae', 'aae.divergence': 'mmd'},
-  'aae_uniform': {'generator.kind': 'aae', 'aae.prior': 'uniform'},
-  'aae_mixture': {'generator.kind': 'aae', 'aae.prior': 'mixture'},
   # A GAN as the model: no encoder, so draws of its prior are what is learned
   # from, and the labeller says what they are.
   'gan': {'generator.kind': 'gan'},

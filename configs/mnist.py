@@ -15,17 +15,6 @@ def _rule(rule: str, **arguments: float) -> dict[str, Any]:
   return {'kind': 'rule', 'rule': rule, 'arguments': arguments}
 
 
-_STAGES: dict[str, Any] = {
-  'two_stage.hidden_sizes': (512, 512),
-  'two_stage.train.num_steps': 10_000,
-}
-_AAE: dict[str, Any] = {
-  'aae.latent_size': 32,
-  'aae.hidden_sizes': (512, 512),
-  'aae.train.num_steps': 5500,
-  'aae.train.batch_size': 256,
-}
-
 ABLATIONS: dict[str, dict[str, Any]] = {
   'default': {},
   # The denoiser's networks at every noise level.
@@ -90,16 +79,6 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     'actor_critic.critic_optimizer.schedule': 'cosine',
     'actor_critic.train.num_steps': 10_000,
   },
-  # Beside the rows of the default: realism without labels, by a second VAE
-  # of the encodings and by an adversarial autoencoder.
-  'realism': _STAGES | _AAE | {'alternatives': ('two_stage', 'aae')},
-  # These as the model; also the autoencoder without a critic, and with other
-  # priors than N(0, I).
-  'two_stage': _STAGES | {'generator.kind': 'two_stage'},
-  'aae': _AAE | {'generator.kind': 'aae'},
-  'aae_mmd': _AAE | {'generator.kind': 'aae', 'aae.divergence': 'mmd'},
-  'aae_uniform': _AAE | {'generator.kind': 'aae', 'aae.prior': 'uniform'},
-  'aae_mixture': _AAE | {'generator.kind': 'aae', 'aae.prior': 'mixture'},
   # A GAN as the model: no encoder, so draws of its prior are what is learned
   # from, and the labeller says what they are.
   'gan': {
@@ -204,11 +183,14 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
 
 def _set_alternatives(config: ml_collections.ConfigDict) -> None:
   """Sizes as of the VAE where that is possible."""
+  config.two_stage.hidden_sizes = (512, 512)
+  config.two_stage.train.num_steps = 10_000
   for stage in (config.aae, config.conditional_vae):
-    stage.latent_size = 64
     stage.hidden_sizes = (512, 512)
     stage.train.num_steps = 5500
     stage.train.batch_size = 256
+  config.aae.latent_size = 32
+  config.conditional_vae.latent_size = 64
   config.conditional_vae.likelihood = 'bernoulli'
   stage = config.gan
   stage.latent_size = 64
