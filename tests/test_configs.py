@@ -79,9 +79,10 @@ def test_trains_two_steps(name, ablation, shared):
   if ablation == 'paper':
     pytest.skip('published sizes: see tests/models/test_published_sizes.py')
   if name == 'instabilities' and ablation != 'healthy':
-    assert config.actor_critic.to_dict() != (
-      module.get_config().actor_critic.to_dict()
-    )
+    # A remedy may undo the failure, which makes it healthy.
+    failures = [one for one in module.ABLATIONS if f'{one}_' in ablation]
+    before = module.get_config(*failures[:1])
+    assert config.actor_critic.to_dict() != before.actor_critic.to_dict()
     pytest.skip('as digits, with other numbers')
   if ablation in critics.NAMES and (name, ablation) != REVERSE_KL:
     assert config.actor_critic.divergence == ablation

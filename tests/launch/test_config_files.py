@@ -34,7 +34,7 @@ def write(tmp_path, text, name='own.py'):
     ('def get_config():\n  return {}\n', r'get_config\(\) returns dict'),
     (
       'import ml_collections\nget_config = ml_collections.ConfigDict\n',
-      'config.actor_critic.activation is missing: a config file begins',
+      r'config\.\w+\.activation is missing: a config file begins',
     ),
     (
       f'{HEAD}def get_config():\n  config = base.get_config()\n'

@@ -24,6 +24,7 @@ from lcjax.experiment import (
   train_vae,
   wants,
 )
+from lcjax.generators import latent_model
 from lcjax.latent import encodings, mixtures
 from lcjax.models import apply
 from lcjax.movers import denoiser, optimizer
@@ -171,6 +172,7 @@ def bound():
     noised_fn=apply.Apply(networks.noised_attribute_critic),
   )
   given = {
+    'model': latent_model.LatentModel({}, apply.Apply(networks.vae), 4),
     'attributes': attribute,
     'realism': critics_lib.Critic(
       critics['realism'].params, 0.9, apply.Apply(networks.realism_critic)

@@ -239,6 +239,6 @@ def test_kind_and_module_go_together(tmp_path):
   said = refused(launch('train_classifier', tmp_path, module))
   assert "kind='external': give 'my_file:load'" in said
   said = refused(
-    launch('train_classifier', tmp_path, '--config.generator.kind=gan')
+    launch('train_classifier', tmp_path, '--config.generator.kind=gann')
   )
-  assert "config.generator.kind='gan' is out of range" in said
+  assert "config.generator.kind='gann' is no kind of model: did you" in said

@@ -24,6 +24,14 @@ KEYS = (
   'edit.optimize.optimizer',
   'denoiser.velocity_optimizer',
   'denoiser.attribute_optimizer',
+  'two_stage.optimizer',
+  'aae.optimizer',
+  'aae.critic_optimizer',
+  'gan.generator_optimizer',
+  'gan.discriminator_optimizer',
+  'conditional_vae.optimizer',
+  'conditional_gan.generator_optimizer',
+  'conditional_gan.discriminator_optimizer',
 )
 
 
