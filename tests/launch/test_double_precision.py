@@ -172,7 +172,7 @@ def bound():
     noised_fn=apply.Apply(networks.noised_attribute_critic),
   )
   given = {
-    'model': latent_model.LatentModel({}, apply.Apply(networks.vae), 4),
+    'model': latent_model.LatentModel({}, apply.Apply(networks.vae), 4, None),
     'attributes': attribute,
     'realism': critics_lib.Critic(
       critics['realism'].params, 0.9, apply.Apply(networks.realism_critic)

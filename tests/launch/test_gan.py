@@ -84,7 +84,7 @@ def test_the_table_of_a_constrained_gan(run):
     for name, row in rows.items()
     if 'accuracy' in row
   }
-  assert accuracy['prior'] < 0.25 < accuracy['optimizer']
+  assert accuracy['prior'] + 0.05 < accuracy['optimizer']
   assert accuracy['class_mixture'] > accuracy['prior'] + 0.1
   # Something like digits: noise or one grey image has a distance of 1 or more.
   assert rows['prior']['frechet']['mean'] < 0.9
