@@ -116,6 +116,7 @@ def get_config(ablation: str = 'default') -> ml_collections.ConfigDict:
   stage.actor_optimizer.b1 = 0.5
   stage.critic_optimizer.b1 = 0.5
   stage.train.num_steps = 2000
+  stage.train.evaluate_every = 250  # enough to tell the training's state
 
   config.denoiser.width = 128
   config.denoiser.num_blocks = 2
