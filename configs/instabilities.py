@@ -34,6 +34,19 @@ _CRITIC = {
 _MOVER = {'critic_hidden_sizes': (2,)}
 # One that learns too rarely.
 _RESTS = {'actor_steps_per_critic_step': 20}
+# A small critic and its actor chase each other: large steps with momentum, no
+# penalty, and no average that would hide it.
+_CHASE = {
+  'divergence': 'pairing',
+  'gradient_penalty_weight': 0.0,
+  'distance_weight': 0.0,
+  'average_decay': 0.0,
+  'critic_hidden_sizes': (16,),
+  'actor_optimizer.learning_rate': 1e-2,
+  'critic_optimizer.learning_rate': 3e-2,
+  'actor_optimizer.b1': 0.9,
+  'critic_optimizer.b1': 0.9,
+}
 
 _FAILURES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
   'collapse': (
@@ -70,6 +83,18 @@ _FAILURES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     {
       'ratio': {'actor_steps_per_critic_step': 1},
       'distance': {'distance_weight': 1.0},
+    },
+  ),
+  'oscillation': (
+    _CHASE,
+    {
+      'rates': {
+        'actor_optimizer.learning_rate': 1e-3,
+        'critic_optimizer.learning_rate': 1e-3,
+      },
+      'momentum': {'actor_optimizer.b1': 0.0, 'critic_optimizer.b1': 0.0},
+      'penalties': {'r1_weight': 0.02, 'r2_weight': 0.02},
+      'average': {'average_decay': 0.998},
     },
   ),
 }

@@ -172,12 +172,18 @@ def judge(records: Sequence[Mapping[str, Any]]) -> Verdict | None:
     )
   if diversity < _NARROW:
     return Verdict(COLLAPSE, f'{by_rows}; {by_scores}.')
-  for what, series, least, log in (
-    ('the generator score', won, _SWING, False),
-    ('the diversity', varied, _RATIO_SWING, True),
+  for what, series, least, floor in (
+    ('the generator score', won, _SWING, None),
+    ('the diversity', varied, _RATIO_SWING, 1e-6),
+    # Scores are means over the steps of a record, which a fast swing leaves as
+    # they are; the gap is that of one step. Well below _APART it is noise.
+    ('the gap of means', gap, _RATIO_SWING, _APART / 2),
   ):
+    if not series:
+      continue
     values = _late(series)
-    shown = np.log(np.maximum(values, 1e-6)) if log else np.asarray(values)
+    # None: no ratio.
+    shown = values if floor is None else np.log(np.maximum(values, floor))
     turned = turns(shown, least)
     if turned >= _LEAST_TURNS:
       return Verdict(
