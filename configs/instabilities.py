@@ -34,16 +34,15 @@ _CRITIC = {
 _MOVER = {'critic_hidden_sizes': (2,)}
 # One that learns too rarely.
 _RESTS = {'actor_steps_per_critic_step': 20}
-# A small critic and its actor chase each other: large steps with momentum, no
-# penalty, and no average that would hide it.
+# A linear critic and its actor chase each other: momentum, no penalty, and no
+# average that would hide it.
 _CHASE = {
   'divergence': 'pairing',
   'gradient_penalty_weight': 0.0,
   'distance_weight': 0.0,
   'average_decay': 0.0,
-  'critic_hidden_sizes': (16,),
-  'actor_optimizer.learning_rate': 1e-2,
-  'critic_optimizer.learning_rate': 3e-2,
+  'critic_hidden_sizes': (),
+  'actor_optimizer.learning_rate': 3e-4,
   'actor_optimizer.b1': 0.9,
   'critic_optimizer.b1': 0.9,
 }
@@ -89,12 +88,14 @@ _FAILURES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     _CHASE,
     {
       'rates': {
-        'actor_optimizer.learning_rate': 1e-3,
-        'critic_optimizer.learning_rate': 1e-3,
+        'actor_optimizer.learning_rate': 3e-5,
+        'critic_optimizer.learning_rate': 1e-4,
       },
       'momentum': {'actor_optimizer.b1': 0.0, 'critic_optimizer.b1': 0.0},
-      'penalties': {'r1_weight': 0.02, 'r2_weight': 0.02},
+      'penalties': {'r1_weight': 0.1, 'r2_weight': 0.1},
       'average': {'average_decay': 0.998},
+      'distance': {'distance_weight': 0.1},
+      'large_critic': {'critic_hidden_sizes': (64, 64)},
     },
   ),
 }

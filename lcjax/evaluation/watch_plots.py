@@ -12,7 +12,7 @@ from lcjax.evaluation import plots
 from lcjax.training import watch
 
 _COLUMNS = 3
-_PANEL_INCHES = 1.9
+_PANEL_INCHES = 2.0
 # metric -> its text in the legend, whether its axis is that of ratios
 _LINES = (
   ('generator_score', 'generator score', False),
@@ -65,8 +65,8 @@ def adversarial(
             steps, np.maximum(values, 1e-6) if ratio else values, color=colour
           )
       verdict = watch.judge(records)
-      state = '' if verdict is None else f': {verdict.state}'
-      axis.set_title(f'{title}{state}', loc='left', fontsize=8)
+      state = '' if verdict is None else f'\n{verdict.state}'
+      axis.set_title(f'{title}{state}', loc='left', fontsize=7)
     for axis in axes[len(trainings) :]:
       axis.set_axis_off()
     figure.legend(

@@ -27,6 +27,13 @@ from lcjax.generators import invert, latent_model, vae
 from lcjax.latent import encodings
 from lcjax.training import objectives, parallel
 
+# (job, training split, replicate) -> a trained model, and the seconds of its
+# trainings by stage
+LoadModel = Callable[
+  [jobs.Job, dataset.Dataset, int],
+  tuple[latent_model.LatentModel, dict[str, float]],
+]
+
 _LEAST_ROWS = 2  # of a class among draws of the prior; a mixture needs two
 
 
@@ -64,17 +71,11 @@ def bind(
   )
 
 
-def load(
-  job: jobs.Job,
-  networks: build.Networks,
-  data: dataset.Dataset,
-  replicate: int,
-) -> Generator:
+def load(job: jobs.Job, data: dataset.Dataset, replicate: int) -> Generator:
   """Restores the model of a replicate, or loads the user's own one.
 
   Args:
     job: config and workdir of the run.
-    networks: of the experiment.
     data: the training split.
     replicate: index from 0.
 
@@ -83,53 +84,19 @@ def load(
       run; or the user's model cannot be loaded.
   """
   config = job.config
-  model, seconds = _KINDS[config.generator.kind](job, networks, data, replicate)
+  model, seconds = _KINDS[config.generator.kind](job, data, replicate)
   if model.encode_fn is not None:
     return _with_encoder(config, model, seconds)
   return _decoder_only(job, model, data, config.seed + replicate, seconds)
 
 
 def _load_vae(
-  job: jobs.Job,
-  networks: build.Networks,
-  data: dataset.Dataset,
-  replicate: int,
+  job: jobs.Job, data: dataset.Dataset, replicate: int
 ) -> tuple[latent_model.LatentModel, dict[str, float]]:
+  networks = build.build_networks(job.config, data)
   loaded = train_vae.load(job, networks, data, replicate)
   model = of_vae(job.config, networks, loaded.state['vae'].params)
   return model, {'vae': loaded.seconds}
-
-
-def _load_gan(
-  job: jobs.Job,
-  networks: build.Networks,
-  data: dataset.Dataset,
-  replicate: int,
-) -> tuple[latent_model.LatentModel, dict[str, float]]:
-  del networks
-  model, seconds = train_gan.load_model(job, data, replicate)
-  return model, {'gan': seconds}
-
-
-def _load_two_stage(
-  job: jobs.Job,
-  networks: build.Networks,
-  data: dataset.Dataset,
-  replicate: int,
-) -> tuple[latent_model.LatentModel, dict[str, float]]:
-  del networks
-  return train_two_stage.load_model(job, data, replicate)
-
-
-def _load_aae(
-  job: jobs.Job,
-  networks: build.Networks,
-  data: dataset.Dataset,
-  replicate: int,
-) -> tuple[latent_model.LatentModel, dict[str, float]]:
-  del networks
-  model, seconds = train_aae.load_model(job, data, replicate)
-  return model, {'aae': seconds}
 
 
 def _load_external(
@@ -141,14 +108,12 @@ def _load_external(
 
 
 # By `config.generator.kind`: the model, and the seconds of its trainings.
-_KINDS: dict[
-  str, Callable[..., tuple[latent_model.LatentModel, dict[str, float]]]
-] = {
+_KINDS: dict[str, LoadModel] = {
   'vae': _load_vae,
   'external': _load_external,
-  'gan': _load_gan,
-  'two_stage': _load_two_stage,
-  'aae': _load_aae,
+  'gan': train_gan.load_model,
+  'two_stage': train_two_stage.load_model,
+  'aae': train_aae.load_model,
 }
 
 

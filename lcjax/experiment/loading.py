@@ -177,7 +177,7 @@ def load_critics(
   """
   config = job.config
   networks = build.build_networks(config, data)
-  made = generator.load(job, networks, data, replicate)
+  made = generator.load(job, data, replicate)
   found = training_parts.load(
     job,
     stage.LATENT_CRITICS,

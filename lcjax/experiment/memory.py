@@ -18,7 +18,6 @@ from lcjax.experiment import (
   train_aae,
   train_actor_critic,
   train_classifier,
-  train_conditional_gan,
   train_conditional_vae,
   train_denoiser,
   train_gan,
@@ -150,6 +149,10 @@ def _classifier_state(
   return train_classifier.make_state(config, which, train)()
 
 
+def _gan_state(config: Any, which: stage.Stage, train: dataset.Dataset) -> Any:
+  return train_gan.make_state(config, which, train, 0)()
+
+
 def _state_makers(
   config: Any, train: dataset.Dataset
 ) -> Mapping[str, Callable[[], Any]]:
@@ -160,18 +163,18 @@ def _state_makers(
   # either.
   return {
     'vae': lambda: train_vae.make_state(config, networks, train, 0)(),
-    'gan': lambda: train_gan.make_state(config, train, 0)(),
     'aae': lambda: train_aae.make_state(config, train, 0)(),
     'two_stage': lambda: train_two_stage.make_state(config, 0)(),
-    'conditional_gan': lambda: train_conditional_gan.make_state(
-      config, train, 0
-    )(),
     'conditional_vae': lambda: train_conditional_vae.make_state(
       config, train, 0
     )(),
     **{
       which.section: functools.partial(_classifier_state, config, which, train)
       for which in stage.CLASSIFIERS
+    },
+    **{
+      which.section: functools.partial(_gan_state, config, which, train)
+      for which in stage.GANS
     },
     'latent_critics': lambda: train_actor_critic.make_critics_state(
       config, networks, seed

@@ -240,9 +240,7 @@ def contenders(
   config = job.config
   chosen = movers.choices_of(job, replicate, bound, train)
   nothing = movers.make_target(np.zeros_like(y), np.zeros_like(y))
-  others = functools.partial(
-    alternatives.makers, job, replicate, bound=bound, train=train
-  )
+  others = functools.partial(alternatives.makers, job, replicate, train=train)
   free = unlabelled(config, bound, chosen) | others(alternatives.UNLABELLED)
   labelled = (
     baselines(config, bound, chosen)

@@ -124,6 +124,7 @@ CONDITIONAL_GAN = Stage(
   launcher='train_models',
   shown=('train/diversity', 'validation/joint_frechet'),
 )
+GANS = GAN, CONDITIONAL_GAN  # trained alike
 # What trains a row of `config.alternatives`, by its name.
 ALTERNATIVES: dict[str, Stage] = {
   'gan': GAN,

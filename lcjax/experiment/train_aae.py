@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from lcjax.data import batches, dataset
+from lcjax.data import dataset
 from lcjax.experiment import (
   architectures,
   build,
   jobs,
+  row_batches,
   stage,
+  train_gan,
   training_parts,
 )
 from lcjax.generators import aae, latent_model
@@ -23,7 +25,6 @@ from lcjax.losses import mmd
 from lcjax.models import apply, critic, vae
 from lcjax.training import (
   aae_steps,
-  latent_steps,
   objectives,
   parallel,
   state,
@@ -81,7 +82,7 @@ def make_state(
 
 def load_model(
   job: jobs.Job, data: dataset.Dataset, replicate: int
-) -> tuple[latent_model.LatentModel, float]:
+) -> tuple[latent_model.LatentModel, dict[str, float]]:
   """Restores the trained autoencoder, and the seconds of its training."""
   section = job.config.aae
   make = make_state(job.config, data, replicate)
@@ -91,7 +92,7 @@ def load_model(
   model = aae.of_aae(
     module, params, section.least_scale, find_prior(job.config)
   )
-  return model, found.seconds
+  return model, {'aae': found.seconds}
 
 
 def make_training(
@@ -138,33 +139,18 @@ def make_training(
       apply.Apply(critic_module),
       tx,
       critic_tx,
-      latent_steps.CriticWeights(
-        moved=1.0,
-        prior=0.0,
-        mismatched=0.0,
-        gradient_penalty=section.gradient_penalty_weight,
-        r1=section.r1_weight,
-        r2=section.r2_weight,
-      ),
+      train_gan.critic_weights(section),
       build.find_divergence(config, 'aae'),
       section.average_decay,
       axis_name,
       skips,
     )
 
-  def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    rows, numbers = parallel.local_rows(
-      batches.stacked_indices(
-        (seed, 0), step, count, section.train.batch_size, len(data)
-      )
-    )
-    return {'image': data.images[rows], 'row': numbers}
-
   return training_parts.Training(
     make_state(config, data, replicate),
     make_step,
     {},
-    make_batches,
+    row_batches.of_images(data, seed, section.train.batch_size),
     _make_evaluate(config, module, held_out, seed),
     build.stage_key(seed, 'aae'),
   )

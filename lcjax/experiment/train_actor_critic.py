@@ -69,7 +69,7 @@ def prepare(job: jobs.Job, replicate: int) -> LatentData:
   config = job.config
   data, held_out = build.load_splits(job)
   networks = build.build_networks(config, data)
-  made = generator.load(job, networks, data, replicate)
+  made = generator.load(job, data, replicate)
   return LatentData(
     networks,
     made.latents(data, 'train'),

@@ -8,13 +8,12 @@ from collections.abc import Callable
 
 import jax
 import ml_collections
-import numpy as np
 
 from lcjax import types
-from lcjax.data import batches, dataset
-from lcjax.experiment import build, jobs, stage, training_parts
+from lcjax.data import dataset
+from lcjax.experiment import build, jobs, row_batches, stage, training_parts
 from lcjax.models import apply, classifier
-from lcjax.training import objectives, parallel, state, steps
+from lcjax.training import objectives, state, steps
 
 
 def make_state(
@@ -84,22 +83,6 @@ def make_training(
     )
     return steps.make_train_step({name: update})
 
-  def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    rows, numbers = parallel.local_rows(
-      batches.stacked_indices(
-        (seed, 0),
-        step,
-        count,
-        config[name].train.batch_size,
-        len(data),
-      )
-    )
-    return {
-      'image': data.images[rows],
-      'attributes': data.attributes[rows],
-      'row': numbers,
-    }
-
   key = build.stage_key(seed, name)
   validate = build.make_validate(
     _evaluated_loss(module, data.labels, 0.0, flip=False), key
@@ -113,7 +96,9 @@ def make_training(
     make_state(config, which, data),
     make_step,
     {},
-    make_batches,
+    row_batches.of_images(
+      data, seed, config[name].train.batch_size, labelled=True
+    ),
     evaluate,
     key,
   )

@@ -5,19 +5,19 @@ from collections.abc import Callable
 
 import jax
 import ml_collections
-import numpy as np
 
-from lcjax.data import batches, dataset
+from lcjax.data import dataset
 from lcjax.experiment import (
   architectures,
   build,
   jobs,
+  row_batches,
   stage,
   training_parts,
 )
 from lcjax.losses import elbo
 from lcjax.models import apply, conditional
-from lcjax.training import objectives, parallel, state, steps
+from lcjax.training import objectives, state, steps
 
 
 def build_module(
@@ -94,17 +94,6 @@ def make_training(
     )
     return steps.make_train_step({'conditional_vae': update})
 
-  def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    size = config.conditional_vae.train.batch_size
-    rows, numbers = parallel.local_rows(
-      batches.stacked_indices((seed, 0), step, count, size, len(data))
-    )
-    return {
-      'image': data.images[rows],
-      'attributes': data.attributes[rows],
-      'row': numbers,
-    }
-
   key, section = (
     build.stage_key(seed, 'conditional_vae'),
     config.conditional_vae,
@@ -122,7 +111,7 @@ def make_training(
     make_state(config, data, replicate),
     make_step,
     {},
-    make_batches,
+    row_batches.of_images(data, seed, section.train.batch_size, labelled=True),
     evaluate,
     key,
   )

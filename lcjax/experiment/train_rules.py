@@ -177,8 +177,7 @@ class _Inputs(NamedTuple):
 
 def _prepare(job: jobs.Job, replicate: int, data: dataset.Dataset) -> _Inputs:
   config = job.config
-  networks = build.build_networks(config, data)
-  made = generator.load(job, networks, data, replicate)
+  made = generator.load(job, data, replicate)
   from_prior = external.from_prior(config)
   found = made.latents(data, 'train')
   own = made.model.own_prior

@@ -9,8 +9,15 @@ import ml_collections
 import numpy as np
 import optax
 
-from lcjax.data import batches, dataset
-from lcjax.experiment import build, jobs, stage, train_vae, training_parts
+from lcjax.data import dataset
+from lcjax.experiment import (
+  build,
+  jobs,
+  row_batches,
+  stage,
+  train_vae,
+  training_parts,
+)
 from lcjax.generators import latent_model, two_stage, vae
 from lcjax.latent import encodings
 from lcjax.models import apply, second_vae
@@ -216,18 +223,6 @@ def of_latents(
 
     return step
 
-  def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    rows, numbers = parallel.local_rows(
-      batches.stacked_indices(
-        (seed, 0),
-        step,
-        count,
-        config.two_stage.train.batch_size,
-        len(train['mean']),
-      )
-    )
-    return {name: a[rows] for name, a in train.items()} | {'row': numbers}
-
   key = build.stage_key(seed, 'two_stage')
   validate = build.make_validate(_evaluated_loss(module), key)
   decay = config.two_stage.average_decay
@@ -239,7 +234,7 @@ def of_latents(
     make_state(config, seed - config.seed, *units),
     make_step,
     {},
-    make_batches,
+    row_batches.of_arrays(train, seed, config.two_stage.train.batch_size),
     evaluate,
     key,
   )

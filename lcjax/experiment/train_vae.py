@@ -5,11 +5,10 @@ from collections.abc import Callable
 
 import jax
 import ml_collections
-import numpy as np
 
-from lcjax.data import batches, dataset
+from lcjax.data import dataset
 from lcjax.evaluation import metrics
-from lcjax.experiment import build, jobs, stage, training_parts
+from lcjax.experiment import build, jobs, row_batches, stage, training_parts
 from lcjax.latent import encodings
 from lcjax.models import apply
 from lcjax.training import objectives, parallel, state, steps
@@ -83,14 +82,6 @@ def make_training(
     )
     return steps.make_train_step({'vae': update})
 
-  def make_batches(step: int, count: int) -> dict[str, np.ndarray]:
-    rows, numbers = parallel.local_rows(
-      batches.stacked_indices(
-        (seed, 0), step, count, config.vae.train.batch_size, len(data)
-      )
-    )
-    return {'image': data.images[rows], 'row': numbers}
-
   assert networks.vae is not None
   encode = build.make_encode(apply.Apply(networks.vae, 'encode'))
   key = build.stage_key(seed, 'vae')
@@ -112,7 +103,7 @@ def make_training(
     make_state(config, networks, data, replicate),
     make_step,
     {},
-    make_batches,
+    row_batches.of_images(data, seed, config.vae.train.batch_size),
     evaluate,
     key,
   )

@@ -13,7 +13,6 @@ from lcjax.experiment import (
   train_aae,
   train_actor_critic,
   train_classifier,
-  train_conditional_gan,
   train_conditional_vae,
   train_denoiser,
   train_gan,
@@ -26,10 +25,8 @@ from lcjax.experiment import (
 # images, and no latents.
 _OF_IMAGES: dict[stage.Stage, Callable[..., training_parts.Training]] = {
   stage.VAE: train_vae.make_training,
-  stage.GAN: train_gan.make_training,
   stage.AAE: train_aae.make_training,
   stage.CONDITIONAL_VAE: train_conditional_vae.make_training,
-  stage.CONDITIONAL_GAN: train_conditional_gan.make_training,
 }
 
 
@@ -60,6 +57,11 @@ def make_training(inputs: Inputs, task: tasks.Task) -> training_parts.Training:
     data = build.load_splits(task.job)
     make = _OF_IMAGES[task.which]
     return make(task.config, *data, task.replicate)
+  if task.which in stage.GANS:
+    data = build.load_splits(task.job)
+    return train_gan.make_training(
+      task.config, task.which, *data, task.replicate
+    )
   if task.which is stage.TWO_STAGE:  # of latents of its own, without labels
     data = build.load_splits(task.job)
     return train_two_stage.make_training(task.job, *data, task.replicate)

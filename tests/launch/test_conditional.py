@@ -12,6 +12,7 @@ from etils import epath
 from configs import digits
 from lcjax import errors, types
 from lcjax.data import dataset
+from lcjax.evaluation import metrics
 from lcjax.experiment import (
   alternatives,
   fingerprint,
@@ -19,8 +20,8 @@ from lcjax.experiment import (
   movers,
   new_attribute,
   stage,
-  train_conditional_gan,
   train_conditional_vae,
+  train_gan,
   trainers,
   training_parts,
 )
@@ -89,9 +90,14 @@ def trained(make, config, section):
   return state, parts
 
 
+def make_gan_training(config, *arguments):
+  which = stage.CONDITIONAL_GAN
+  return train_gan.make_training(config, which, *arguments)
+
+
 MAKE = {
   'conditional_vae': train_conditional_vae.make_training,
-  'conditional_gan': train_conditional_gan.make_training,
+  'conditional_gan': make_gan_training,
 }
 
 
@@ -102,7 +108,7 @@ def test_the_label_decides_the_image(name, monkeypatch, tmp_path, one_device):
   finished = training_parts.Finished(state, 7.0)
   monkeypatch.setattr(training_parts, 'load', lambda *_: finished)
   job = jobs.Job(config, epath.Path(tmp_path))
-  contender = alternatives.LABELLED[name](job, 0, None, toy(200))
+  contender = alternatives.LABELLED[name](job, 0, toy(200))
   assert contender.scores == {'training_seconds': 7.0}
   y = toy(40).attributes
   made = contender.mover(
@@ -123,7 +129,7 @@ def test_real_images_with_other_labels_are_seen_as_fakes(one_device):
   )
   config.conditional_gan.train.num_steps = 200
   state, _ = trained(MAKE['conditional_gan'], config, 'conditional_gan')
-  _, module = train_conditional_gan.build_modules(config, real)
+  _, module = train_gan.build_modules(config, stage.CONDITIONAL_GAN, real)
   see = functools.partial(
     module.apply, state['discriminator'].params, real.images / 255.0
   )
@@ -140,7 +146,7 @@ def test_the_weight_of_other_labels_is_that_of_their_loss(one_device):
     batch = {k: v[0] for k, v in parts.make_batches(0, 1).items()}
     _, metrics = parts.make_step(config, {}, None)(state, batch, parts.key)
     losses[weight] = float(metrics['critic_loss'])
-  _, module = train_conditional_gan.build_modules(config, toy(200))
+  _, module = train_gan.build_modules(config, stage.CONDITIONAL_GAN, toy(200))
   outputs = module.apply(
     state['discriminator'].params,
     batch['image'] / np.float32(255),
@@ -165,8 +171,8 @@ def test_batches_have_labels_of_their_own_rows_and_of_others(one_device):
 def test_the_validation_metric_sees_wrong_labels():
   data = toy(60)
   y = data.attributes
-  features = train_conditional_gan.joint_features
-  distance = train_conditional_gan.metrics.frechet_distance
+  features = train_gan.joint_features
+  distance = metrics.frechet_distance
   real = features(data.images, y)
   assert distance(features(data.images, y), real) < 1e-6
   # The very same images in an order that has nothing to do with their labels.

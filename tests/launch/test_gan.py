@@ -14,12 +14,12 @@ from configs import base, digits
 from lcjax import errors
 from lcjax.constraints import rules
 from lcjax.experiment import (
+  alternatives,
   build,
   compare_report,
   external,
   jobs,
   preflight,
-  prior_rows,
   rule_entries,
   stage,
   train_gan,
@@ -163,7 +163,7 @@ def test_a_row_beside_another_model(tmp_path, one_device):
   assert stage.GAN in stage.trainings(job.config)
   assert stage.VAE in stage.trainings(job.config)
   trainers.train_all(job, 'gan')
-  row = prior_rows.gan(job, 0, None, build.load_data(job, 'train'))
+  row = alternatives.UNLABELLED['gan'](job, 0, build.load_data(job, 'train'))
   key = jax.random.key(5)
   images = row.mover(None, {}, np.arange(7), key)
   assert images.shape == (7, 8, 8, 1) and images.dtype == np.uint8
@@ -171,7 +171,7 @@ def test_a_row_beside_another_model(tmp_path, one_device):
     images[3:5], row.mover(None, {}, np.arange(3, 5), key)
   )
   model, seconds = load(job)
-  assert row.scores == {'training_seconds': seconds}
+  assert row.scores == {'training_seconds': seconds['gan']}
   pixels = model.decode(noise.draw(key, np.arange(7), 4))
   np.testing.assert_allclose(images / 255.0, pixels, atol=0.51 / 255)
 

@@ -11,19 +11,18 @@ from etils import epath
 from configs import base, digits
 from lcjax import errors
 from lcjax.experiment import (
+  alternatives,
   build,
   compare_report,
   external,
   fingerprint,
   generator,
   jobs,
-  prior_rows,
   stage,
   train_aae,
   train_actor_critic,
   train_two_stage,
   trainers,
-  two_stage_row,
 )
 from lcjax.latent import noise
 from tests.launch import launchers
@@ -107,8 +106,7 @@ def job_of(folder, **changes):
 
 def model_of(job):
   data = build.load_data(job, 'train')
-  networks = build.build_networks(job.config, data)
-  return generator.load(job, networks, data, 0).model
+  return generator.load(job, data, 0).model
 
 
 @pytest.mark.parametrize(
@@ -158,7 +156,7 @@ def test_the_row_of_the_second_stage_has_latents_of_the_vae(
   job = job_of(tmp_path, alternatives=('two_stage',))
   trainers.train_all(job, 'vae', 'two_stage')
   data = build.load_data(job, 'train')
-  row = two_stage_row.contender(job, 0, None, data)
+  row = alternatives.UNLABELLED['two_stage'](job, 0, data)
   key = jax.random.key(5)
   moved = row.mover(np.zeros((7, 4)), {}, np.arange(7), key)
   assert moved.z.shape == (7, 4)
@@ -203,7 +201,7 @@ def test_everything_starts_from_the_models_own_prior(
   np.testing.assert_allclose(
     model.draw_prior(rows, key), own(None, key, rows), rtol=1e-5, atol=1e-6
   )
-  row = prior_rows.aae(job, 0, None, build.load_data(job, 'train'))
+  row = alternatives.UNLABELLED['aae'](job, 0, build.load_data(job, 'train'))
   images = row.mover(None, {}, rows[:5], key)
   pixels = model.decode(model.draw_prior(rows[:5], key))
   np.testing.assert_allclose(images / 255.0, pixels, atol=0.51 / 255)
