@@ -1,6 +1,7 @@
 """A GAN as the model: digits:gan, end to end, and as a row beside a VAE."""
 
 import contextlib
+import io
 import json
 import re
 
@@ -16,8 +17,10 @@ from lcjax.constraints import rules
 from lcjax.experiment import (
   alternatives,
   build,
+  compare,
   compare_report,
   external,
+  generate,
   jobs,
   preflight,
   rule_entries,
@@ -28,14 +31,13 @@ from lcjax.experiment import (
   training_parts,
 )
 from lcjax.latent import noise
-from tests.launch import launchers
+from tests.launch import in_process
 from tests.launch.test_pipeline import TINY
 
 SMALL = [
-  # As few rows as the tests read.
   *(flag for flag in TINY if 'more_distance_weights' not in flag),
-  '--config.retry.tries=1',
-  '--config.walk.steps=()',
+  # As few rows as the tests read.
+  "--config.compare.rows=('actor', 'optimizer')",
   '--config.gan.latent_size=6',
   '--config.gan.hidden_sizes=(64,)',
   '--config.gan.train.num_steps=600',
@@ -62,15 +64,13 @@ AS_MODEL = [
 @pytest.fixture(scope='module')
 def run(tmp_path_factory, one_device):
   folder = tmp_path_factory.mktemp('gan')
-  found = launchers.run(
-    'launch.pipeline',
-    '--config=configs/digits.py:gan',
-    f'--workdir={folder}/run',
-    *AS_MODEL,
-    timeout=900,
-  )
-  assert found.returncode == 0, found.stderr
-  return folder / 'run', found.stdout
+  job = in_process.job_of(digits.get_config('gan'), folder, AS_MODEL)
+  with contextlib.redirect_stdout(io.StringIO()) as told:
+    for which in stage.trainings(job.config):
+      trainers.train_all(job, which.section)
+    generate.generate(job, [('encodings', 'actor')], labels=[], images=[])
+    compare.compare_all(job)
+  return folder, told.getvalue()
 
 
 def test_the_table_of_a_constrained_gan(run):

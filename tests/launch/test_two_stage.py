@@ -13,6 +13,7 @@ from lcjax import errors
 from lcjax.experiment import (
   alternatives,
   build,
+  compare,
   compare_report,
   external,
   fingerprint,
@@ -25,13 +26,12 @@ from lcjax.experiment import (
   trainers,
 )
 from lcjax.latent import noise
-from tests.launch import launchers
+from tests.launch import in_process
 from tests.launch.test_pipeline import TINY
 
 FLAGS = [
   *(flag for flag in TINY if 'more_distance_weights' not in flag),
-  '--config.retry.tries=1',
-  '--config.walk.steps=()',
+  "--config.compare.rows=('actor', 'optimizer')",
   '--config.classifier.hidden_sizes=(64,)',
   '--config.classifier.train.num_steps=400',
   '--config.vae.train.num_steps=400',
@@ -45,42 +45,20 @@ FLAGS = [
 ]
 
 
-def pipeline(folder, ablation, *flags):
-  found = launchers.run(
-    'launch.pipeline',
-    f'--config=configs/digits.py:{ablation}',
-    f'--workdir={folder}',
-    *FLAGS,
-    *flags,
-    timeout=900,
-  )
-  assert found.returncode == 0, found.stderr
-  return json.loads((folder / 'compare/metrics.json').read_text())
-
-
-def test_rows_beside_the_vae(tmp_path, one_device):
-  rows = "--config.alternatives=('two_stage', 'aae')"
-  report = pipeline(tmp_path, 'default', rows)
-  rows = report['rows']
-  assert {'mixture', 'two_stage', 'aae'} <= set(rows)
-  for name in ('two_stage', 'aae'):
-    assert 'accuracy' not in rows[name]  # nothing was requested
-    assert rows[name]['training_seconds']['mean'] > 0
-  text = (tmp_path / 'compare/report.md').read_text()
-  assert 'two_stage' in text and 'aae' in text
-
-
 @pytest.mark.parametrize(
   ('ablation', 'said'),
   [('two_stage', 'a second one'), ('aae_uniform', 'adversarial autoencoder')],
 )
 def test_a_table_of_such_a_model(tmp_path, one_device, ablation, said):
-  report = pipeline(tmp_path, ablation)
+  job = in_process.job_of(digits.get_config(ablation), tmp_path, FLAGS)
+  for which in stage.trainings(job.config):
+    trainers.train_all(job, which.section)
+  compare.compare_all(job)
+  report = json.loads((tmp_path / 'compare/metrics.json').read_text())
   rows = report['rows']
   assert {'prior', 'reconstruction', 'optimizer', 'actor'} <= set(rows)
   assert said in report['description']
-  kind = digits.get_config(ablation).generator.kind
-  names = {one.name for one in stage.MODELS[kind]}
+  names = {one.name for one in stage.MODELS[job.config.generator.kind]}
   assert names <= set(report['seconds'])
   read = json.loads((tmp_path / 'compare/runs/0.json').read_text())
   assert names <= set(read['trainings'])

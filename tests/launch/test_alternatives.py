@@ -1,4 +1,4 @@
-"""Models trained from scratch with labels: rows of the comparison."""
+"""Rows of models that are trained for them, with labels and without."""
 
 import contextlib
 import functools
@@ -30,15 +30,19 @@ from tests.launch import launchers
 from tests.launch.test_pipeline import TINY
 
 NAMES = 'conditional_vae', 'conditional_gan'
+UNLABELLED = 'two_stage', 'aae', 'gan'
 FLAGS = [
   *(flag for flag in TINY if 'more_distance_weights' not in flag),
-  "--config.alternatives=('conditional_vae','conditional_gan')",
+  f'--config.alternatives={(*NAMES, *UNLABELLED)}',
+  # No others than the tests read.
+  f'--config.compare.rows={(*NAMES, *UNLABELLED, "actor", "mixture")}',
+  *(f'--config.{name}.latent_size=4' for name in (*NAMES, *UNLABELLED[1:])),
+  '--config.aae.critic_hidden_sizes=(16,)',
   *(
     f'--config.{name}.{key}'
-    for name in NAMES
+    for name in (*NAMES, *UNLABELLED)
     for key in (
       'hidden_sizes=(16,)',
-      'latent_size=4',
       'train.num_steps=20',
       'train.steps_per_call=10',
       'train.log_every=10',
@@ -253,11 +257,23 @@ def test_both_are_rows_with_their_cost_and_verdict(run):
     assert log.count('validation/') + log.count('joint_frechet') >= 2
 
 
+def test_rows_that_ask_for_nothing(run):
+  folder, _ = run
+  report = json.loads((folder / 'compare' / 'metrics.json').read_text())
+  rows = report['rows']
+  assert {'mixture', *UNLABELLED} <= set(rows)
+  for name in UNLABELLED:
+    assert 'accuracy' not in rows[name]
+    assert rows[name]['training_seconds']['mean'] == report['seconds'][name] > 0
+  text = (folder / 'compare' / 'report.md').read_text()
+  assert all(f'| {name} |' in text for name in UNLABELLED)
+
+
 def test_finished_ones_are_not_trained_again_and_others_resume(run):
   folder, _ = run
   found = launch('train_models', folder)
   assert found.returncode == 0, found.stderr
-  for name in ('vae', *NAMES):
+  for name in ('vae', *NAMES, *UNLABELLED):
     assert f'{name}: finished before, nothing to do' in found.stdout
 
 
