@@ -1,8 +1,9 @@
 """A VAE and a second VAE of its latents as one `LatentModel`.
 
 Dai & Wipf, arXiv:1903.05789, section 4: the aggregated posterior q(z) of a VAE
-is not its prior. A second VAE learns q(z), of the same latent size, with a
-learned standard deviation gamma: u ~ N(0, I), z ~ N(f(u), gamma^2 I), then x.
+is not its prior. A second VAE learns q(z), of the same latent size, with
+learned standard deviations gamma: u ~ N(0, I), z ~ N(f(u), diag(gamma^2)), then
+x.
 """
 
 import dataclasses
@@ -39,7 +40,7 @@ class Move:
     u, e = jnp.split(latents, 2, axis=-1)
     unit = apply.Apply(self.module, 'decode')(params['second'], u)
     gamma = apply.Apply(self.module, 'gamma')(params['second'])
-    moved = unit + gamma * e
+    moved = unit + gamma[None] * e
     return params['mean'][None] + params['std'][None] * moved
 
   def from_first(
@@ -57,8 +58,8 @@ class Move:
     second = params['second']
     u, u_scale = apply.Apply(self.module, 'encode')(second, unit)
     gamma = apply.Apply(self.module, 'gamma')(second)
-    e = (unit - apply.Apply(self.module, 'decode')(second, u)) / gamma
-    e_scale = scale / (std * gamma)
+    e = (unit - apply.Apply(self.module, 'decode')(second, u)) / gamma[None]
+    e_scale = scale / (std * gamma[None])
     return (
       jnp.concatenate([u, e], axis=-1),
       jnp.concatenate([u_scale, e_scale], axis=-1),

@@ -15,7 +15,8 @@ def gaussian_log_likelihood(
   Args:
     x: [B, ...] data.
     mean: [B, ...] means.
-    sigma_x: standard deviation of every pixel, positive.
+    sigma_x: standard deviations, positive: one of every pixel, or an array that
+      broadcasts to x.
 
   Returns:
     [B] log-densities, summed over all axes but the first.

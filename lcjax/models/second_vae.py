@@ -8,10 +8,12 @@ from lcjax.models import networks
 
 
 class SecondVae(nn.Module):
-  """q(u|z) and p(z|u) = N(f(u), gamma^2 I) (Dai & Wipf, arXiv:1903.05789).
+  """q(u|z) and p(z|u) = N(f(u), diag(gamma^2)) (Dai & Wipf, arXiv:1903.05789).
 
   Both are MLPs with a linear path beside them, as z is close to normal. Gamma
-  is learned.
+  is learned, one of each dimension where the paper has one of all: a VAE knows
+  some dimensions of its latents ten times better than others, and a single
+  gamma would blur those to the mean of all.
 
   Attributes:
     latent_size: Z, of z and of u.
@@ -30,7 +32,9 @@ class SecondVae(nn.Module):
     self.posterior = nn.Dense(2 * self.latent_size)
     self.decoder = networks.Mlp(sizes[::-1], self.activation)
     self.mean = nn.Dense(self.latent_size)
-    self.log_gamma = self.param('log_gamma', nn.initializers.zeros, ())
+    self.log_gamma = self.param(
+      'log_gamma', nn.initializers.zeros, (self.latent_size,)
+    )
 
   def encode(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and scale (standard deviation) of q(u|z), each [B, Z], of z [B, Z].
@@ -46,9 +50,9 @@ class SecondVae(nn.Module):
     return self.mean(jnp.concatenate([u, self.decoder(u)], axis=-1))
 
   def gamma(self) -> jax.Array:
-    """The standard deviation of p(z|u), a scalar, in standard units."""
+    """[Z] standard deviations of p(z|u), in standard units."""
     return jnp.exp(self.log_gamma)
 
   def __call__(self, z: jax.Array) -> jax.Array:
     """The decoded posterior mean; uses every layer, for `init`."""
-    return self.decode(self.encode(z)[0]) * self.gamma()
+    return self.decode(self.encode(z)[0]) * self.gamma()[None]

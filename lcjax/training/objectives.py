@@ -120,15 +120,15 @@ def make_second_vae_loss(
   decode_fn: Callable[[Any, jax.Array], jax.Array],
   gamma_fn: Callable[[Any], jax.Array],
 ) -> steps.LossFn:
-  """The negative ELBO of latents z with a learned standard deviation gamma.
+  """The negative ELBO of latents z with learned standard deviations gamma.
 
   Dai & Wipf, arXiv:1903.05789, section 4. The log-likelihood keeps its term
-  -Z log gamma: without it gamma would grow, and f(u) seek the mean.
+  -sum log gamma: without it gamma would grow, and f(u) seek the mean.
 
   Args:
     encode_fn: (params, z) -> (mean, scale) of q(u|z), each [B, Z].
     decode_fn: (params, u) -> f(u), the mean of p(z|u), [B, Z].
-    gamma_fn: params -> the standard deviation of p(z|u), a scalar.
+    gamma_fn: params -> the standard deviations of p(z|u), [Z].
 
   Returns:
     The loss over batches with 'mean' and 'scale' of q(z|x) and 'row'. Every
@@ -144,7 +144,7 @@ def make_second_vae_loss(
     mean, scale = encode_fn(params, z)
     u = mean + scale * noise.normal(u_key, rows, mean.shape[-1])
     decoded, gamma = decode_fn(params, u), gamma_fn(params)
-    log_likelihood = elbo.gaussian_log_likelihood(z, decoded, gamma)
+    log_likelihood = elbo.gaussian_log_likelihood(z, decoded, gamma[None])
     kl = elbo.gaussian_kl(mean, scale)
     loss = jnp.mean(elbo.negative_elbo(log_likelihood, kl, 1.0))
     return loss, {
@@ -153,7 +153,7 @@ def make_second_vae_loss(
       'reconstruction_nats': jnp.mean(log_likelihood),
       'kl_nats': jnp.mean(kl),
       'latent_mse': jnp.mean(jnp.square(z - decoded)),
-      'gamma': gamma,
+      'gamma': jnp.exp(jnp.mean(jnp.log(gamma))),  # geometric mean
     }
 
   return loss_fn

@@ -29,9 +29,12 @@ def encode(params, x):
 FIRST = latent_model.latent_model(jnp.float32(2.0), decode, SIZE, encode)
 
 
-def make(log_gamma=-0.7):
+GAMMA = np.array([0.5, 0.2, 0.4], np.float32)
+
+
+def make():
   params = MODULE.init(jax.random.key(0), np.zeros((1, SIZE), np.float32))
-  params['params']['log_gamma'] = jnp.float32(log_gamma)
+  params['params']['log_gamma'] = jnp.log(GAMMA)
   units = jnp.asarray(MEAN), jnp.asarray(STD)
   model = two_stage.of_two_stages(FIRST, MODULE, params, *units)
   return model, params
@@ -42,7 +45,7 @@ def test_a_draw_of_the_prior_is_one_of_both_stages():
   assert model.latent_size == 2 * SIZE
   latents = model.draw_prior(np.arange(4), jax.random.key(1))
   u, e = latents[:, :SIZE], latents[:, SIZE:]
-  unit = MODULE.apply(params, u, method='decode') + np.exp(-0.7) * e
+  unit = MODULE.apply(params, u, method='decode') + GAMMA * e
   unit = np.asarray(unit)
   np.testing.assert_allclose(
     model.decode(latents), 2.0 * (MEAN + STD * unit), rtol=1e-5
@@ -60,7 +63,7 @@ def test_decoded_means_are_what_the_first_model_reconstructs():
   np.testing.assert_allclose(mean[:, :SIZE], u, rtol=1e-4, atol=1e-5)
   np.testing.assert_allclose(scale[:, :SIZE], u_scale, rtol=1e-4)
   # Where u is known, z has the scale of q(z|x).
-  back = np.asarray(scale)[:, SIZE:] * np.exp(-0.7) * STD
+  back = np.asarray(scale)[:, SIZE:] * GAMMA * STD
   np.testing.assert_allclose(back, z_scale, rtol=1e-4)
 
 
@@ -79,17 +82,17 @@ def gamma_of(params):
 
 
 def test_gamma_becomes_the_spread_of_what_is_left():
-  # z = u w + .3 e: by probabilistic PCA, Tipping & Bishop 1999, the maximum of
-  # the evidence has w up to its sign and gamma = .3.
+  # z = u w + gamma e is a factor analysis with one factor of three dimensions:
+  # the maximum of the evidence has w up to its sign, and gamma.
   rng = np.random.default_rng(0)
   w = np.array([[1.5, -1.0, 0.5]], np.float32)
-  z = rng.normal(size=(4000, 1)) @ w + 0.3 * rng.normal(size=(4000, 3))
+  z = rng.normal(size=(4000, 1)) @ w + GAMMA * rng.normal(size=(4000, 3))
   loss = objectives.make_second_vae_loss(linear_encode, linear_decode, gamma_of)
   params = {
     'encoder': jnp.array([[0.1], [-0.1], [0.1]]),
     'raw': jnp.zeros(()),
     'decoder': jnp.array([[0.3, -0.2, 0.1]]),
-    'log_gamma': jnp.zeros(()),
+    'log_gamma': jnp.zeros(3),
   }
   tx = optax.adam(optax.cosine_decay_schedule(0.02, 1500))
   network = state_lib.create_network(params, tx, False)
@@ -101,11 +104,15 @@ def test_gamma_becomes_the_spread_of_what_is_left():
   }
   for _ in range(1500):
     network, metrics = step(network, batch, jax.random.key(0))
-  np.testing.assert_allclose(metrics['gamma'], 0.3, rtol=0.03)
+  gamma = np.exp(network.params['log_gamma'])
+  np.testing.assert_allclose(gamma, GAMMA, rtol=0.1)
+  np.testing.assert_allclose(
+    metrics['gamma'], np.cbrt(np.prod(gamma)), rtol=0.01
+  )
   found = np.asarray(network.params['decoder'])
   np.testing.assert_allclose(np.abs(found), np.abs(w), atol=0.06)
-  # The bound is tight here: the evidence of N(0, w w' + .09 I).
-  covariance = w.T @ w + 0.09 * np.eye(3)
+  # The bound is tight here: the evidence of N(0, w w' + diag(gamma^2)).
+  covariance = w.T @ w + np.diag(GAMMA**2)
   sign, logdet = np.linalg.slogdet(covariance)
   squared = np.einsum('ni,ij,nj->n', z, np.linalg.inv(covariance), z).mean()
   evidence = -0.5 * (squared + sign * logdet + 3 * np.log(2 * np.pi))
@@ -121,19 +128,22 @@ def test_the_loss_keeps_the_logarithm_of_gamma():
     'encoder': jnp.ones((3, 1)),
     'raw': jnp.zeros(()),
     'decoder': jnp.ones((1, 3)),
-    'log_gamma': jnp.log(0.4),
+    'log_gamma': jnp.log(jnp.array([0.4, 0.2, 0.8])),
   }
   found, metrics = loss(params, batch, key)
   z_key, u_key = jax.random.split(key)
   drawn = z + 0.5 * noise.normal(z_key, batch['row'], 3)
   mean, scale = linear_encode(params, drawn)
   u = mean + scale * noise.normal(u_key, batch['row'], 1)
-  squared = float(jnp.sum(jnp.square(drawn - u))) / 0.4**2
-  log_likelihood = -0.5 * squared - 3 * np.log(0.4) - 1.5 * np.log(2 * np.pi)
+  gamma = np.array([0.4, 0.2, 0.8])
+  squared = float(np.sum(np.square(np.asarray(drawn - u) / gamma)))
+  log_likelihood = (
+    -0.5 * squared - np.log(gamma).sum() - 1.5 * np.log(2 * np.pi)
+  )
   s = float(np.log(2.0))
   kl = 0.5 * (float(mean[0, 0]) ** 2 + s**2 - 1) - np.log(s)
   np.testing.assert_allclose(found, kl - log_likelihood, rtol=1e-5)
-  np.testing.assert_allclose(metrics['gamma'], 0.4, rtol=1e-6)
+  np.testing.assert_allclose(metrics['gamma'], 0.4, rtol=1e-5)
   assert apply.Apply(MODULE) == apply.Apply(
     second_vae.SecondVae(SIZE, (8, 6), 'tanh')
   )
