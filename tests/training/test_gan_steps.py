@@ -146,6 +146,24 @@ def test_real_images_with_labels_of_other_rows_are_fakes():
   np.testing.assert_allclose(metrics['critic_loss'], loss, rtol=5e-3)
 
 
+def test_fakes_are_made_for_the_labels_of_their_rows():
+  def by_label(params, z, y):
+    del z
+    grey = params['w'] * (y @ jnp.arange(3.0))
+    return jnp.broadcast_to(grey[:, None, None, None], (len(y), 2, 2, 1))
+
+  y, other = np.eye(3, dtype=np.float32)[[1, 2]], np.eye(3)[[0, 1]]
+  batch = batch_of(
+    0.5, 0.5, attributes=y, other_attributes=other.astype(np.float32)
+  )
+  step, state = make(by_label)
+  _, metrics = step(state, batch, KEY)
+  order = np.array([1.0, 2.0])
+  real, fake = 0.7 * 0.5 * PIXELS + order, 0.7 * 0.3 * PIXELS * order + order
+  loss = (softplus(-real) + softplus(fake)).mean()
+  np.testing.assert_allclose(metrics['critic_loss'], loss, rtol=5e-3)
+
+
 def test_noise_depends_on_the_row_and_the_step_alone():
   step, state = make(noisy)
   batch = batch_of(0.2, 0.8, 0.4)
