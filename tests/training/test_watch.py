@@ -68,6 +68,7 @@ def wave(low, high, periods):
     (watch.OSCILLATION, {'varied': wave(0.5, 2.5, 8)}),
     (watch.OSCILLATION, {'won': wave(0.3, 0.6, 8), 'gap': 0.5}),
     (watch.OSCILLATION, {'gap': wave(0.3, 1.5, 8)}),
+    (watch.OSCILLATION, {'gap': wave(0.15, 0.45, 8)}),
     (watch.HEALTHY, {'gap': wave(0.02, 0.2, 8)}),  # noise of little
     (watch.MOVER_DOMINATES, {'right': 0.5, 'gap': wave(0.8, 1.5, 8)}),
   ],
