@@ -189,10 +189,13 @@ def _set_alternatives(config: ml_collections.ConfigDict) -> None:
     stage.hidden_sizes = (512, 512)
     stage.train.num_steps = 5500
     stage.train.batch_size = 256
-  # Of a few short tries, the least Frechet distance of the prior (.153 after
-  # 2,500 steps); docs/own_model.md has all.
-  config.aae.latent_size = 32
-  config.aae.match_weight = 100.0
+  # Of a few tries, the least Frechet distance of the prior; docs/own_model.md
+  # has all. Fewer latents are easier to match, and reconstruct less.
+  config.aae.latent_size = 16
+  config.aae.least_scale = 0.05
+  config.aae.match_weight = 60.0
+  config.aae.train.num_steps = 20_000
+  config.aae.train.batch_size = 128
   config.aae.r1_weight = config.aae.r2_weight = 0.01
   config.conditional_vae.latent_size = 64
   config.conditional_vae.likelihood = 'bernoulli'

@@ -22,6 +22,7 @@ from lcjax.experiment import (
   panels,
   preflight,
   results,
+  second_stage_figure,
   sequential_edits,
   stage,
 )
@@ -38,6 +39,7 @@ class Figure(NamedTuple):
     trained_here: skipped for a model of the user's own, as it compares with
       another training of it.
     labels: the kind that it is for; None for every kind.
+    alternative: of `config.alternatives`, that it is of; None for none.
   """
 
   make: Callable[[LoadedRun], Drawn]
@@ -45,6 +47,7 @@ class Figure(NamedTuple):
   least_latents: int = 1
   trained_here: bool = False
   labels: types.Kind | None = None
+  alternative: str | None = None
 
 
 FIGURES = {
@@ -87,6 +90,11 @@ FIGURES = {
     # The mixtures of starts are chosen by the second judge.
     stage.result('compare', 'inpaint', 'figures', both_judges=True),
   ),
+  'second_stage': Figure(
+    second_stage_figure.second_stage,
+    stage.result('compare', 'figures', 'alternatives'),
+    alternative='two_stage',
+  ),
 }
 ALL = 'all'
 
@@ -114,7 +122,7 @@ def result_key(job: jobs.Job, name: str) -> dict[str, dict[str, Any]]:
 
 
 def fitting(job: jobs.Job, names: Sequence[str], every: bool) -> Sequence[str]:
-  """The figures that are for the kind of labels that the data have.
+  """The figures that are for the labels and the alternatives of a run.
 
   Args:
     job: config and workdir of the run.
@@ -122,7 +130,7 @@ def fitting(job: jobs.Job, names: Sequence[str], every: bool) -> Sequence[str]:
     every: whether nobody asked for these by name: others are left out.
 
   Raises:
-    UserError: one is for another kind, and it was asked for.
+    UserError: one is for others, and it was asked for.
   """
   kind = build.load_labels(job).kind
   others = [name for name in names if FIGURES[name].labels not in (None, kind)]
@@ -134,7 +142,22 @@ def fitting(job: jobs.Job, names: Sequence[str], every: bool) -> Sequence[str]:
         'figure'
       )
     print(f'{name}: left out, it is for independent attributes')
-  return [name for name in names if name not in others]
+  kept = [name for name in names if name not in others]
+  found = job.config.alternatives
+  missing = {
+    name: FIGURES[name].alternative
+    for name in kept
+    if FIGURES[name].alternative not in (None, *found)
+  }
+  for name, needed in missing.items():
+    if not every:
+      raise errors.UserError(
+        f'--figure={name} is of {needed!r}, which is not in '
+        f'config.alternatives={tuple(found)!r}: add it, then run '
+        'launch.train_models'
+      )
+    print(f'{name}: left out, it is of {needed!r} in config.alternatives')
+  return [name for name in kept if name not in missing]
 
 
 def make(job: jobs.Job, names: Sequence[str], every: bool = False) -> None:

@@ -15,10 +15,13 @@ from lcjax.data import dataset
 from lcjax.evaluation import metrics
 from lcjax.experiment import (
   alternatives,
+  figures,
   fingerprint,
   jobs,
+  loaded_run,
   movers,
   new_attribute,
+  second_stage_figure,
   stage,
   train_conditional_vae,
   train_gan,
@@ -26,7 +29,7 @@ from lcjax.experiment import (
   training_parts,
 )
 from lcjax.training import checkpoints, parallel
-from tests.launch import launchers
+from tests.launch import in_process, launchers
 from tests.launch.test_pipeline import TINY
 
 NAMES = 'conditional_vae', 'conditional_gan'
@@ -267,6 +270,53 @@ def test_rows_that_ask_for_nothing(run):
     assert rows[name]['training_seconds']['mean'] == report['seconds'][name] > 0
   text = (folder / 'compare' / 'report.md').read_text()
   assert all(f'| {name} |' in text for name in UNLABELLED)
+
+
+def test_a_second_vae_has_a_figure_of_its_parts(run, capsys):
+  folder, _ = run
+  job = in_process.job_of(digits.get_config(), folder, FLAGS)
+  figures.make(job, ['second_stage'])
+  found = json.loads((folder / 'figures' / 'second_stage.json').read_text())
+  assert [name.split(',')[0] for name in found['numbers']] == [
+    'z of images', *['u of images'] * 2, *['u of N(0'] * 2
+  ]  # fmt: skip
+  for scores in found['numbers'].values():
+    assert scores['frechet'] > 0 and 0 <= scores['knn_recall'] <= 1
+  # The first row is what the VAE reconstructs, by the judge.
+  loaded = loaded_run.LoadedRun(job)
+  mean, _ = loaded.bound.encode(loaded.test.images)
+  _, features = loaded.predict_fn(loaded.bound.decode(mean))
+  np.testing.assert_allclose(
+    found['numbers']['z of images']['frechet'],
+    metrics.frechet_distance(features, loaded.test_features),
+    rtol=1e-3,
+  )
+  with job.config.unlocked():
+    job.config.alternatives = ('aae',)
+    job.config.compare.rows = ()
+  with pytest.raises(errors.UserError, match=r"second_stage is of 'two_stage'"):
+    figures.make(job, ['second_stage'])
+  capsys.readouterr()
+  assert figures.fitting(job, ['second_stage', 'holes'], True) == ['holes']
+  assert 'second_stage: left out' in capsys.readouterr().out
+
+
+def test_the_parts_of_a_second_vae():
+  rng = np.random.default_rng(0)
+  mean = np.tile(rng.normal(size=(1, 6)), (4000, 1)).astype(np.float32)
+  scale = np.full_like(mean, 0.3)
+  key = jax.random.key(1)
+  found = list(second_stage_figure.parts(mean, scale, key).values())
+  np.testing.assert_array_equal(found[0], mean)
+  for without, noisy, centre, spread in (
+    (found[1], found[2], mean[0, :3], 0.3), (found[3], found[4], 0.0, 1.0),
+  ):  # fmt: skip
+    u = without[:, :3]
+    np.testing.assert_array_equal(noisy[:, :3], u)
+    np.testing.assert_allclose(u.mean(axis=0), centre, atol=0.06)
+    np.testing.assert_allclose(u.std(axis=0), spread, rtol=0.06)
+    assert not without[:, 3:].any()
+    np.testing.assert_allclose(noisy[:, 3:].std(axis=0), 1.0, rtol=0.06)
 
 
 def test_finished_ones_are_not_trained_again_and_others_resume(run):
