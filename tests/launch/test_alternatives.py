@@ -276,6 +276,9 @@ def test_a_second_vae_has_a_figure_of_its_parts(run, capsys):
   folder, _ = run
   job = in_process.job_of(digits.get_config(), folder, FLAGS)
   figures.make(job, ['second_stage'])
+  assert 'second_stage: drawing' in capsys.readouterr().out
+  figures.make(job, ['second_stage'])
+  assert 'second_stage: already up to date' in capsys.readouterr().out
   found = json.loads((folder / 'figures' / 'second_stage.json').read_text())
   assert [name.split(',')[0] for name in found['numbers']] == [
     'z of images', *['u of images'] * 2, *['u of N(0'] * 2
